@@ -1,0 +1,48 @@
+-- The stamp of facts and the watermark of runs (members, since they name no table).
+
+CREATE FUNCTION billing.recording_stamp(not_before timestamptz DEFAULT NULL) RETURNS timestamptz
+    AS 'MODULE_PATHNAME', 'recording_stamp' LANGUAGE c VOLATILE PARALLEL RESTRICTED CALLED ON NULL INPUT;
+COMMENT ON FUNCTION billing.recording_stamp(timestamptz) IS
+'Stamp of the facts this transaction records: the server''s clock, the same for the whole transaction. The first call takes a shared advisory lock that is held to the end of the transaction and whose key is the second it was taken, so that a run never counts facts while their neighbours may still be uncommitted. The stamp is later than not_before when that is given. Volatile.';
+
+CREATE FUNCTION billing.own_stamp() RETURNS timestamptz
+    AS 'MODULE_PATHNAME', 'own_stamp' LANGUAGE c STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION billing.own_stamp() IS
+'The stamp of the facts this transaction has recorded, or null if it has recorded none. Stable.';
+
+CREATE FUNCTION billing.recorders() RETURNS TABLE (backend_pid int, recording_since timestamptz)
+    LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+    BEGIN ATOMIC
+        SELECT l.pid, pg_catalog.to_timestamp((l.objid::bigint)::double precision)
+          FROM pg_catalog.pg_locks AS l
+         WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.classid = 1651076199
+           AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database());
+    END;
+COMMENT ON FUNCTION billing.recorders() IS
+'The sessions that are recording facts in this database now and hold the watermark back, with the second since when; backend_pid is null for a prepared transaction.';
+
+CREATE FUNCTION billing.recording_floor() RETURNS timestamptz
+    LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    clock timestamptz := clock_timestamp();   -- read before the locks
+BEGIN
+    RETURN least(clock, (SELECT min(r.recording_since) FROM billing.recorders() AS r
+                          WHERE r.backend_pid IS DISTINCT FROM pg_backend_pid()));
+END $$;
+COMMENT ON FUNCTION billing.recording_floor() IS
+'The watermark by clock and locks alone: the clock, read first, or the second at which the oldest transaction of another session that is still recording took its lock, whichever is earlier. Volatile.';
+
+CREATE FUNCTION billing.known(recorded_at timestamptz, known_at timestamptz, own_at timestamptz) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT $1 OPERATOR(pg_catalog.<) $2 OR ($3 IS NOT NULL AND $1 OPERATOR(pg_catalog.=) $3) $$;
+COMMENT ON FUNCTION billing.known(timestamptz, timestamptz, timestamptz) IS
+'Whether a fact recorded at recorded_at counts for a run with watermark known_at, which also counts facts stamped own_at (null = none). Immutable.';
+
+CREATE FUNCTION billing.known(known tstzrange, known_at timestamptz, own_at timestamptz) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT (pg_catalog.lower($1) OPERATOR(pg_catalog.<) $2 OR ($3 IS NOT NULL AND pg_catalog.lower($1) OPERATOR(pg_catalog.=) $3))
+             AND (pg_catalog.upper($1) IS NULL
+                  OR (pg_catalog.upper($1) OPERATOR(pg_catalog.>=) $2 AND ($3 IS NULL OR pg_catalog.upper($1) OPERATOR(pg_catalog.<>) $3))) $$;
+COMMENT ON FUNCTION billing.known(tstzrange, timestamptz, timestamptz) IS
+'Whether a fact believed during known counts for a run with watermark known_at, which also counts facts stamped own_at (null = none). Immutable.';

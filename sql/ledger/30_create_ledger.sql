@@ -1,0 +1,152 @@
+-- Making, upgrading and removing the ledger.  The ledger's objects are no members of the extension: DROP EXTENSION must not take
+-- invoices, and pg_dump must carry tables, owners and grants.
+
+CREATE PROCEDURE billing.create_role_if_missing(role_name text, options text)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role_name) THEN
+        EXECUTE format('CREATE ROLE %I %s', role_name, options);
+    END IF;
+END $$;
+COMMENT ON PROCEDURE billing.create_role_if_missing(text, text) IS 'Creates a role with the given options unless a role of that name exists. Used by create_ledger().';
+REVOKE ALL ON PROCEDURE billing.create_role_if_missing(text, text) FROM PUBLIC;
+
+CREATE PROCEDURE billing.create_ledger(owner text DEFAULT 'billing_owner', usage_parts int DEFAULT 4)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    former_role text := current_setting('role');
+    is_superuser boolean := (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = current_user);
+BEGIN
+    IF to_regclass('billing.ledger_state') IS NOT NULL THEN
+        RAISE duplicate_table USING MESSAGE = 'this database has a ledger already',
+            HINT = 'Use CALL billing.upgrade_ledger() to bring it to the version of the extension.';
+    END IF;
+    IF usage_parts IS NULL OR usage_parts NOT BETWEEN 1 AND 8 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('usage_parts must be between 1 and 8, not %s', coalesce(usage_parts::text, 'null')),
+            HINT = 'More hash partitions cost locks and planning time and gain nothing.';
+    END IF;
+    CALL billing.create_role_if_missing(owner, 'NOLOGIN');
+    CALL billing.create_role_if_missing('billing_reader', 'NOLOGIN');
+    CALL billing.create_role_if_missing('billing_operator', 'NOLOGIN IN ROLE billing_reader');
+    CALL billing.create_role_if_missing('billing_admin', 'NOLOGIN IN ROLE billing_operator');
+    IF (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = owner) THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('the owner of the ledger must not be a superuser, but "%s" is', owner),
+            HINT = 'Name another role, or leave it out to use billing_owner.';
+    END IF;
+    EXECUTE format('GRANT USAGE, CREATE ON SCHEMA billing TO %I', owner);
+    GRANT USAGE ON SCHEMA billing TO billing_reader;
+    IF NOT pg_has_role(current_user, owner, 'MEMBER') THEN
+        EXECUTE format('GRANT %I TO CURRENT_USER', owner);
+    END IF;
+
+    PERFORM set_config('role', owner, true);
+    EXECUTE billing.ledger_definition();
+    EXECUTE 'CALL billing.prepare_new_ledger($1)' USING usage_parts;
+    PERFORM set_config('role', former_role, true);
+
+    IF is_superuser THEN
+        CALL billing.create_ledger_guard();
+    ELSE
+        RAISE WARNING 'only a superuser can create the event trigger that keeps DROP EXTENSION billing CASCADE from destroying the ledger'
+            USING HINT = 'Have a superuser run CALL billing.create_ledger_guard().';
+    END IF;
+    IF position('billing' IN current_setting('search_path')) = 0 THEN
+        RAISE NOTICE 'schema billing is not on the search_path: operators and sum() of monetary will not be found'
+            USING HINT = format('ALTER DATABASE %I SET search_path = "$user", public, billing;', current_database());
+    END IF;
+END $$;
+COMMENT ON PROCEDURE billing.create_ledger(text, int) IS
+'Makes the ledger of this database in schema billing: every table, view, function and procedure that names a table, owned by the role owner (created NOLOGIN if missing, never a superuser), and the roles billing_reader, billing_operator and billing_admin with their grants. usage_parts: hash partitions of usage inside each month, 1 to 8. Errors: 42P07 if there is a ledger, 22023 for a bad argument.';
+REVOKE ALL ON PROCEDURE billing.create_ledger(text, int) FROM PUBLIC;
+
+CREATE PROCEDURE billing.create_ledger_guard()
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $procedure$
+BEGIN
+    IF EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'billing_ledger_guard') THEN
+        RETURN;
+    END IF;
+    CREATE FUNCTION billing.guard_ledger() RETURNS event_trigger
+        LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $function$
+    BEGIN
+        IF current_setting('billing.allow_ledger_drop', true) IS DISTINCT FROM 'on'
+           AND EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS d
+                        WHERE (d.object_type IN ('extension', 'schema') AND d.object_identity = 'billing')
+                           OR (d.object_type = 'table' AND d.object_identity IN ('billing.line', 'billing.invoice', 'billing.usage', 'billing.ledger_state')))
+        THEN
+            RAISE dependent_objects_still_exist USING
+                MESSAGE = 'this would destroy the ledger of this database',
+                HINT = 'Use CALL billing.uninstall_ledger(…), or SET billing.allow_ledger_drop = on if that is what you want.';
+        END IF;
+    END $function$;
+    COMMENT ON FUNCTION billing.guard_ledger() IS 'Event trigger function: refuses commands that would drop the ledger, such as DROP EXTENSION billing CASCADE, unless billing.allow_ledger_drop is on.';
+    REVOKE ALL ON FUNCTION billing.guard_ledger() FROM PUBLIC;
+    CREATE EVENT TRIGGER billing_ledger_guard ON sql_drop EXECUTE FUNCTION billing.guard_ledger();
+    COMMENT ON EVENT TRIGGER billing_ledger_guard IS 'Refuses to drop the billing extension or schema while a ledger exists.';
+END $procedure$;
+COMMENT ON PROCEDURE billing.create_ledger_guard() IS
+'Creates the event trigger that refuses DROP EXTENSION billing CASCADE while a ledger exists. create_ledger() calls it when run by a superuser.';
+REVOKE ALL ON PROCEDURE billing.create_ledger_guard() FROM PUBLIC;
+
+CREATE PROCEDURE billing.upgrade_ledger()
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    present text;
+BEGIN
+    IF to_regclass('billing.ledger_state') IS NULL THEN
+        RAISE undefined_table USING MESSAGE = 'this database has no ledger', HINT = 'Use CALL billing.create_ledger().';
+    END IF;
+    EXECUTE 'SELECT s.ledger_version FROM billing.ledger_state AS s' INTO present;
+    IF present = billing.extension_version() THEN
+        RAISE NOTICE 'the ledger is of version % already', present;
+        RETURN;
+    END IF;
+    RAISE feature_not_supported USING MESSAGE = format('no way is known from ledger version %s to %s', present, billing.extension_version()),
+        HINT = 'Update the extension with ALTER EXTENSION billing UPDATE first.';
+END $$;
+COMMENT ON PROCEDURE billing.upgrade_ledger() IS
+'Brings the ledger to the version of the installed extension. Run it after ALTER EXTENSION billing UPDATE. Errors: 42P01 if there is no ledger, 0A000 if the ledger is newer than the extension or too old for it.';
+REVOKE ALL ON PROCEDURE billing.upgrade_ledger() FROM PUBLIC;
+
+CREATE PROCEDURE billing.uninstall_ledger(confirmation text DEFAULT NULL)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    object record;
+    invoices bigint;
+BEGIN
+    IF to_regclass('billing.ledger_state') IS NULL THEN
+        RAISE undefined_table USING MESSAGE = 'this database has no ledger';
+    END IF;
+    EXECUTE 'SELECT count(*) FROM billing.invoice' INTO invoices;
+    IF invoices > 0 AND confirmation IS DISTINCT FROM 'destroy all invoices' THEN
+        RAISE object_in_use USING MESSAGE = format('the ledger holds %s final invoices', invoices),
+            HINT = 'Dump the database first; then CALL billing.uninstall_ledger(''destroy all invoices'').';
+    END IF;
+    PERFORM set_config('billing.allow_ledger_drop', 'on', true);
+    IF EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'billing_ledger_guard') THEN
+        DROP EVENT TRIGGER billing_ledger_guard;
+    END IF;
+    FOR object IN
+        SELECT 'VIEW' AS kind, c.oid::regclass::text AS name FROM pg_class AS c WHERE c.relnamespace = 'billing'::regnamespace AND c.relkind = 'v'
+           AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e')
+        UNION ALL
+        SELECT CASE p.prokind WHEN 'p' THEN 'PROCEDURE' WHEN 'a' THEN 'AGGREGATE' ELSE 'FUNCTION' END, p.oid::regprocedure::text FROM pg_proc AS p WHERE p.pronamespace = 'billing'::regnamespace
+           AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e')
+        UNION ALL
+        SELECT 'TABLE', c.oid::regclass::text FROM pg_class AS c WHERE c.relnamespace = 'billing'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+           AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e')
+        UNION ALL
+        SELECT 'TYPE', t.oid::regtype::text FROM pg_type AS t JOIN pg_class AS c ON c.oid = t.typrelid AND c.relkind = 'c' WHERE t.typnamespace = 'billing'::regnamespace
+           AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = t.oid AND d.classid = 'pg_type'::regclass AND d.deptype = 'e')
+    LOOP
+        EXECUTE format('DROP %s IF EXISTS %s CASCADE', object.kind, object.name);
+    END LOOP;
+END $$;
+COMMENT ON PROCEDURE billing.uninstall_ledger(text) IS
+'Drops every object of the ledger and all its data. With final invoices in it the confirmation ''destroy all invoices'' is required. Roles stay, since other databases may use them. Errors: 42P01 if there is no ledger, 55006 without the confirmation.';
+REVOKE ALL ON PROCEDURE billing.uninstall_ledger(text) FROM PUBLIC;

@@ -1,0 +1,47 @@
+-- Version check, watermark and first set-up of the ledger.
+
+CREATE FUNCTION billing.ledger_version() RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT s.ledger_version FROM billing.ledger_state AS s $$;
+COMMENT ON FUNCTION billing.ledger_version() IS 'Version of the objects of this ledger; extension_version() is that of the extension.';
+
+CREATE FUNCTION billing.check_ledger() RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    ledger    int[] := string_to_array(billing.ledger_version(), '.');
+    extension int[] := string_to_array(billing.extension_version(), '.');
+BEGIN
+    IF ledger[1] <> extension[1] OR ledger[2] NOT BETWEEN extension[2] - 1 AND extension[2] THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('the ledger is of version %s, the extension of version %s', billing.ledger_version(), billing.extension_version()),
+            HINT = 'Use ALTER EXTENSION billing UPDATE, then CALL billing.upgrade_ledger().';
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.check_ledger() IS 'Raises 55000 unless the ledger is of the extension''s minor version or the one before. Each entry point calls it.';
+
+CREATE FUNCTION billing.watermark() RETURNS timestamptz
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE active_sql_transaction USING
+            MESSAGE = format('billing runs need the isolation level READ COMMITTED, not %s', upper(current_setting('transaction_isolation'))),
+            HINT = 'In a higher level facts committed after the snapshot would be missed for ever.';
+    END IF;
+    RETURN greatest(billing.recording_floor(), (SELECT s.last_known_at FROM ledger_state AS s));
+END $$;
+COMMENT ON FUNCTION billing.watermark() IS 'The instant up to which every recorded fact is committed and visible: a run counts facts recorded before it. Read it one statement before the facts. Raises 25001 unless READ COMMITTED.';
+
+CREATE PROCEDURE billing.prepare_new_ledger(usage_parts int)
+    LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    INSERT INTO ledger_state (ledger_version, usage_parts) VALUES (billing.extension_version(), prepare_new_ledger.usage_parts);
+    FOR part IN 0 .. usage_parts - 1 LOOP
+        EXECUTE format('CREATE TABLE billing.usage_key_%s PARTITION OF billing.usage_key FOR VALUES WITH (MODULUS %s, REMAINDER %s)', part, usage_parts, part);
+        EXECUTE format('COMMENT ON TABLE billing.usage_key_%s IS %L', part, 'Part of usage_key.');
+    END LOOP;
+    CALL billing.maintain_partitions();
+END $$;
+COMMENT ON PROCEDURE billing.prepare_new_ledger(int) IS 'Fills a ledger that was just made: its state row and its first partitions. Used by create_ledger().';
