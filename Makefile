@@ -1,31 +1,49 @@
-# billing: PGXS makefile.  Also works out of tree: mkdir build && cd build && make -f ../Makefile
+# billing: PGXS makefile.
+#
+#   make  make install  make installcheck  make dist      PG_CONFIG=… for another server, PROFILE=-Werror for more flags
+#   mkdir b && cd b && make -f ../Makefile install        out of tree; the source tree is only read
 #
 # The extension script is put together from the readable pieces under sql/:
 #   sql/<room>/*.sql          members of the extension (types, operators, pure functions)
 #   sql/<room>/ledger/*.sql   what create_ledger() makes; embedded in ledger_definition()
+#
+# The version stands in META.json alone: the script's name, the installed control file and the library take it from there.
 
-SRC := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+SRC := $(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST))))
 ifeq ($(SRC),)
 SRC := .
 endif
 
-EXTENSION  = billing
-EXTVERSION = $(shell sed -n 's/^   "version": *"\([^"]*\)".*/\1/p' $(SRC)/META.json)
+NAME_OF_EXTENSION = billing
+EXTVERSION := $(shell sed -n 's/^   "version": *"\([^"]*\)".*/\1/p' $(SRC)/META.json)
+ifeq ($(EXTVERSION),)
+$(error META.json: no "version" line found)
+endif
 
 # Rooms in the order in which one may use the other.
-ROOMS = monetary usage_interval tariff ledger metering rating invoicing reporting
+ROOMS = monetary usage_interval tariff ledger metering rating invoicing allocation reporting connectors
 
-C_FILES      = $(sort $(wildcard $(SRC)/src/*/*.c))
+C_FILES      = $(sort $(patsubst $(SRC)/%,%,$(wildcard $(SRC)/src/*/*.c)))
 C_HEADERS    = $(wildcard $(SRC)/src/*/*.h)
 MEMBER_SQL   = $(foreach room,$(ROOMS),$(sort $(wildcard $(SRC)/sql/$(room)/*.sql)))
 LEDGER_SQL   = $(foreach room,$(ROOMS),$(sort $(wildcard $(SRC)/sql/$(room)/ledger/*.sql)))
+# A folder is newer than its files once one was taken away.
+SQL_FOLDERS  = $(wildcard $(addprefix $(SRC)/sql/,$(ROOMS)) $(addsuffix /ledger,$(addprefix $(SRC)/sql/,$(ROOMS))))
 
-MODULE_big   = billing
-OBJS         = $(patsubst $(SRC)/%.c,%.o,$(C_FILES))
+SCRIPT         = sql/$(NAME_OF_EXTENSION)--$(EXTVERSION).sql
+CONTROL        = sql/$(NAME_OF_EXTENSION).control
+CURRENCY_TABLE = $(if $(wildcard $(SRC)/src/monetary/currencies.tsv),src/monetary/currency_table.h)
+
+MODULE_big   = $(NAME_OF_EXTENSION)
+OBJS         = $(C_FILES:.c=.o)
+BITCODE      = $(C_FILES:.c=.bc)
 PG_CPPFLAGS  = -I$(SRC)/src -Isrc -DBILLING_VERSION=\"$(EXTVERSION)\"
-DATA_built   = sql/$(EXTENSION)--$(EXTVERSION).sql
-DATA         = $(wildcard $(SRC)/sql/$(EXTENSION)--*--*.sql)
-EXTRA_CLEAN  = src/monetary/currency_table.h
+
+# Not EXTENSION = billing: that would install the control file as it is tracked, without its version.
+MODULEDIR    = extension
+DATA_built   = $(SCRIPT) $(CONTROL)
+DATA         = $(patsubst $(SRC)/%,%,$(wildcard $(SRC)/sql/$(NAME_OF_EXTENSION)--*--*.sql))
+EXTRA_CLEAN  = $(CURRENCY_TABLE) $(DATA_built:=.tmp)
 
 # install.sql comes first: it creates the extension in the regression database.
 REGRESS      = install $(filter-out install,$(patsubst $(SRC)/test/sql/%.sql,%,$(sort $(wildcard $(SRC)/test/sql/*.sql))))
@@ -35,9 +53,35 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-sql/$(EXTENSION)--$(EXTVERSION).sql: $(MEMBER_SQL) $(LEDGER_SQL) $(SRC)/META.json $(SRC)/sql/build
+# PGXS searches the source tree for everything when it builds out of tree, and would take the objects of an earlier build there.
+ifneq ($(VPATH),)
+srcdir := $(SRC)
+override VPATH :=
+vpath %.c $(SRC)
+endif
+
+# From PostgreSQL 16 on PGXS itself hides what is not declared as a function for SQL, so that no name of ours meets another library's.
+ifeq ($(MAJORVERSION),15)
+override CFLAGS += -fvisibility=hidden
+override CPPFLAGS += -D'PGDLLEXPORT=__attribute__((visibility("default")))'
+endif
+
+$(OBJS) $(BITCODE): $(C_HEADERS) $(CURRENCY_TABLE) | $(sort $(dir $(OBJS)))
+
+$(sort $(dir $(OBJS))):
+	mkdir -p $@
+
+# The library and the control file carry the version.
+src/module/module.o src/module/module.bc: $(SRC)/META.json
+
+$(SCRIPT): $(MEMBER_SQL) $(LEDGER_SQL) $(SQL_FOLDERS) $(SRC)/META.json $(SRC)/sql/build
 	@mkdir -p $(@D)
 	sh $(SRC)/sql/build '$(EXTVERSION)' '$(MEMBER_SQL)' '$(LEDGER_SQL)' > $@.tmp
+	mv $@.tmp $@
+
+$(CONTROL): $(SRC)/billing.control $(SRC)/META.json
+	@mkdir -p $(@D)
+	sed "s/^#.*default_version.*/default_version = '$(EXTVERSION)'/" $(SRC)/billing.control > $@.tmp
 	mv $@.tmp $@
 
 src/monetary/currency_table.h: $(SRC)/src/monetary/currencies.tsv $(SRC)/src/monetary/currency_table.awk
@@ -45,9 +89,12 @@ src/monetary/currency_table.h: $(SRC)/src/monetary/currencies.tsv $(SRC)/src/mon
 	awk -f $(SRC)/src/monetary/currency_table.awk $(SRC)/src/monetary/currencies.tsv > $@.tmp
 	mv $@.tmp $@
 
-$(OBJS) $(OBJS:.o=.bc): $(C_HEADERS) src/monetary/currency_table.h
+# The archive for PGXN, from the commit that is checked out.
+dist: check-meta
+	git -C $(SRC) archive --format zip --prefix=$(NAME_OF_EXTENSION)-$(EXTVERSION)/ -o $(CURDIR)/$(NAME_OF_EXTENSION)-$(EXTVERSION).zip HEAD
 
-dist:
-	git archive --format zip --prefix=$(EXTENSION)-$(EXTVERSION)/ -o $(EXTENSION)-$(EXTVERSION).zip HEAD
+# META.json is valid, and the places inside it that repeat the version agree.
+check-meta:
+	python3 $(SRC)/test/lib/check_meta.py $(SRC)
 
-.PHONY: dist
+.PHONY: dist check-meta
