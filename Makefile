@@ -60,12 +60,6 @@ override VPATH :=
 vpath %.c $(SRC)
 endif
 
-# From PostgreSQL 16 on PGXS itself hides what is not declared as a function for SQL, so that no name of ours meets another library's.
-ifeq ($(MAJORVERSION),15)
-override CFLAGS += -fvisibility=hidden
-override CPPFLAGS += -D'PGDLLEXPORT=__attribute__((visibility("default")))'
-endif
-
 $(OBJS) $(BITCODE): $(C_HEADERS) $(CURRENCY_TABLE) | $(sort $(dir $(OBJS)))
 
 $(sort $(dir $(OBJS))):
