@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""pgspot, a statement at a time:  pgspot_statements.py FOLDER_OF_INSTALLED_SCRIPTS
+
+The command-line tool stops at the first statement it does not understand and then says that all is well, and it understands no
+standard function body (BEGIN ATOMIC … END).  Here every statement is looked at, a standard body as if it stood in quotes, the text
+that create_ledger() executes as a script of its own, and what cannot be analysed is a finding.
+
+no_search_path.tsv lists functions that do without a SET search_path, each with its reason; their bodies must qualify every name.
+"""
+import argparse
+import pathlib
+import re
+import sys
+
+from pglast import ast, parse_sql
+from pgspot.formatters import format_function
+from pgspot.state import Counter, State
+from pgspot.visitors import SQLVisitor
+
+HERE = pathlib.Path(__file__).resolve().parent
+LEDGER = re.compile(r"\$ledger_definition\$(.*?)\$ledger_definition\$", re.S)
+
+
+class Findings(Counter):
+    """Collects what pgspot prints."""
+
+    def __init__(self, exempt):
+        super().__init__(argparse.Namespace(ignore=[], ignore_lang=[], sql_fn=[], plpgsql=True, summary_only=False,
+                                            proc_without_search_path=exempt))
+        self.found = []
+
+    def print_issue(self, code, context):
+        self.found.append(f"{code} {context}")
+
+    def unknown(self, message):
+        self.found.append(message)
+
+
+def exempt_functions():
+    """Names of no_search_path.tsv."""
+    lines = (HERE / "no_search_path.tsv").read_text(encoding="utf-8").splitlines()
+    return [line.split("\t")[0] for line in lines if line and not line.startswith("#")]
+
+
+def with_quoted_body(function):
+    """A function with a standard body resolved its names when it was created: the visitor walks that body with the statement around
+    it, so an empty quoted one is put where pgspot looks for it.  Needs no search_path."""
+    names = {option.defname for option in function.options}
+    if function.sql_body is not None:
+        function.options = function.options + (ast.DefElem(defname="as", arg=(ast.String(sval=""),)),)
+        if "language" not in names:
+            function.options = function.options + (ast.DefElem(defname="language", arg=ast.String(sval="sql")),)
+    return function
+
+
+def statements(script):
+    """(source file, text, tree) of each statement; marks "-- ==== FILE" say which source file a line comes from."""
+    script = re.sub(r"^\\", "-- ", script, flags=re.M)
+    marks = [(mark.end(), mark.group(1)) for mark in re.finditer(r"^-- ==== (.*)$", script, flags=re.M)]
+    for statement in parse_sql(script):
+        start = statement.stmt_location
+        text = script[start:start + statement.stmt_len] if statement.stmt_len else script[start:]
+        begins = start + re.match(r"(\s|--.*\n)*", text).end()
+        files = [file for position, file in marks if position <= begins]
+        yield files[-1] if files else "", text, statement
+
+
+def scan(script, search_path_is_safe, exempt, used):
+    """Findings in one script.  An extension's script runs with the search_path of whoever creates the extension behind it; the
+    ledger's text runs under that of create_ledger(), which is safe."""
+    findings = Findings(exempt)
+    state = State(findings)
+    state.created_schemas.append("billing")
+    state.searchpath_secure = search_path_is_safe
+    for file, text, statement in statements(script):
+        before = len(findings.found)
+        standard_body = False
+        if isinstance(statement.stmt, ast.CreateFunctionStmt):
+            standard_body = statement.stmt.sql_body is not None
+            with_quoted_body(statement.stmt)
+            if format_function(statement.stmt) in exempt:
+                used.add(format_function(statement.stmt))
+        try:
+            SQLVisitor(state)(statement)
+        except Exception as error:
+            findings.found.append(f"cannot be analysed: {error}")
+        if standard_body:
+            findings.found[before:] = [finding for finding in findings.found[before:] if not finding.startswith("PS005")]
+        subject = " ".join(re.sub(r"--.*", "", text).split())[:70]
+        findings.found[before:] = [f"{file}: {finding} in: {subject}" for finding in findings.found[before:]]
+    return findings.found
+
+
+def report(name, findings):
+    for finding in findings:
+        print("   ", " ".join(finding.split())[:300])
+    if findings:
+        print(f"not ok script: pgspot finds nothing in {name} - {len(findings)} findings, see above")
+    else:
+        print(f"ok script: pgspot finds nothing in {name}")
+
+
+def main():
+    exempt, used = exempt_functions(), set()
+    for file in sorted(pathlib.Path(sys.argv[1]).glob("billing--*.sql")):
+        script = file.read_text(encoding="utf-8")
+        report(f"the script {file.name}", scan(LEDGER.sub("''", script), False, exempt, used))
+        for ledger in LEDGER.findall(script):
+            report(f"the ledger in {file.name}", scan(ledger, True, exempt, used))
+    report("no_search_path.tsv, which names functions that exist", sorted(set(exempt) - used))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
