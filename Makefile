@@ -24,7 +24,7 @@ endif
 ROOMS = monetary usage_interval tariff ledger metering rating invoicing allocation reporting connectors
 
 C_FILES      = $(sort $(patsubst $(SRC)/%,%,$(wildcard $(SRC)/src/*/*.c)))
-C_HEADERS    = $(wildcard $(SRC)/src/*/*.h)
+C_HEADERS    = $(filter-out %/currency_table.h,$(wildcard $(SRC)/src/*/*.h))
 MEMBER_SQL   = $(foreach room,$(ROOMS),$(sort $(wildcard $(SRC)/sql/$(room)/*.sql)))
 LEDGER_SQL   = $(foreach room,$(ROOMS),$(sort $(wildcard $(SRC)/sql/$(room)/ledger/*.sql)))
 # A folder is newer than its files once one was taken away.
@@ -32,12 +32,12 @@ SQL_FOLDERS  = $(wildcard $(addprefix $(SRC)/sql/,$(ROOMS)) $(addsuffix /ledger,
 
 SCRIPT         = sql/$(NAME_OF_EXTENSION)--$(EXTVERSION).sql
 CONTROL        = sql/$(NAME_OF_EXTENSION).control
-CURRENCY_TABLE = $(if $(wildcard $(SRC)/src/monetary/currencies.tsv),src/monetary/currency_table.h)
+CURRENCY_TABLE = src/monetary/currency_table.h
 
 MODULE_big   = $(NAME_OF_EXTENSION)
 OBJS         = $(C_FILES:.c=.o)
 BITCODE      = $(C_FILES:.c=.bc)
-PG_CPPFLAGS  = -I$(SRC)/src -Isrc -DBILLING_VERSION=\"$(EXTVERSION)\"
+PG_CPPFLAGS  = -Isrc -I$(SRC)/src -DBILLING_VERSION=\"$(EXTVERSION)\"
 
 # Not EXTENSION = billing: that would install the control file as it is tracked, without its version.
 MODULEDIR    = extension
@@ -78,7 +78,7 @@ $(CONTROL): $(SRC)/billing.control $(SRC)/META.json
 	sed "s/^#.*default_version.*/default_version = '$(EXTVERSION)'/" $(SRC)/billing.control > $@.tmp
 	mv $@.tmp $@
 
-src/monetary/currency_table.h: $(SRC)/src/monetary/currencies.tsv $(SRC)/src/monetary/currency_table.awk
+$(CURRENCY_TABLE): $(SRC)/src/monetary/currencies.tsv $(SRC)/src/monetary/currency_table.awk
 	@mkdir -p $(@D)
 	awk -f $(SRC)/src/monetary/currency_table.awk $(SRC)/src/monetary/currencies.tsv > $@.tmp
 	mv $@.tmp $@
