@@ -46,3 +46,14 @@ CREATE FUNCTION billing.known(known tstzrange, known_at timestamptz, own_at time
                   OR (pg_catalog.upper($1) OPERATOR(pg_catalog.>=) $2 AND ($3 IS NULL OR pg_catalog.upper($1) OPERATOR(pg_catalog.<>) $3))) $$;
 COMMENT ON FUNCTION billing.known(tstzrange, timestamptz, timestamptz) IS
 'Whether a fact believed during known counts for a run with watermark known_at, which also counts facts stamped own_at (null = none). Immutable.';
+
+CREATE FUNCTION billing.acquire_run_lock() RETURNS void
+    AS 'MODULE_PATHNAME', 'acquire_run_lock' LANGUAGE c VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION billing.acquire_run_lock() IS
+'Waits until no other session runs billing in this database and excludes others until release_run_lock(), across commits, or until a transaction of this session aborts. Volatile.';
+REVOKE ALL ON FUNCTION billing.acquire_run_lock() FROM PUBLIC;
+
+CREATE FUNCTION billing.release_run_lock() RETURNS void
+    AS 'MODULE_PATHNAME', 'release_run_lock' LANGUAGE c VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION billing.release_run_lock() IS 'Lets other sessions run billing again. Volatile.';
+REVOKE ALL ON FUNCTION billing.release_run_lock() FROM PUBLIC;

@@ -7,10 +7,13 @@ CREATE TABLE billing.account_calendar (
     account_id bigint PRIMARY KEY,
     period_no  int    NOT NULL,
     date_to    date   NOT NULL,
-    ends_at    timestamptz NOT NULL
-);
+    ends_at    timestamptz NOT NULL,
+    next_date_to date NOT NULL
+) WITH (fillfactor = 70);
 CREATE INDEX account_calendar_date_to ON billing.account_calendar (date_to);
+CREATE INDEX account_calendar_next_date_to ON billing.account_calendar (next_date_to);
 COMMENT ON TABLE billing.account_calendar IS 'The last stored charge period of each account, so that missing periods are found without reading them all.';
+COMMENT ON COLUMN billing.account_calendar.next_date_to IS 'Not after the end of the period that follows; looked at again when the account''s settings change.';
 
 CREATE TABLE billing.charge_period (
     account_id    bigint NOT NULL,
@@ -23,6 +26,7 @@ CREATE TABLE billing.charge_period (
     time_zone     text   NOT NULL,
     due_at        timestamptz NOT NULL,
     interim_to    date,
+    advance_known_at timestamptz,
     looked_known_at timestamptz,
     looked_own_at   timestamptz,
     closed_known_at timestamptz,
@@ -33,13 +37,14 @@ CREATE TABLE billing.charge_period (
     UNIQUE (account_id, date_from),
     CHECK (date_from < date_to AND full_from <= date_from AND starts_at < ends_at)
 ) WITH (fillfactor = 80);
-CREATE INDEX charge_period_unlooked ON billing.charge_period (due_at) WHERE looked_known_at IS NULL;
+CREATE INDEX charge_period_unlooked ON billing.charge_period (date_from) WHERE looked_known_at IS NULL;
 COMMENT ON TABLE billing.charge_period IS 'Half-open span that charges cover; stored when first needed, borders frozen then. Periods of an account tile without holes.';
 COMMENT ON COLUMN billing.charge_period.full_from IS 'Start of the nominal period that ends at date_to; a shorter (stub) period is prorated against it.';
 COMMENT ON COLUMN billing.charge_period.time_zone IS 'Zone in force when the period was stored; date_to is midnight there.';
 COMMENT ON COLUMN billing.charge_period.due_at IS 'When arrears fall due: the end plus the account''s grace.';
 COMMENT ON COLUMN billing.charge_period.interim_to IS 'Greatest day up to which the running period was billed progressively.';
-COMMENT ON COLUMN billing.charge_period.looked_known_at IS 'Watermark of the first run that rated the whole period as due; later runs look only at what new facts touch.';
+COMMENT ON COLUMN billing.charge_period.advance_known_at IS 'Watermark of the last run that looked at the fees due at the period''s start; null = not yet due.';
+COMMENT ON COLUMN billing.charge_period.looked_known_at IS 'Watermark of the last run that rated the whole period; null = not yet due. Later runs look only at periods that new facts touch.';
 COMMENT ON COLUMN billing.charge_period.looked_own_at IS 'Stamp of the caller''s own facts that the run counted too, when it ran inside the caller''s transaction.';
 COMMENT ON COLUMN billing.charge_period.closed_known_at IS 'The pin: catalog, agreements, calendar and reference data of this period are read as known at this instant; set when its first invoice is finalised.';
 COMMENT ON COLUMN billing.charge_period.closed_own_at IS 'Stamp of the caller''s own facts that the pin counts too.';
@@ -56,6 +61,7 @@ CREATE TABLE billing.charge_key (
     consumer_id     bigint NOT NULL,
     charge_group    jsonb  NOT NULL DEFAULT '{}',
     component       text   NOT NULL CHECK (component IN ('fee', 'usage', 'discount', 'minimum', 'account_discount', 'commitment')),
+    looked_owed     billing.monetary,
     frozen_at       timestamptz,
     PRIMARY KEY (account_id, key_id),
     UNIQUE (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component),
@@ -66,6 +72,7 @@ COMMENT ON COLUMN billing.charge_key.account_id IS 'The buyer.';
 COMMENT ON COLUMN billing.charge_key.consumer_id IS 'Whose usage it is; the buyer itself unless the agreement charges for another account.';
 COMMENT ON COLUMN billing.charge_key.charge_group IS 'The dimensions (and resource) of the meter that make a line of their own.';
 COMMENT ON COLUMN billing.charge_key.component IS 'What of the item is charged: its fee, its usage, a discount on it, …';
+COMMENT ON COLUMN billing.charge_key.looked_owed IS 'What the last run found owed, rounded; tells the effect of a new rating version from that of new facts.';
 COMMENT ON COLUMN billing.charge_key.frozen_at IS 'Since when nothing is billed or corrected for this key, whatever the cause.';
 
 CREATE TABLE billing.decision (

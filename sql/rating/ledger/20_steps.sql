@@ -1,0 +1,430 @@
+-- The rating pipeline: what is owed, step by step, as SQL text.
+--
+-- Each step is one query over the relations of the steps before it (rated_period, rated_view, …).  A run executes them one by one
+-- and stores each result in an unlogged table of that name (a temporary table would take all parallelism away); functions that read
+-- one account compose the same texts into a single query, each step a CTE of that name.  So there is one definition of what is owed.
+--
+-- Texts hold these words in braces, replaced by literals:
+--   {known_at}, {own_at}   the watermark: facts recorded before known_at, or stamped own_at, count
+--   {usage_from}, {usage_to}, {usage_accounts}   bounds on usage known when the query is planned, so that partitions are pruned
+--   {batch}                'due' or 'touched': the two halves of a run's scope, whose usage is read in different ways
+--
+-- The first relation, rated_period, comes from the caller:
+--   account_id, period_no, date_from, date_to, full_from, starts_at, ends_at, time_zone, rated_to (end of what is rated: ends_at,
+--   or earlier while the period is running), rate_usage, rate_arrears, rate_advance (which components are due), interim,
+--   closed_known_at, closed_own_at, looked_known_at, looked_own_at, rating_version, sealed, batch
+
+CREATE FUNCTION billing.rating_version() RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 1 $$;
+COMMENT ON FUNCTION billing.rating_version() IS 'Version of the rating rules of this ledger; it changes with a release that rates the same facts to another amount.';
+
+CREATE FUNCTION billing.descendants(account_id bigint, known_at timestamptz, own_at timestamptz) RETURNS SETOF bigint
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    WITH RECURSIVE parent AS (
+        SELECT DISTINCT ON (s.account_id) s.account_id, s.parent_id
+          FROM billing.account_setting AS s
+         WHERE billing.known(s.recorded_at, $2, $3)
+         ORDER BY s.account_id, s.setting_no DESC
+    ), below AS (
+        SELECT p.account_id FROM parent AS p WHERE p.parent_id = $1
+        UNION
+        SELECT p.account_id FROM below AS b JOIN parent AS p ON p.parent_id = b.account_id
+    )
+    SELECT b.account_id FROM below AS b
+$$;
+COMMENT ON FUNCTION billing.descendants(bigint, timestamptz, timestamptz) IS 'All accounts below an account in the tree, as known at a watermark. Stable.';
+
+CREATE FUNCTION billing.round_quantity(quantity numeric, mode text, decimals int) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE $2
+        WHEN 'half_up' THEN pg_catalog.round($1, $3)
+        WHEN 'half_even' THEN
+            CASE WHEN pg_catalog.abs($1 OPERATOR(pg_catalog.-) pg_catalog.trunc($1, $3)) OPERATOR(pg_catalog.*) 2 OPERATOR(pg_catalog.=) (10.0 OPERATOR(pg_catalog.^) (OPERATOR(pg_catalog.-) $3))
+                  AND pg_catalog.mod(pg_catalog.trunc($1 OPERATOR(pg_catalog.*) (10.0 OPERATOR(pg_catalog.^) $3)), 2) OPERATOR(pg_catalog.=) 0
+                 THEN pg_catalog.trunc($1, $3) ELSE pg_catalog.round($1, $3) END
+        WHEN 'down' THEN pg_catalog.trunc($1, $3)
+        WHEN 'up' THEN pg_catalog.trunc($1, $3) OPERATOR(pg_catalog.+)
+            CASE WHEN pg_catalog.trunc($1, $3) OPERATOR(pg_catalog.=) $1 THEN 0
+                 ELSE pg_catalog.sign($1) OPERATOR(pg_catalog.*) (10.0 OPERATOR(pg_catalog.^) (OPERATOR(pg_catalog.-) $3)) END
+        ELSE $1 END
+$$;
+COMMENT ON FUNCTION billing.round_quantity(numeric, text, int) IS
+'A quantity rounded as its meter says: half_up (half away from zero), half_even, up (away from zero), down (towards zero), to a number of decimals; a null mode leaves it as it is. Immutable.';
+
+CREATE FUNCTION billing.rating_step(step text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT CASE $1
+
+    -- The ways in which a period is looked at.  0: as billed, that is at its pin when it has one.  Only a pinned period has the
+    -- others, each replacing one more part of the pin by what is known now: 1 prices, 2 agreements and account settings, 3 meter and
+    -- fee definitions; -1 is 0 with the facts of the last look, to find the effect of a new rating version.
+    WHEN 'rated_view' THEN $step$
+        SELECT p.account_id, p.period_no, v.variant,
+               CASE WHEN v.variant >= 1 OR p.closed_known_at IS NULL THEN {known_at} ELSE p.closed_known_at END AS price_at,
+               CASE WHEN v.variant >= 1 OR p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END AS price_own,
+               CASE WHEN v.variant >= 2 OR p.closed_known_at IS NULL THEN {known_at} ELSE p.closed_known_at END AS plan_at,
+               CASE WHEN v.variant >= 2 OR p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END AS plan_own,
+               CASE WHEN v.variant >= 3 OR p.closed_known_at IS NULL THEN {known_at} ELSE p.closed_known_at END AS reference_at,
+               CASE WHEN v.variant >= 3 OR p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END AS reference_own,
+               CASE WHEN v.variant = -1 THEN p.looked_known_at ELSE {known_at} END AS usage_at,
+               CASE WHEN v.variant = -1 THEN p.looked_own_at ELSE {own_at} END AS usage_own   -- of usage, subscriptions and advances of the pin
+          FROM rated_period AS p
+         CROSS JOIN (SELECT (SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.price AS x) AS price_changed,
+                            greatest((SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.agreement_term AS x),
+                                     (SELECT max(x.recorded_at) FROM billing.account_setting AS x)) AS plan_changed,
+                            greatest((SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.meter_definition AS x),
+                                     (SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.fee_definition AS x)) AS reference_changed
+                      WHERE EXISTS (SELECT FROM rated_period AS r WHERE r.closed_known_at IS NOT NULL)) AS c
+         CROSS JOIN (VALUES (1), (2), (3), (-1)) AS v(variant)
+         WHERE NOT p.sealed AND p.closed_known_at IS NOT NULL
+           AND CASE v.variant WHEN 1 THEN c.price_changed >= p.closed_known_at
+                              WHEN 2 THEN c.plan_changed >= p.closed_known_at
+                              WHEN 3 THEN c.reference_changed >= p.closed_known_at
+                              WHEN -1 THEN p.rating_version <> billing.rating_version() AND p.looked_known_at IS NOT NULL END
+        UNION ALL
+        SELECT p.account_id, p.period_no, 0,
+               coalesce(p.closed_known_at, {known_at}), CASE WHEN p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END,
+               coalesce(p.closed_known_at, {known_at}), CASE WHEN p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END,
+               coalesce(p.closed_known_at, {known_at}), CASE WHEN p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END,
+               {known_at}, {own_at}
+          FROM rated_period AS p
+         WHERE NOT p.sealed
+    $step$
+
+    -- Who charges whom for whose usage, under which price list, in each view of a period.  spec_no numbers the distinct
+    -- combinations on which prices depend: a handful for thousands of accounts without prices of their own.
+    WHEN 'rated_contract' THEN $step$
+        SELECT row_number() OVER () AS contract_no, b.*, one.consumer_id,
+               dense_rank() OVER (ORDER BY b.list_id, b.own_account, b.time_zone, b.from_at, b.to_at, b.full_from, b.date_to, b.interim,
+                                           b.price_at, b.price_own, b.reference_at, b.reference_own, b.usage_at, b.usage_own) AS spec_no
+          FROM (SELECT v.account_id, v.period_no, v.variant, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own,
+                       v.plan_at, v.plan_own, p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage, p.rate_arrears, p.rate_advance, p.batch,
+                       a.agreement_id, a.seller_id, t.list_id, t.consumer_id AS first_consumer_id, t.with_descendants, t.progressive_threshold,
+                       l.currency, s.rounding_mode, coalesce(o.account_id, 0) AS own_account,
+                       greatest(p.date_from, lower(t.valid)) AS from_date,
+                       least(p.date_to, upper(t.valid)) AS to_date,
+                       CASE WHEN lower(t.valid) > p.date_from THEN lower(t.valid)::timestamp AT TIME ZONE p.time_zone ELSE p.starts_at END AS from_at,
+                       least(p.rated_to, CASE WHEN upper(t.valid) < p.date_to THEN upper(t.valid)::timestamp AT TIME ZONE p.time_zone ELSE p.rated_to END) AS to_at
+                  FROM rated_view AS v
+                  JOIN rated_period AS p USING (account_id, period_no)
+                  JOIN billing.agreement AS a ON a.buyer_id = v.account_id
+                  JOIN billing.agreement_term AS t ON t.agreement_id = a.agreement_id
+                   AND billing.known(t.known, v.plan_at, v.plan_own) AND t.valid && daterange(p.date_from, p.date_to)
+                  JOIN LATERAL (SELECT x.currency, x.rounding_mode FROM billing.account_setting AS x
+                                 WHERE x.account_id = v.account_id AND x.from_date <= p.date_from AND billing.known(x.recorded_at, v.plan_at, v.plan_own)
+                                 ORDER BY x.setting_no DESC LIMIT 1) AS s ON true
+                  JOIN billing.price_list AS l ON l.list_id = t.list_id AND l.currency = s.currency
+                  LEFT JOIN (SELECT x.list_id, x.account_id FROM billing.price AS x WHERE x.account_id <> 0
+                             UNION SELECT x.list_id, x.account_id FROM billing.pin_advance AS x WHERE x.account_id <> 0) AS o
+                    ON o.list_id = t.list_id AND o.account_id = v.account_id) AS b
+         CROSS JOIN LATERAL (SELECT b.first_consumer_id AS consumer_id
+                              UNION ALL
+                             SELECT d.account_id FROM billing.descendants(b.first_consumer_id, b.plan_at, b.plan_own) AS d(account_id) WHERE b.with_descendants) AS one
+         WHERE b.from_at < b.to_at OR (b.rate_advance AND b.from_date < b.to_date)
+    $step$
+
+    WHEN 'rated_spec' THEN $step$
+        SELECT DISTINCT ON (c.spec_no) c.spec_no, c.list_id, c.own_account, c.time_zone, c.from_date, c.to_date, c.full_from, c.date_to, c.interim,
+               c.from_at, greatest(c.to_at, c.to_date::timestamp AT TIME ZONE c.time_zone) AS to_at, c.to_at AS usage_to_at,
+               c.price_at, c.price_own, c.reference_at, c.reference_own, c.usage_at, c.usage_own
+          FROM rated_contract AS c
+         ORDER BY c.spec_no
+    $step$
+
+    -- Price segments: the spans inside a period in which one tariff holds.  Prices are read as known at the pin, or at the latest
+    -- advance of the pin that covers the span; where none was known then, as known now, since a first price is no change.  An
+    -- account's own price goes before the list's.  Neighbours with equal tariffs are one segment, so that tiers do not restart.
+    WHEN 'rated_segment' THEN $step$
+        WITH candidate AS (
+            SELECT s.spec_no, pr.item_id, pr.price_id, pr.account_id <> 0 AS own, pr.tariff, pr.tax_code, pr.known,
+                   CASE WHEN lower_inf(pr.valid) THEN '-infinity' ELSE lower(pr.valid) AT TIME ZONE s.time_zone END AS valid_from,
+                   CASE WHEN upper_inf(pr.valid) THEN 'infinity' ELSE upper(pr.valid) AT TIME ZONE s.time_zone END AS valid_to
+              FROM rated_spec AS s
+              JOIN billing.price AS pr ON pr.list_id = s.list_id AND pr.account_id IN (0, s.own_account)
+             WHERE billing.known(lower(pr.known), {known_at}, {own_at})
+               AND pr.valid && tsrange(s.from_at AT TIME ZONE s.time_zone, s.to_at AT TIME ZONE s.time_zone)
+        ), advance AS (
+            SELECT s.spec_no, a.item_id, a.recorded_at + interval '1 microsecond' AS known_at,
+                   CASE WHEN lower_inf(a.valid) THEN '-infinity' ELSE lower(a.valid) AT TIME ZONE s.time_zone END AS valid_from,
+                   CASE WHEN upper_inf(a.valid) THEN 'infinity' ELSE upper(a.valid) AT TIME ZONE s.time_zone END AS valid_to
+              FROM rated_spec AS s
+              JOIN billing.pin_advance AS a ON a.list_id = s.list_id AND a.account_id IN (0, s.own_account)
+             WHERE billing.known(a.recorded_at, s.usage_at, s.usage_own)
+        ), border AS (
+            SELECT i.spec_no, i.item_id, s.from_at AS at, s.to_at
+              FROM (SELECT DISTINCT c.spec_no, c.item_id FROM candidate AS c) AS i JOIN rated_spec AS s USING (spec_no)
+            UNION
+            SELECT x.spec_no, x.item_id, x.at, s.to_at
+              FROM (SELECT c.spec_no, c.item_id, c.valid_from AS at FROM candidate AS c
+                    UNION ALL SELECT c.spec_no, c.item_id, c.valid_to FROM candidate AS c
+                    UNION ALL SELECT a.spec_no, a.item_id, a.valid_from FROM advance AS a
+                    UNION ALL SELECT a.spec_no, a.item_id, a.valid_to FROM advance AS a) AS x
+              JOIN rated_spec AS s USING (spec_no)
+             WHERE x.at > s.from_at AND x.at < s.to_at
+        ), span AS (
+            SELECT b.spec_no, b.item_id, b.at AS from_at, lead(b.at, 1, b.to_at) OVER (PARTITION BY b.spec_no, b.item_id ORDER BY b.at) AS to_at
+              FROM border AS b
+        ), dated AS (
+            SELECT n.spec_no, n.item_id, n.from_at, n.to_at, greatest(s.price_at, max(a.known_at)) AS price_at, s.price_own
+              FROM span AS n
+              JOIN rated_spec AS s USING (spec_no)
+              LEFT JOIN advance AS a ON a.spec_no = n.spec_no AND a.item_id = n.item_id AND a.valid_from <= n.from_at AND a.valid_to >= n.to_at
+             GROUP BY n.spec_no, n.item_id, n.from_at, n.to_at, s.price_at, s.price_own
+        ), chosen AS (
+            SELECT DISTINCT ON (d.spec_no, d.item_id, d.from_at) d.spec_no, d.item_id, d.from_at, d.to_at, c.tariff, c.tax_code, c.price_id
+              FROM dated AS d
+              JOIN candidate AS c ON c.spec_no = d.spec_no AND c.item_id = d.item_id AND c.valid_from <= d.from_at AND c.valid_to >= d.to_at
+             WHERE billing.known(c.known, d.price_at, d.price_own) OR billing.known(c.known, {known_at}, {own_at})
+             ORDER BY d.spec_no, d.item_id, d.from_at, billing.known(c.known, d.price_at, d.price_own) DESC, c.own DESC, c.price_id DESC
+        ), island AS (
+            SELECT c.*, sum(c.starts::int) OVER (PARTITION BY c.spec_no, c.item_id ORDER BY c.from_at) AS island_no
+              FROM (SELECT x.*, (lag(x.to_at) OVER w IS DISTINCT FROM x.from_at OR lag(x.tariff) OVER w <> x.tariff
+                                 OR lag(x.tax_code) OVER w IS DISTINCT FROM x.tax_code) IS NOT FALSE AS starts
+                      FROM chosen AS x WINDOW w AS (PARTITION BY x.spec_no, x.item_id ORDER BY x.from_at)) AS c
+        ), segment AS (
+            SELECT i.spec_no, i.item_id, min(i.from_at) AS from_at, max(i.to_at) AS to_at,
+                   (array_agg(i.tariff ORDER BY i.from_at))[1] AS tariff, min(i.tax_code) AS tax_code, array_agg(i.price_id ORDER BY i.from_at) AS price_ids
+              FROM island AS i
+             GROUP BY i.spec_no, i.item_id, i.island_no
+        )
+        SELECT row_number() OVER () AS segment_no, g.*, s.interim,
+               g.from_at AT TIME ZONE s.time_zone AS from_local, g.to_at AT TIME ZONE s.time_zone AS to_local, s.time_zone,
+               greatest(0, extract(epoch FROM least(g.to_at, s.usage_to_at) AT TIME ZONE s.time_zone - g.from_at AT TIME ZONE s.time_zone)::numeric)
+                   / ((s.date_to - s.full_from) * 86400) AS fraction,
+               (s.date_to - s.full_from)::numeric AS nominal_days,
+               billing.tariff_grouping(g.tariff) AS rate_by, billing.tariff_window(g.tariff) AS rate_window, billing.carries(g.tariff) AS carries,
+               CASE WHEN billing.model(g.tariff) = 'per_unit' THEN (g.tariff::text::jsonb ->> 'unit_price')::numeric END AS unit_price,
+               coalesce(amount((billing.try_rate(g.tariff, 0)).amount) <> 0, false) AS owes_at_zero,
+               i.kind AS item_kind, f.in_advance, coalesce(m.enabled, f.item_id IS NOT NULL) AS enabled,
+               m.aggregation, m.percentile, m.unique_dimension, m.rounding, m.decimals, m.filter, m.dimensions AS charge_by,
+               coalesce(m.aggregation IN ('sum', 'count') AND m.dimensions = '{}' AND m.filter = '{}'
+                        AND coalesce(cardinality(billing.tariff_grouping(g.tariff)), 0) = 0 AND billing.tariff_window(g.tariff) IS NULL, false) AS plain
+          FROM segment AS g
+          JOIN rated_spec AS s USING (spec_no)
+          JOIN billing.item AS i ON i.item_id = g.item_id
+          LEFT JOIN LATERAL (SELECT x.* FROM billing.meter_definition AS x
+                              WHERE x.item_id = g.item_id AND (billing.known(x.known, s.reference_at, s.reference_own) OR billing.known(x.known, {known_at}, {own_at}))
+                              ORDER BY billing.known(x.known, s.reference_at, s.reference_own) DESC LIMIT 1) AS m ON true
+          LEFT JOIN LATERAL (SELECT x.* FROM billing.fee_definition AS x
+                              WHERE x.item_id = g.item_id AND (billing.known(x.known, s.reference_at, s.reference_own) OR billing.known(x.known, {known_at}, {own_at}))
+                              ORDER BY billing.known(x.known, s.reference_at, s.reference_own) DESC LIMIT 1) AS f ON true
+    $step$
+
+    -- Quantities of meters that only add up: the pass over usage that matters.
+    WHEN 'rated_quantity_plain' THEN $step$
+        SELECT c.contract_no, s.segment_no, '{}'::jsonb AS charge_group, '{}'::jsonb AS rate_group, NULL::timestamp AS window_at,
+               CASE WHEN min(s.aggregation) = 'count' THEN count(p.part)::numeric ELSE billing.total(p.part) END AS quantity, count(p.part) AS events
+          FROM billing.usage AS u
+          JOIN rated_contract AS c ON c.consumer_id = u.account_id
+          JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_id = u.meter_id
+          LEFT JOIN billing.usage_change AS x ON x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision
+           AND billing.known(x.recorded_at, c.usage_at, c.usage_own)
+         CROSS JOIN LATERAL (SELECT billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) AS part) AS p
+         WHERE u.ends_at >= {usage_from} AND u.ends_at <= {usage_to} {usage_accounts}
+           AND billing.known(u.recorded_at, c.usage_at, c.usage_own)
+           AND s.plain AND s.enabled AND c.rate_usage AND c.batch = {batch}
+           AND x.account_id IS NULL AND p.part IS NOT NULL
+         GROUP BY c.contract_no, s.segment_no
+    $step$
+
+    -- Quantities of all other meters: filtered, grouped, priced by window, or aggregated otherwise than by adding.
+    WHEN 'rated_quantity_general' THEN $step$
+        SELECT c.contract_no, s.segment_no, g.charge_group, g.rate_group, w.window_at,
+               CASE min(s.aggregation)
+                   WHEN 'sum' THEN sum(billing.quantity(w.part))
+                   WHEN 'count' THEN count(*)::numeric
+                   WHEN 'max' THEN max(billing.quantity(w.part))
+                   WHEN 'min' THEN min(billing.quantity(w.part))
+                   WHEN 'avg' THEN avg(billing.quantity(w.part))
+                   WHEN 'latest' THEN (array_agg(billing.quantity(w.part) ORDER BY u.ends_at DESC, u.key DESC))[1]
+                   WHEN 'unique_count' THEN count(DISTINCT coalesce(u.dimensions ->> s.unique_dimension, r.key))::numeric
+                   WHEN 'percentile' THEN (array_agg(billing.quantity(w.part) ORDER BY billing.quantity(w.part)))[greatest(1, ceil(min(s.percentile) * count(*)))::int]
+                   WHEN 'time_weighted' THEN billing.time_weighted_sum(billing.quantity(u.consumed), u.ends_at, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) / 3600
+               END AS quantity,
+               count(*) AS events
+          FROM billing.usage AS u
+          JOIN rated_contract AS c ON c.consumer_id = u.account_id
+          JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_id = u.meter_id
+          LEFT JOIN billing.usage_change AS x ON x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision
+           AND billing.known(x.recorded_at, c.usage_at, c.usage_own)
+          LEFT JOIN billing.resource AS r ON r.account_id = u.account_id AND r.resource_id = u.resource_id
+         CROSS JOIN LATERAL (SELECT billing.chosen_dimensions(s.charge_by, u.dimensions, r.key) AS charge_group,
+                                    billing.chosen_dimensions(s.rate_by, u.dimensions, r.key) AS rate_group) AS g
+         CROSS JOIN LATERAL (SELECT billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) AS part, NULL::timestamp AS window_at
+                              WHERE s.rate_window IS NULL AND s.aggregation <> 'time_weighted'
+                              UNION ALL
+                             SELECT i.part, date_trunc(s.rate_window, billing.starts_at(i.part) AT TIME ZONE s.time_zone)
+                               FROM billing.split(billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)), s.rate_window, s.time_zone) AS i(part)
+                              WHERE s.rate_window IS NOT NULL AND s.aggregation <> 'time_weighted'
+                              UNION ALL
+                             SELECT u.consumed, NULL WHERE s.aggregation = 'time_weighted' AND u.ends_at < least(c.to_at, s.to_at)) AS w
+         WHERE (u.ends_at >= {usage_from} OR s.aggregation = 'time_weighted') AND u.ends_at <= {usage_to} {usage_accounts}
+           AND billing.known(u.recorded_at, c.usage_at, c.usage_own)
+           AND NOT s.plain AND s.item_kind = 'meter' AND s.enabled AND c.rate_usage AND c.batch = {batch}
+           AND (s.filter = '{}' OR billing.meter_accepts(s.filter, u.dimensions))
+           AND x.account_id IS NULL AND w.part IS NOT NULL
+         GROUP BY c.contract_no, s.segment_no, g.charge_group, g.rate_group, w.window_at
+    $step$
+
+    -- What each quantity and each subscription costs, unrounded.  weight and divisor prorate fees by days: Σ amount × weight ÷ divisor.
+    WHEN 'rated_amount' THEN $step$
+        WITH measured AS (
+            SELECT q.contract_no, q.segment_no, q.charge_group, q.rate_group, q.window_at, q.events,
+                   billing.round_quantity(q.quantity, s.rounding, s.decimals) AS quantity
+              FROM rated_quantity AS q JOIN rated_segment AS s USING (segment_no)
+             WHERE q.quantity IS NOT NULL
+            UNION ALL
+            SELECT c.contract_no, s.segment_no, '{}', '{}', NULL, 0, 0
+              FROM rated_contract AS c JOIN rated_segment AS s USING (spec_no)
+             WHERE s.owes_at_zero AND s.item_kind = 'meter' AND s.enabled AND s.charge_by = '{}' AND c.rate_usage
+               AND NOT EXISTS (SELECT FROM rated_quantity AS q WHERE q.contract_no = c.contract_no AND q.segment_no = s.segment_no)
+        ), carried AS (
+            SELECT m.*, CASE WHEN s.carries THEN coalesce(sum(m.quantity) OVER (PARTITION BY m.contract_no, s.item_id, m.charge_group, m.rate_group, m.window_at
+                                                       ORDER BY s.from_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) ELSE 0 END AS before
+              FROM measured AS m JOIN rated_segment AS s USING (segment_no)
+             WHERE EXISTS (SELECT FROM rated_segment AS x WHERE x.carries)
+            UNION ALL
+            SELECT m.*, 0 FROM measured AS m WHERE NOT EXISTS (SELECT FROM rated_segment AS x WHERE x.carries)
+        ), tried AS (
+            SELECT k.contract_no, k.segment_no, k.charge_group, k.rate_group, k.quantity, 0::bigint AS subscription_id,
+                   billing.try_rate(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim) AS priced,
+                   CASE WHEN k.before <> 0 THEN billing.try_rate(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim) END AS priced_before,
+                   1::numeric AS weight, 1::numeric AS divisor
+              FROM carried AS k JOIN rated_segment AS s USING (segment_no)
+            UNION ALL
+            SELECT c.contract_no, s.segment_no, '{}', '{}', d.days * t.quantity, b.subscription_id,
+                   billing.try_rate(s.tariff, t.quantity), NULL, d.days, s.nominal_days
+              FROM rated_contract AS c
+              JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_kind = 'fee' AND s.enabled
+              JOIN billing.subscription AS b ON b.agreement_id = c.agreement_id AND b.item_id = s.item_id
+              JOIN billing.subscription_term AS t ON t.subscription_id = b.subscription_id AND billing.known(t.known, c.usage_at, c.usage_own)
+             CROSS JOIN LATERAL (SELECT extract(epoch FROM least(c.to_date, upper(t.dates), s.to_local) - greatest(c.from_date, lower(t.dates), s.from_local))::numeric / 86400 AS days) AS d
+             WHERE c.consumer_id = c.first_consumer_id AND d.days > 0
+               AND CASE WHEN s.in_advance THEN c.rate_advance ELSE c.rate_arrears END
+             OFFSET 0
+        )
+        SELECT t.contract_no, t.segment_no, t.charge_group, t.rate_group, t.subscription_id, t.quantity, t.weight, t.divisor,
+               CASE WHEN t.priced_before IS NULL THEN (t.priced).amount ELSE (t.priced).amount - (t.priced_before).amount END AS amount,
+               coalesce((t.priced).sqlstate, (t.priced_before).sqlstate) AS sqlstate, coalesce((t.priced).detail, (t.priced_before).detail) AS detail
+          FROM tried AS t
+    $step$
+
+    -- What each charge key owes, in each view of its period.
+    WHEN 'rated_owed' THEN $step$
+        WITH summed AS (
+            SELECT c.account_id, c.period_no, c.variant, c.agreement_id, s.item_id, r.subscription_id, c.consumer_id, r.charge_group,
+                   CASE s.item_kind WHEN 'fee' THEN 'fee' ELSE 'usage' END AS component,
+                   min(c.seller_id) AS seller_id, min(c.currency) AS currency, min(c.rounding_mode) AS rounding_mode, bool_or(coalesce(s.in_advance, false)) AS in_advance,
+                   bool_or(c.interim AND s.item_kind = 'meter') AS interim, min(c.progressive_threshold) AS progressive_threshold,
+                   sum(CASE WHEN r.weight = 1 THEN r.amount ELSE r.amount * r.weight END) / min(r.divisor) AS exact,
+                   sum(r.quantity) / min(r.divisor) AS quantity,
+                   CASE WHEN count(DISTINCT s.unit_price) = 1 AND count(s.unit_price) = count(*) THEN min(s.unit_price) END AS unit_price,
+                   min(s.price_ids) AS price_ids, min(s.tax_code) AS tax_code,
+                   count(*) FILTER (WHERE r.sqlstate IS NULL) AS rated,
+                   count(*) FILTER (WHERE r.sqlstate <> 'BL001') AS failed,
+                   count(*) FILTER (WHERE r.sqlstate = 'BL001') AS unmatched,
+                   min(r.sqlstate || ' ' || r.detail) FILTER (WHERE r.sqlstate IS NOT NULL) AS problem
+              FROM rated_amount AS r
+              JOIN rated_contract AS c USING (contract_no)
+              JOIN rated_segment AS s USING (segment_no)
+             GROUP BY c.account_id, c.period_no, c.variant, c.agreement_id, s.item_id, r.subscription_id, c.consumer_id, r.charge_group, s.item_kind
+        )
+        SELECT s.account_id, s.period_no, s.agreement_id, s.item_id, s.subscription_id, s.consumer_id, s.charge_group, s.component,
+               min(s.seller_id) AS seller_id, min(s.currency) AS currency, bool_or(s.in_advance) AS in_advance,
+               bool_or(s.interim) AS interim, min(s.progressive_threshold) AS progressive_threshold,
+               max(s.exact) FILTER (WHERE s.variant = 0) AS exact,
+               max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = 0) AS owed,
+               max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = 1) AS owed_price_now,
+               max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = 2) AS owed_plan_now,
+               max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = 3) AS owed_reference_now,
+               max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = -1) AS owed_at_last_look,
+               coalesce(max(s.quantity) FILTER (WHERE s.variant = 0), 0) AS quantity,
+               max(s.unit_price) FILTER (WHERE s.variant = 0) AS unit_price,
+               min(s.price_ids) FILTER (WHERE s.variant = 0) AS price_ids,
+               min(s.tax_code) FILTER (WHERE s.variant = 0) AS tax_code,
+               sum(s.failed) > 0 AS failed, min(s.problem) AS problem
+          FROM summed AS s
+         WHERE s.rated > 0 OR s.failed > 0
+         GROUP BY s.account_id, s.period_no, s.agreement_id, s.item_id, s.subscription_id, s.consumer_id, s.charge_group, s.component
+    $step$
+
+    -- What is left to bill for every key that is owed, booked or decided.  Keys that are not due now are left alone.
+    WHEN 'rated_difference' THEN $step$
+        WITH keyed AS (
+            SELECT account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component,
+                   k.key_id, k.frozen_at, k.looked_owed, o.seller_id, o.currency, o.in_advance, o.interim, o.progressive_threshold,
+                   o.exact, o.owed, o.owed_price_now, o.owed_plan_now, o.owed_reference_now, o.owed_at_last_look,
+                   o.quantity, o.unit_price, o.price_ids, o.tax_code, coalesce(o.failed, false) AS failed, o.problem, o.owed IS NOT NULL OR o.failed AS is_owed
+              FROM rated_owed AS o
+              FULL JOIN (SELECT x.* FROM billing.charge_key AS x JOIN rated_period AS p USING (account_id, period_no)) AS k
+             USING (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component)
+        ), summed AS (
+            SELECT k.*, p.closed_known_at IS NOT NULL AS closed, p.sealed, p.date_from, p.date_to, p.ends_at, p.closed_known_at AS pin,
+                   p.rating_version <> billing.rating_version() AND p.closed_known_at IS NOT NULL AND p.looked_known_at IS NOT NULL AS new_version,
+                   coalesce(h.chain_no, 0) AS chain_no, h.booked_after AS head, d.decided, d.ignored, z.owed AS sealed_owed,
+                   coalesce(v.price_now, false) AS price_now, coalesce(v.plan_now, false) AS plan_now, coalesce(v.reference_now, false) AS reference_now,
+                   billing.monetary(0, coalesce(k.currency, billing.currency(h.booked_after), billing.currency(d.decided), billing.currency(z.owed), billing.currency(k.looked_owed))) AS nothing
+              FROM keyed AS k
+              JOIN rated_period AS p USING (account_id, period_no)
+              LEFT JOIN LATERAL (SELECT l.chain_no, l.booked_after FROM billing.line AS l
+                                  WHERE l.account_id = k.account_id AND l.key_id = k.key_id ORDER BY l.chain_no DESC LIMIT 1) AS h ON true
+              LEFT JOIN LATERAL (SELECT sum(x.amount) AS decided, jsonb_object_agg(x.cause, x.total) FILTER (WHERE x.cause IS NOT NULL) AS ignored
+                                   FROM (SELECT y.cause, sum(y.amount) AS amount, amount(sum(y.amount)) AS total FROM billing.decision AS y
+                                          WHERE y.account_id = k.account_id AND y.key_id = k.key_id AND billing.known(y.recorded_at, {known_at}, {own_at})
+                                          GROUP BY y.cause) AS x) AS d ON true
+              LEFT JOIN billing.sealed_owed AS z ON z.account_id = k.account_id AND z.key_id = k.key_id
+              LEFT JOIN (SELECT w.account_id, w.period_no, bool_or(w.variant = 1) AS price_now, bool_or(w.variant = 2) AS plan_now, bool_or(w.variant = 3) AS reference_now
+                           FROM rated_view AS w WHERE w.variant > 0 GROUP BY w.account_id, w.period_no) AS v ON v.account_id = k.account_id AND v.period_no = k.period_no
+             WHERE CASE WHEN k.component = 'usage' THEN p.rate_usage
+                        WHEN k.is_owed THEN true
+                        ELSE p.rate_arrears OR h.chain_no IS NOT NULL OR (p.rate_advance AND EXISTS (SELECT FROM billing.draft_line AS y WHERE y.account_id = k.account_id AND y.key_id = k.key_id)) END
+        ), measured AS (
+            SELECT s.*, coalesce(s.head, s.nothing) AS booked,
+                   CASE WHEN s.sealed THEN coalesce(s.sealed_owed, s.nothing) ELSE coalesce(s.owed, s.nothing) END AS base,
+                   CASE WHEN s.price_now THEN coalesce(s.owed_price_now, s.nothing) ELSE coalesce(s.owed, s.nothing) END AS after_price,
+                   CASE WHEN s.plan_now THEN coalesce(s.owed_plan_now, s.nothing) WHEN s.price_now THEN coalesce(s.owed_price_now, s.nothing) ELSE coalesce(s.owed, s.nothing) END AS after_plan,
+                   CASE WHEN s.reference_now THEN coalesce(s.owed_reference_now, s.nothing) WHEN s.plan_now THEN coalesce(s.owed_plan_now, s.nothing)
+                        WHEN s.price_now THEN coalesce(s.owed_price_now, s.nothing) ELSE coalesce(s.owed, s.nothing) END AS after_reference,
+                   CASE WHEN s.new_version AND s.looked_owed IS NOT NULL THEN coalesce(s.owed_at_last_look, s.nothing) - s.looked_owed ELSE s.nothing END AS engine_change
+              FROM summed AS s
+        ), changed AS (
+            SELECT m.*, c.change_by_cause, c.billed, c.ignored_more, c.held
+              FROM measured AS m
+             CROSS JOIN LATERAL (
+                SELECT jsonb_object_agg(y.cause, amount(y.change)) FILTER (WHERE y.action <> 'hold') AS change_by_cause,
+                       coalesce(sum(y.change) FILTER (WHERE y.action IN ('bill', 'ignore') AND y.cause <> 'engine'), m.nothing) AS billed,
+                       jsonb_object_agg(y.cause, - amount(y.change) - coalesce((m.ignored ->> y.cause)::numeric, 0)) FILTER (WHERE y.action = 'ignore' AND y.cause <> 'engine') AS ignored_more,
+                       jsonb_object_agg(y.cause, amount(y.change)) FILTER (WHERE y.action = 'hold') AS held
+                  FROM (SELECT x.cause, x.change, billing.correction_action(m.agreement_id, m.account_id, x.cause, x.change, m.ends_at) AS action
+                          FROM (VALUES ('price', m.after_price - m.base), ('plan', m.after_plan - m.after_price), ('reference_data', m.after_reference - m.after_plan)) AS x(cause, change)
+                         WHERE m.closed AND NOT m.sealed
+                           AND (amount(x.change) <> 0 OR coalesce((m.ignored ->> x.cause)::numeric, 0) <> 0)) AS y) AS c
+        )
+        SELECT c.account_id, c.period_no, c.agreement_id, c.item_id, c.subscription_id, c.consumer_id, c.charge_group, c.component, c.key_id,
+               c.closed, c.sealed, c.interim, c.failed, c.problem, c.is_owed, c.frozen_at, c.progressive_threshold,
+               c.exact, c.base, c.base + c.billed AS target, coalesce(c.decided, c.nothing) AS decided, c.booked, c.chain_no,
+               CASE WHEN c.ignored_more IS NOT NULL OR amount(c.engine_change) <> 0 THEN
+                   (SELECT jsonb_object_agg(i.cause, i.amount) FROM (
+                        SELECT e.key AS cause, e.value::text::numeric AS amount FROM jsonb_each(c.ignored_more) AS e WHERE e.value::text::numeric <> 0
+                        UNION ALL SELECT 'engine', - amount(c.engine_change) WHERE amount(c.engine_change) <> 0) AS i) END AS ignored_now,
+               c.held, coalesce(c.change_by_cause, '{}') AS causes, c.quantity, c.unit_price, c.price_ids, c.tax_code, c.nothing
+          FROM changed AS c
+    $step$
+    END
+$function$;
+COMMENT ON FUNCTION billing.rating_step(text) IS 'SQL text of one step of the rating pipeline, by the name of the relation that it makes. Immutable.';
+
+CREATE FUNCTION billing.correction_action(agreement_id int, account_id bigint, cause text, change billing.monetary, period_ends_at timestamptz) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT coalesce((SELECT CASE WHEN p.action = 'bill' AND (p.greatest_age < pg_catalog.now() - $5 OR pg_catalog.abs(billing.amount(p.greatest_amount)) < pg_catalog.abs(billing.amount($4))) THEN 'hold' ELSE p.action END
+                       FROM billing.correction_policy AS p
+                       LEFT JOIN billing.agreement AS a ON a.agreement_id = $1
+                      WHERE p.cause = $3 AND pg_catalog.upper_inf(p.known) AND (p.account_id = $2 OR p.seller_id = a.seller_id)
+                      ORDER BY p.account_id IS NULL LIMIT 1),
+                    CASE WHEN $3 IN ('usage', 'subscription') THEN 'bill' WHEN $3 IN ('price', 'plan', 'discount') THEN 'hold' ELSE 'ignore' END)
+$$;
+COMMENT ON FUNCTION billing.correction_action(int, bigint, text, billing.monetary, timestamptz) IS
+'What happens to a difference of this cause in a closed period: bill, hold or ignore, by the account''s correction policy, the seller''s, or the default (usage and subscription are billed; price, plan and discount held; the rest ignored). Stable.';

@@ -1,0 +1,79 @@
+/*-------------------------------------------------------------------------
+ *
+ * run_lock.c
+ *	  The lock that a billing run holds across its commits.
+ *
+ * A run commits step by step, so the lock must outlive a transaction; but an
+ * ordinary session-level advisory lock would also outlive a run that failed,
+ * for as long as its session lives.  This one is released when the run's
+ * transaction aborts.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+
+/* First key of the advisory lock: the letters "bilr". */
+#define RUN_LOCK_CLASS 0x62696c72
+
+/* Whether this backend holds the lock, and whether its callback is there. */
+static bool run_lock_held = false;
+static bool callback_registered = false;
+
+PG_FUNCTION_INFO_V1(acquire_run_lock);
+PG_FUNCTION_INFO_V1(release_run_lock);
+
+static void
+release_if_held(void)
+{
+	LOCKTAG		tag;
+
+	if (!run_lock_held)
+		return;
+	run_lock_held = false;
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, RUN_LOCK_CLASS, 0, 2);
+	(void) LockRelease(&tag, ExclusiveLock, true);
+}
+
+/* A run that fails gives its lock back with the transaction that failed. */
+static void
+release_run_lock_at_abort(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		release_if_held();
+}
+
+/*
+ * acquire_run_lock() waits until no other session runs billing in this
+ * database; lock_timeout and cancellation work as for every lock.
+ */
+Datum
+acquire_run_lock(PG_FUNCTION_ARGS)
+{
+	LOCKTAG		tag;
+
+	if (!callback_registered)
+	{
+		RegisterXactCallback(release_run_lock_at_abort, NULL);
+		callback_registered = true;
+	}
+	if (!run_lock_held)
+	{
+		SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, RUN_LOCK_CLASS, 0, 2);
+		(void) LockAcquire(&tag, ExclusiveLock, true, false);
+		run_lock_held = true;
+	}
+	PG_RETURN_VOID();
+}
+
+/* release_run_lock() ends the exclusion; does nothing if it is not held. */
+Datum
+release_run_lock(PG_FUNCTION_ARGS)
+{
+	release_if_held();
+	PG_RETURN_VOID();
+}
