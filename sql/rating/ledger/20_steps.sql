@@ -59,7 +59,8 @@ AS $function$
 
     -- The ways in which a period is looked at.  0: as billed, that is at its pin when it has one.  Only a pinned period has the
     -- others, each replacing one more part of the pin by what is known now: 1 prices, 2 agreements and account settings, 3 meter and
-    -- fee definitions; -1 is 0 with the facts of the last look, to find the effect of a new rating version.
+    -- fee definitions; -1 is 0 with the facts of the last look, to find the effect of a new rating version; -2 is 0 with the advances
+    -- of the pin of the last look, to tell an approved price from usage.
     WHEN 'rated_view' THEN $step$
         SELECT p.account_id, p.period_no, v.variant,
                CASE WHEN v.variant >= 1 OR p.closed_known_at IS NULL THEN {known_at} ELSE p.closed_known_at END AS price_at,
@@ -69,26 +70,30 @@ AS $function$
                CASE WHEN v.variant >= 3 OR p.closed_known_at IS NULL THEN {known_at} ELSE p.closed_known_at END AS reference_at,
                CASE WHEN v.variant >= 3 OR p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END AS reference_own,
                CASE WHEN v.variant = -1 THEN p.looked_known_at ELSE {known_at} END AS usage_at,
-               CASE WHEN v.variant = -1 THEN p.looked_own_at ELSE {own_at} END AS usage_own   -- of usage, subscriptions and advances of the pin
+               CASE WHEN v.variant = -1 THEN p.looked_own_at ELSE {own_at} END AS usage_own,
+               CASE WHEN v.variant < 0 THEN p.looked_known_at ELSE {known_at} END AS advance_at,
+               CASE WHEN v.variant < 0 THEN p.looked_own_at ELSE {own_at} END AS advance_own
           FROM rated_period AS p
          CROSS JOIN (SELECT (SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.price AS x) AS price_changed,
                             greatest((SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.agreement_term AS x),
                                      (SELECT max(x.recorded_at) FROM billing.account_setting AS x)) AS plan_changed,
                             greatest((SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.meter_definition AS x),
-                                     (SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.fee_definition AS x)) AS reference_changed
+                                     (SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.fee_definition AS x)) AS reference_changed,
+                            (SELECT max(x.recorded_at) FROM billing.pin_advance AS x) AS pin_advanced
                       WHERE EXISTS (SELECT FROM rated_period AS r WHERE r.closed_known_at IS NOT NULL)) AS c
-         CROSS JOIN (VALUES (1), (2), (3), (-1)) AS v(variant)
+         CROSS JOIN (VALUES (1), (2), (3), (-1), (-2)) AS v(variant)
          WHERE NOT p.sealed AND p.closed_known_at IS NOT NULL
            AND CASE v.variant WHEN 1 THEN c.price_changed >= p.closed_known_at
                               WHEN 2 THEN c.plan_changed >= p.closed_known_at
                               WHEN 3 THEN c.reference_changed >= p.closed_known_at
-                              WHEN -1 THEN p.rating_version <> billing.rating_version() AND p.looked_known_at IS NOT NULL END
+                              WHEN -1 THEN p.rating_version <> billing.rating_version() AND p.looked_known_at IS NOT NULL
+                              WHEN -2 THEN c.pin_advanced >= p.looked_known_at END
         UNION ALL
         SELECT p.account_id, p.period_no, 0,
                coalesce(p.closed_known_at, {known_at}), CASE WHEN p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END,
                coalesce(p.closed_known_at, {known_at}), CASE WHEN p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END,
                coalesce(p.closed_known_at, {known_at}), CASE WHEN p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END,
-               {known_at}, {own_at}
+               {known_at}, {own_at}, {known_at}, {own_at}
           FROM rated_period AS p
          WHERE NOT p.sealed
     $step$
@@ -98,8 +103,8 @@ AS $function$
     WHEN 'rated_contract' THEN $step$
         SELECT row_number() OVER () AS contract_no, b.*, one.consumer_id,
                dense_rank() OVER (ORDER BY b.list_id, b.own_account, b.time_zone, b.from_at, b.to_at, b.full_from, b.date_to, b.interim,
-                                           b.price_at, b.price_own, b.reference_at, b.reference_own, b.usage_at, b.usage_own) AS spec_no
-          FROM (SELECT v.account_id, v.period_no, v.variant, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own,
+                                           b.price_at, b.price_own, b.reference_at, b.reference_own, b.advance_at, b.advance_own) AS spec_no
+          FROM (SELECT v.account_id, v.period_no, v.variant, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own, v.advance_at, v.advance_own,
                        v.plan_at, v.plan_own, p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage, p.rate_arrears, p.rate_advance, p.batch,
                        a.agreement_id, a.seller_id, t.list_id, t.consumer_id AS first_consumer_id, t.with_descendants, t.progressive_threshold,
                        l.currency, s.rounding_mode, coalesce(o.account_id, 0) AS own_account,
@@ -128,7 +133,7 @@ AS $function$
     WHEN 'rated_spec' THEN $step$
         SELECT DISTINCT ON (c.spec_no) c.spec_no, c.list_id, c.own_account, c.time_zone, c.from_date, c.to_date, c.full_from, c.date_to, c.interim,
                c.from_at, greatest(c.to_at, c.to_date::timestamp AT TIME ZONE c.time_zone) AS to_at, c.to_at AS usage_to_at,
-               c.price_at, c.price_own, c.reference_at, c.reference_own, c.usage_at, c.usage_own
+               c.price_at, c.price_own, c.reference_at, c.reference_own, c.advance_at, c.advance_own
           FROM rated_contract AS c
          ORDER BY c.spec_no
     $step$
@@ -151,7 +156,7 @@ AS $function$
                    CASE WHEN upper_inf(a.valid) THEN 'infinity' ELSE upper(a.valid) AT TIME ZONE s.time_zone END AS valid_to
               FROM rated_spec AS s
               JOIN billing.pin_advance AS a ON a.list_id = s.list_id AND a.account_id IN (0, s.own_account)
-             WHERE billing.known(a.recorded_at, s.usage_at, s.usage_own)
+             WHERE billing.known(a.recorded_at, s.advance_at, s.advance_own)
         ), border AS (
             SELECT i.spec_no, i.item_id, s.from_at AS at, s.to_at
               FROM (SELECT DISTINCT c.spec_no, c.item_id FROM candidate AS c) AS i JOIN rated_spec AS s USING (spec_no)
@@ -340,6 +345,7 @@ AS $function$
                max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = 2) AS owed_plan_now,
                max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = 3) AS owed_reference_now,
                max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = -1) AS owed_at_last_look,
+               max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = -2) AS owed_before_advance,
                coalesce(max(s.quantity) FILTER (WHERE s.variant = 0), 0) AS quantity,
                max(s.unit_price) FILTER (WHERE s.variant = 0) AS unit_price,
                min(s.price_ids) FILTER (WHERE s.variant = 0) AS price_ids,
@@ -355,28 +361,30 @@ AS $function$
         WITH keyed AS (
             SELECT account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component,
                    k.key_id, k.frozen_at, k.looked_owed, o.seller_id, o.currency, o.in_advance, o.interim, o.progressive_threshold,
-                   o.exact, o.owed, o.owed_price_now, o.owed_plan_now, o.owed_reference_now, o.owed_at_last_look,
+                   o.exact, o.owed, o.owed_price_now, o.owed_plan_now, o.owed_reference_now, o.owed_at_last_look, o.owed_before_advance,
                    o.quantity, o.unit_price, o.price_ids, o.tax_code, coalesce(o.failed, false) AS failed, o.problem, o.owed IS NOT NULL OR o.failed AS is_owed
               FROM rated_owed AS o
               FULL JOIN (SELECT x.* FROM billing.charge_key AS x JOIN rated_period AS p USING (account_id, period_no)) AS k
              USING (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component)
         ), summed AS (
             SELECT k.*, p.closed_known_at IS NOT NULL AS closed, p.sealed, p.date_from, p.date_to, p.ends_at, p.closed_known_at AS pin,
-                   p.rating_version <> billing.rating_version() AND p.closed_known_at IS NOT NULL AND p.looked_known_at IS NOT NULL AS new_version,
+                   p.rating_version <> billing.rating_version() AND p.closed_known_at IS NOT NULL AND p.looked_known_at IS NOT NULL AS new_version, d.decided_since,
                    coalesce(h.chain_no, 0) AS chain_no, h.booked_after AS head, d.decided, d.ignored, z.owed AS sealed_owed,
-                   coalesce(v.price_now, false) AS price_now, coalesce(v.plan_now, false) AS plan_now, coalesce(v.reference_now, false) AS reference_now,
+                   coalesce(v.price_now, false) AS price_now, coalesce(v.plan_now, false) AS plan_now, coalesce(v.reference_now, false) AS reference_now, coalesce(v.advanced, false) AS advanced,
                    billing.monetary(0, coalesce(k.currency, billing.currency(h.booked_after), billing.currency(d.decided), billing.currency(z.owed), billing.currency(k.looked_owed))) AS nothing
               FROM keyed AS k
               JOIN rated_period AS p USING (account_id, period_no)
               LEFT JOIN LATERAL (SELECT l.chain_no, l.booked_after FROM billing.line AS l
                                   WHERE l.account_id = k.account_id AND l.key_id = k.key_id ORDER BY l.chain_no DESC LIMIT 1) AS h ON true
-              LEFT JOIN LATERAL (SELECT sum(x.amount) AS decided, jsonb_object_agg(x.cause, x.total) FILTER (WHERE x.cause IS NOT NULL) AS ignored
-                                   FROM (SELECT y.cause, sum(y.amount) AS amount, amount(sum(y.amount)) AS total FROM billing.decision AS y
+              LEFT JOIN LATERAL (SELECT sum(x.amount) AS decided, sum(x.since) FILTER (WHERE x.cause IS NULL) AS decided_since,
+                                        jsonb_object_agg(x.cause, x.total) FILTER (WHERE x.cause IS NOT NULL) AS ignored
+                                   FROM (SELECT y.cause, sum(y.amount) AS amount, amount(sum(y.amount)) AS total,
+                                                sum(y.amount) FILTER (WHERE NOT billing.known(y.recorded_at, p.looked_known_at, p.looked_own_at)) AS since FROM billing.decision AS y
                                           WHERE y.account_id = k.account_id AND y.key_id = k.key_id AND billing.known(y.recorded_at, {known_at}, {own_at})
                                           GROUP BY y.cause) AS x) AS d ON true
               LEFT JOIN billing.sealed_owed AS z ON z.account_id = k.account_id AND z.key_id = k.key_id
-              LEFT JOIN (SELECT w.account_id, w.period_no, bool_or(w.variant = 1) AS price_now, bool_or(w.variant = 2) AS plan_now, bool_or(w.variant = 3) AS reference_now
-                           FROM rated_view AS w WHERE w.variant > 0 GROUP BY w.account_id, w.period_no) AS v ON v.account_id = k.account_id AND v.period_no = k.period_no
+              LEFT JOIN (SELECT w.account_id, w.period_no, bool_or(w.variant = 1) AS price_now, bool_or(w.variant = 2) AS plan_now, bool_or(w.variant = 3) AS reference_now, bool_or(w.variant = -2) AS advanced
+                           FROM rated_view AS w WHERE w.variant <> 0 GROUP BY w.account_id, w.period_no) AS v ON v.account_id = k.account_id AND v.period_no = k.period_no
              WHERE CASE WHEN k.component = 'usage' THEN p.rate_usage
                         WHEN k.is_owed THEN true
                         ELSE p.rate_arrears OR h.chain_no IS NOT NULL OR (p.rate_advance AND EXISTS (SELECT FROM billing.draft_line AS y WHERE y.account_id = k.account_id AND y.key_id = k.key_id)) END
@@ -409,7 +417,14 @@ AS $function$
                    (SELECT jsonb_object_agg(i.cause, i.amount) FROM (
                         SELECT e.key AS cause, e.value::text::numeric AS amount FROM jsonb_each(c.ignored_more) AS e WHERE e.value::text::numeric <> 0
                         UNION ALL SELECT 'engine', - amount(c.engine_change) WHERE amount(c.engine_change) <> 0) AS i) END AS ignored_now,
-               c.held, coalesce(c.change_by_cause, '{}') AS causes, c.quantity, c.unit_price, c.price_ids, c.tax_code, c.nothing
+               c.held, c.nothing,
+               CASE WHEN c.chain_no = 0 THEN '{}' ELSE
+                   (SELECT coalesce(jsonb_object_agg(y.cause, y.change), '{}')
+                      FROM (SELECT x.cause, sum(x.change) AS change
+                              FROM (SELECT e.key AS cause, e.value::text::numeric AS change FROM jsonb_each(c.change_by_cause) AS e WHERE amount(c.billed) <> 0
+                                    UNION ALL SELECT 'price', amount(c.base - coalesce(c.owed_before_advance, c.nothing)) WHERE c.advanced
+                                    UNION ALL SELECT 'decision', amount(c.decided_since) WHERE c.decided_since IS NOT NULL) AS x
+                             WHERE x.change <> 0 GROUP BY x.cause) AS y) END AS causes, c.quantity, c.unit_price, c.price_ids, c.tax_code
           FROM changed AS c
     $step$
     END

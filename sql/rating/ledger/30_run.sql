@@ -1,0 +1,385 @@
+-- The billing run: scope, rating, drafts.
+
+CREATE FUNCTION billing.fill_in(template text, known_at timestamptz, own_at timestamptz) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT pg_catalog.replace(pg_catalog.replace($1, '{known_at}', pg_catalog.format('%L::timestamptz', $2)), '{own_at}',
+                              CASE WHEN $3 IS NULL THEN 'NULL::timestamptz' ELSE pg_catalog.format('%L::timestamptz', $3) END)
+$$;
+COMMENT ON FUNCTION billing.fill_in(text, timestamptz, timestamptz) IS 'Replaces {known_at} and {own_at} in the text of a rating step by literals. Immutable.';
+
+-- Starting and ending runs, in transactions of their own.
+
+CREATE FUNCTION billing.start_run(procedure_name text, through date) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    new_id bigint;
+BEGIN
+    PERFORM billing.check_ledger();
+    UPDATE run AS r SET state = 'abandoned', finished_at = clock_timestamp(), failure = 'its session ended or failed before the run did'
+     WHERE r.state = 'running' AND r.procedure = procedure_name;
+    INSERT INTO run (procedure, through) VALUES (procedure_name, through) RETURNING run_id INTO new_id;
+    RETURN new_id;
+END $$;
+COMMENT ON FUNCTION billing.start_run(text, date) IS 'Notes that a procedure has begun, and that earlier ones that never ended were abandoned (the caller holds the run lock). Returns the run''s number.';
+
+CREATE FUNCTION billing.note_progress(run bigint, step text, counts jsonb DEFAULT '{}') RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    AS $$ UPDATE billing.run AS r SET step = $2, counts = r.counts || $3 WHERE r.run_id = $1 $$;
+COMMENT ON FUNCTION billing.note_progress(bigint, text, jsonb) IS 'Writes what a run is doing and what it has counted so far.';
+
+CREATE FUNCTION billing.finish_run(run bigint) RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    UPDATE billing.run AS r
+       SET errors = (SELECT count(*) FROM billing.run_error AS e WHERE e.run_id = $1), step = NULL, finished_at = clock_timestamp(),
+           state = CASE WHEN EXISTS (SELECT FROM billing.run_error AS e WHERE e.run_id = $1) THEN 'done_with_errors' ELSE 'done' END
+     WHERE r.run_id = $1
+$$;
+COMMENT ON FUNCTION billing.finish_run(bigint) IS 'Notes that a run has ended, with or without errors.';
+
+CREATE FUNCTION billing.set_watermark(run bigint) RETURNS timestamptz
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    mark timestamptz := billing.watermark();
+BEGIN
+    UPDATE run AS r SET known_at = mark WHERE r.run_id = run;
+    RETURN mark;
+END $$;
+COMMENT ON FUNCTION billing.set_watermark(bigint) IS 'Reads the watermark for a run, one statement before the facts. Returns it.';
+
+-- Which stored periods the facts of [since, until) touch.
+
+CREATE FUNCTION billing.touched_periods(since timestamptz, until timestamptz)
+    RETURNS TABLE (account_id bigint, period_no int)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    looked_to timestamptz := (SELECT max(p.ends_at) FROM charge_period AS p WHERE p.looked_known_at IS NOT NULL OR p.interim_to IS NOT NULL);
+    longest   interval := (SELECT s.longest_usage FROM ledger_state AS s);
+    spans     jsonb;
+BEGIN
+    IF looked_to IS NULL THEN
+        RETURN;
+    END IF;
+    -- Fresh usage alone, without any join: the planner takes the BRIN index on recorded_at, in the partitions that periods reach.
+    DROP TABLE IF EXISTS pg_temp.fresh_usage;
+    EXECUTE format('CREATE TEMPORARY TABLE fresh_usage ON COMMIT DROP AS
+                    SELECT u.account_id, u.meter_id, min(billing.starts_at(u.consumed)) AS starts_at, max(u.ends_at) AS ends_at
+                      FROM billing.usage AS u
+                     WHERE u.recorded_at >= %L AND u.recorded_at < %L AND u.ends_at < %L
+                     GROUP BY u.account_id, u.meter_id, date_trunc(''month'', u.ends_at)', since, until, looked_to + longest);
+    INSERT INTO pg_temp.fresh_usage
+    SELECT c.account_id, c.meter_id, c.starts_at, c.ends_at FROM usage_change AS c WHERE c.recorded_at >= since AND c.recorded_at < until;
+    ANALYZE pg_temp.fresh_usage;
+    RETURN QUERY
+        -- usage, and usage that no longer counts: the places of both
+        SELECT p.account_id, p.period_no
+          FROM pg_temp.fresh_usage AS f
+          JOIN agreement_term AS t ON t.consumer_id = f.account_id
+          JOIN agreement AS a ON a.agreement_id = t.agreement_id
+          JOIN charge_period AS p ON p.account_id = a.buyer_id AND p.ends_at >= f.starts_at
+           AND (p.starts_at <= f.ends_at OR (SELECT m.aggregation FROM meter_definition AS m WHERE m.item_id = f.meter_id AND upper_inf(m.known)) = 'time_weighted')
+        UNION
+        SELECT p.account_id, p.period_no
+          FROM pg_temp.fresh_usage AS f
+         CROSS JOIN (SELECT DISTINCT t.agreement_id, t.consumer_id FROM agreement_term AS t WHERE t.with_descendants) AS t
+          JOIN agreement AS a ON a.agreement_id = t.agreement_id
+          JOIN charge_period AS p ON p.account_id = a.buyer_id AND p.ends_at >= f.starts_at AND p.starts_at <= f.ends_at
+         WHERE f.account_id IN (SELECT d FROM descendants(t.consumer_id, 'infinity', NULL) AS d)
+        UNION
+        -- prices, and advances of pins
+        SELECT p.account_id, p.period_no
+          FROM (SELECT x.list_id, x.account_id, x.valid FROM price AS x
+                 WHERE (lower(x.known) >= since AND lower(x.known) < until) OR (upper(x.known) >= since AND upper(x.known) < until)
+                 UNION
+                SELECT x.list_id, x.account_id, x.valid FROM pin_advance AS x WHERE x.recorded_at >= since AND x.recorded_at < until) AS x
+          JOIN agreement_term AS t ON t.list_id = x.list_id
+          JOIN agreement AS a ON a.agreement_id = t.agreement_id AND x.account_id IN (0, a.buyer_id)
+          JOIN charge_period AS p ON p.account_id = a.buyer_id AND tsrange(p.date_from, p.date_to) && x.valid
+        UNION
+        SELECT p.account_id, p.period_no
+          FROM agreement_term AS x
+          JOIN agreement AS a ON a.agreement_id = x.agreement_id
+          JOIN charge_period AS p ON p.account_id = a.buyer_id AND daterange(p.date_from, p.date_to) && x.valid
+         WHERE (lower(x.known) >= since AND lower(x.known) < until) OR (upper(x.known) >= since AND upper(x.known) < until)
+        UNION
+        SELECT p.account_id, p.period_no
+          FROM subscription_term AS x
+          JOIN subscription AS b ON b.subscription_id = x.subscription_id
+          JOIN agreement AS a ON a.agreement_id = b.agreement_id
+          JOIN charge_period AS p ON p.account_id = a.buyer_id AND daterange(p.date_from, p.date_to) && x.dates
+         WHERE (lower(x.known) >= since AND lower(x.known) < until) OR (upper(x.known) >= since AND upper(x.known) < until)
+        UNION
+        SELECT p.account_id, p.period_no
+          FROM (SELECT x.item_id, x.known FROM meter_definition AS x UNION ALL SELECT x.item_id, x.known FROM fee_definition AS x) AS x
+          JOIN price AS r ON r.item_id = x.item_id
+          JOIN agreement_term AS t ON t.list_id = r.list_id
+          JOIN agreement AS a ON a.agreement_id = t.agreement_id
+          JOIN charge_period AS p ON p.account_id = a.buyer_id
+         WHERE (lower(x.known) >= since AND lower(x.known) < until) OR (upper(x.known) >= since AND upper(x.known) < until)
+        UNION
+        SELECT p.account_id, p.period_no
+          FROM account_setting AS x
+          JOIN charge_period AS p ON p.account_id = x.account_id AND p.date_to > x.from_date
+         WHERE x.recorded_at >= since AND x.recorded_at < until
+        UNION
+        -- decisions, and invoices taken back
+        SELECT k.account_id, k.period_no
+          FROM decision AS d JOIN charge_key AS k USING (account_id, key_id)
+         WHERE d.recorded_at >= since AND d.recorded_at < until
+        UNION
+        SELECT k.account_id, k.period_no
+          FROM invoice_event AS e JOIN line AS l USING (invoice_id) JOIN charge_key AS k USING (account_id, key_id)
+         WHERE e.event IN ('voided', 'cancelled') AND e.recorded_at >= since AND e.recorded_at < until
+        UNION
+        SELECT q.account_id, q.period_no FROM pending AS q;
+END $$;
+COMMENT ON FUNCTION billing.touched_periods(timestamptz, timestamptz) IS
+'The stored charge periods whose charges may have changed by facts recorded in [since, until), and those that wait because a charge could not be rated.';
+
+-- What a run looks at: periods that fall due, running periods billed progressively, and periods that new facts touch.
+
+CREATE FUNCTION billing.scope_text(through date, known_at timestamptz, own_at timestamptz, which text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT billing.fill_in(replace(replace($text$
+        SELECT p.account_id, p.period_no, p.date_from, p.date_to, p.full_from, p.starts_at, p.ends_at, p.time_zone,
+               x.due AS rate_arrears, x.due OR x.interim AS rate_usage, p.date_from <= {through} OR p.advance_known_at IS NOT NULL AS rate_advance,
+               x.interim, greatest(p.interim_to, least({through}, p.date_to)) AS interim_to,
+               CASE WHEN x.interim THEN greatest(p.interim_to, {through})::timestamp AT TIME ZONE p.time_zone ELSE p.ends_at END AS rated_to,
+               p.closed_known_at, p.closed_own_at, p.looked_known_at, p.looked_own_at, p.rating_version, p.sealed_at IS NOT NULL AS sealed,
+               CASE WHEN p.looked_known_at IS NULL THEN 'due' ELSE 'touched' END AS batch
+          FROM billing.charge_period AS p
+         CROSS JOIN LATERAL (SELECT p.looked_known_at IS NOT NULL OR (p.date_to <= {through} AND p.due_at <= {through}::timestamp AT TIME ZONE p.time_zone) AS due) AS d
+         CROSS JOIN LATERAL (SELECT d.due, NOT d.due AND (p.interim_to IS NOT NULL OR p.date_from < {through})
+                                    AND EXISTS (SELECT FROM billing.agreement AS a JOIN billing.agreement_term AS t USING (agreement_id)
+                                                 WHERE a.buyer_id = p.account_id AND t.progressive_threshold IS NOT NULL AND billing.known(t.known, {known_at}, {own_at})) AS interim) AS x
+         WHERE (x.due OR x.interim OR p.date_from <= {through} OR p.advance_known_at IS NOT NULL) AND ({which})
+    $text$, '{through}', format('%L::date', $1)), '{which}', $4), $2, $3)
+$function$;
+COMMENT ON FUNCTION billing.scope_text(date, timestamptz, timestamptz, text) IS 'SQL text of the relation rated_period for the stored periods that the condition names. Immutable.';
+
+CREATE FUNCTION billing.make_relation(place text, relation text, query text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    made bigint;
+BEGIN
+    EXECUTE format('DROP TABLE IF EXISTS %I.%I', place, relation);
+    EXECUTE format('CREATE %s TABLE %I.%I %s AS %s', CASE place WHEN 'pg_temp' THEN 'TEMPORARY' ELSE 'UNLOGGED' END, place, relation,
+                   CASE place WHEN 'pg_temp' THEN 'ON COMMIT DROP' ELSE '' END, query);
+    GET DIAGNOSTICS made = ROW_COUNT;
+    IF place <> 'pg_temp' THEN
+        EXECUTE format('COMMENT ON TABLE billing.%I IS %L', relation, 'Work table of the billing run; made anew by each.');
+    END IF;
+    EXECUTE format('ANALYZE %I.%I', place, relation);
+    RETURN made;
+END $$;
+COMMENT ON FUNCTION billing.make_relation(text, text, text) IS 'Makes one work table of a run: unlogged in schema billing, or temporary. Returns its number of rows.';
+REVOKE ALL ON FUNCTION billing.make_relation(text, text, text) FROM PUBLIC;
+
+-- Fills in the steps of the pipeline up to what is owed.  rated_period must be there.
+CREATE FUNCTION billing.rate_scope(place text, known_at timestamptz, own_at timestamptz) RETURNS void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    longest interval := (SELECT s.longest_usage FROM ledger_state AS s);
+    bounds  record;
+    step    text;
+    extra   bigint;
+BEGIN
+    IF place = 'pg_temp' THEN
+        PERFORM set_config('search_path', 'pg_catalog, pg_temp, billing', true);
+    END IF;
+    FOREACH step IN ARRAY ARRAY['rated_view', 'rated_contract', 'rated_spec', 'rated_segment'] LOOP
+        PERFORM billing.make_relation(place, step, billing.fill_in(billing.rating_step(step), known_at, own_at));
+    END LOOP;
+    PERFORM billing.make_relation(place, 'rated_quantity', replace(replace(replace(replace(billing.fill_in(
+        billing.rating_step('rated_quantity_plain'), known_at, own_at), '{usage_from}', quote_literal('infinity')), '{usage_to}', quote_literal('infinity')), '{usage_accounts}', ''), '{batch}', quote_literal('none')));
+    FOR bounds IN
+        EXECUTE 'SELECT c.batch, min(c.from_at) AS usage_from, max(c.to_at) AS usage_to, count(*) AS contracts FROM rated_contract AS c WHERE c.rate_usage GROUP BY c.batch'
+    LOOP
+        -- Thousands of accounts are read in one pass; the planner would prefer as many index probes.
+        IF bounds.contracts > 5000 THEN
+            PERFORM set_config('enable_nestloop', 'off', true);
+        END IF;
+        FOREACH step IN ARRAY ARRAY['rated_quantity_plain', 'rated_quantity_general'] LOOP
+            EXECUTE format('SELECT count(*) FROM rated_segment AS s WHERE s.item_kind = ''meter'' AND s.enabled AND s.plain = %L', step = 'rated_quantity_plain') INTO extra;
+            CONTINUE WHEN extra = 0;
+            PERFORM billing.make_relation(place, 'rated_quantity_part', replace(replace(replace(replace(billing.fill_in(
+                billing.rating_step(step), known_at, own_at), '{usage_from}', quote_literal(bounds.usage_from)), '{usage_to}', quote_literal(bounds.usage_to + longest)),
+                '{usage_accounts}', ''), '{batch}', quote_literal(bounds.batch)));
+            EXECUTE 'INSERT INTO rated_quantity SELECT * FROM rated_quantity_part';
+        END LOOP;
+        PERFORM set_config('enable_nestloop', 'on', true);
+    END LOOP;
+    EXECUTE 'ANALYZE rated_quantity';
+    FOREACH step IN ARRAY ARRAY['rated_amount', 'rated_owed'] LOOP
+        PERFORM billing.make_relation(place, step, billing.fill_in(billing.rating_step(step), known_at, own_at));
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION billing.rate_scope(text, timestamptz, timestamptz) IS 'Rates the periods of the relation rated_period, leaving what is owed in rated_owed.';
+REVOKE ALL ON FUNCTION billing.rate_scope(text, timestamptz, timestamptz) FROM PUBLIC;
+
+-- Writes what a run found: keys, decisions, drafts, held differences, periods looked at.  All of it in one transaction.
+CREATE FUNCTION billing.apply_differences(place text, run bigint, known_at timestamptz, own_at timestamptz) RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    drafted bigint; dropped bigint; held_rows bigint; failed_rows bigint;
+BEGIN
+    IF place = 'pg_temp' THEN
+        PERFORM set_config('search_path', 'pg_catalog, pg_temp, billing', true);
+    END IF;
+    EXECUTE 'INSERT INTO billing.charge_key (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component)
+             SELECT o.account_id, o.period_no, o.agreement_id, o.item_id, o.subscription_id, o.consumer_id, o.charge_group, o.component
+               FROM rated_owed AS o WHERE NOT o.failed
+                 ON CONFLICT DO NOTHING';
+    PERFORM billing.make_relation(place, 'rated_difference', billing.fill_in(billing.rating_step('rated_difference'), known_at, own_at));
+
+    -- What is ignored becomes a decision, once.
+    EXECUTE 'INSERT INTO billing.decision (account_id, key_id, kind, cause, amount, reason)
+             SELECT d.account_id, d.key_id, ''ignored'', e.key, billing.monetary(e.value::text::numeric, billing.currency(d.nothing)), ''correction policy: ignore''
+               FROM rated_difference AS d CROSS JOIN jsonb_each(d.ignored_now) AS e
+              WHERE NOT d.failed AND d.frozen_at IS NULL AND NOT d.interim';
+
+    EXECUTE 'DELETE FROM billing.draft_line AS l USING rated_difference AS d
+              WHERE l.account_id = d.account_id AND l.key_id = d.key_id AND NOT d.failed AND d.frozen_at IS NULL';
+    GET DIAGNOSTICS dropped = ROW_COUNT;
+    EXECUTE 'INSERT INTO billing.draft_line (account_id, key_id, agreement_id, interim, correction, amount, booked_before, chain_no, owed, decided, causes,
+                                             quantity, unit_price, price_ids, tax_code, known_at, own_at, rating_version, run_id)
+             SELECT d.account_id, d.key_id, d.agreement_id, d.interim, d.chain_no > 0, x.amount, d.booked, d.chain_no + 1, d.target, x.decided,
+                    CASE WHEN d.chain_no = 0 THEN ''{}'' ELSE d.causes || (
+                        SELECT CASE WHEN r.rest = 0 THEN ''{}'' ELSE jsonb_build_object(CASE WHEN amount(d.booked) = 0 THEN ''billed_again'' WHEN d.component = ''fee'' THEN ''subscription'' ELSE ''usage'' END, r.rest) END
+                          FROM (SELECT amount(x.amount) - coalesce(sum(e.value::text::numeric), 0) AS rest FROM jsonb_each(d.causes) AS e) AS r) END,
+                    d.quantity, d.unit_price, d.price_ids, d.tax_code, $1, $2, billing.rating_version(), $3
+               FROM rated_difference AS d
+              CROSS JOIN LATERAL (SELECT d.decided + coalesce(sum(billing.monetary(e.value::text::numeric, billing.currency(d.nothing))), d.nothing) AS decided
+                                    FROM jsonb_each(d.ignored_now) AS e) AS y
+              CROSS JOIN LATERAL (SELECT d.target + y.decided - d.booked AS amount, y.decided) AS x
+              WHERE NOT d.failed AND d.frozen_at IS NULL
+                AND CASE WHEN d.interim THEN x.amount > d.nothing AND x.amount >= coalesce(d.progressive_threshold, d.nothing)
+                         ELSE x.amount <> d.nothing OR (d.chain_no = 0 AND d.is_owed AND d.quantity <> 0) END'
+      USING known_at, own_at, run;
+    GET DIAGNOSTICS drafted = ROW_COUNT;
+
+    EXECUTE 'DELETE FROM billing.held AS h USING rated_difference AS d
+              WHERE h.account_id = d.account_id AND h.key_id = d.key_id AND NOT d.failed';
+    EXECUTE 'INSERT INTO billing.held (account_id, key_id, cause, amount, run_id)
+             SELECT d.account_id, d.key_id, e.key, billing.monetary(e.value::text::numeric, billing.currency(d.nothing)), $1
+               FROM rated_difference AS d CROSS JOIN jsonb_each(d.held) AS e
+              WHERE NOT d.failed AND d.key_id IS NOT NULL AND e.value::text::numeric <> 0' USING run;
+    GET DIAGNOSTICS held_rows = ROW_COUNT;
+
+    EXECUTE 'UPDATE billing.charge_key AS k SET looked_owed = d.base FROM rated_difference AS d
+              WHERE k.account_id = d.account_id AND k.key_id = d.key_id AND NOT d.failed AND NOT d.sealed AND k.looked_owed IS DISTINCT FROM d.base';
+
+    EXECUTE 'DELETE FROM billing.pending AS q USING rated_period AS p WHERE q.account_id = p.account_id AND q.period_no = p.period_no';
+    EXECUTE 'INSERT INTO billing.pending (account_id, period_no, reason, detail, run_id)
+             SELECT d.account_id, d.period_no, ''rating_error'', min(d.problem), $1
+               FROM rated_difference AS d WHERE d.failed GROUP BY d.account_id, d.period_no' USING run;
+    EXECUTE 'INSERT INTO billing.run_error (run_id, account_id, period_no, agreement_id, item_id, charge_group, reason, sqlstate, detail)
+             SELECT $1, d.account_id, d.period_no, d.agreement_id, d.item_id, d.charge_group, ''rating_error'', split_part(d.problem, '' '', 1), d.problem
+               FROM rated_difference AS d WHERE d.failed' USING run;
+    GET DIAGNOSTICS failed_rows = ROW_COUNT;
+
+    EXECUTE 'UPDATE billing.charge_period AS p
+                SET looked_known_at = CASE WHEN r.rate_arrears THEN $1 ELSE p.looked_known_at END,
+                    looked_own_at = CASE WHEN r.rate_arrears THEN $2 ELSE p.looked_own_at END,
+                    advance_known_at = CASE WHEN r.rate_advance THEN $1 ELSE p.advance_known_at END,
+                    interim_to = CASE WHEN r.interim THEN r.interim_to ELSE p.interim_to END,
+                    rating_version = CASE WHEN p.closed_known_at IS NOT NULL THEN billing.rating_version() ELSE p.rating_version END
+               FROM rated_period AS r
+              WHERE p.account_id = r.account_id AND p.period_no = r.period_no' USING known_at, own_at;
+    RETURN jsonb_build_object('drafts', drafted, 'drafts_replaced', dropped, 'held', held_rows, 'failed', failed_rows);
+END $$;
+COMMENT ON FUNCTION billing.apply_differences(text, bigint, timestamptz, timestamptz) IS 'Writes the drafts, held differences and decisions that follow from rated_owed. Returns counts.';
+REVOKE ALL ON FUNCTION billing.apply_differences(text, bigint, timestamptz, timestamptz) FROM PUBLIC;
+
+-- The steps of run_invoicing(), each a transaction of its own.
+
+CREATE FUNCTION billing.run_store_periods(run bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    this run := (SELECT r FROM run AS r WHERE r.run_id = run);
+BEGIN
+    PERFORM billing.note_progress(run, 'rating', jsonb_build_object('periods_stored', billing.store_periods(this.through, this.known_at, NULL)));
+END $$;
+COMMENT ON FUNCTION billing.run_store_periods(bigint) IS 'Step of run_invoicing(): stores missing charge periods.';
+
+CREATE FUNCTION billing.run_rate(run bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    this  run := (SELECT r FROM run AS r WHERE r.run_id = run);
+    since timestamptz := (SELECT s.last_known_at FROM ledger_state AS s);
+    scope bigint;
+BEGIN
+    PERFORM billing.make_relation('billing', 'rated_touched', format('SELECT * FROM billing.touched_periods(%L, %L)', since, this.known_at));
+    scope := billing.make_relation('billing', 'rated_period',
+        billing.scope_text(this.through, this.known_at, NULL, format('p.looked_known_at IS NULL AND p.date_from <= %L AND (x.due OR x.interim OR p.advance_known_at IS NULL)', this.through))
+        || ' UNION ' ||
+        billing.scope_text(this.through, this.known_at, NULL, '(p.account_id, p.period_no) IN (SELECT t.account_id, t.period_no FROM billing.rated_touched AS t)'));
+    IF scope > 0 THEN
+        PERFORM billing.rate_scope('billing', this.known_at, NULL);
+    END IF;
+    PERFORM billing.note_progress(run, 'drafting', jsonb_build_object('periods_looked_at', scope));
+END $$;
+COMMENT ON FUNCTION billing.run_rate(bigint) IS 'Step of run_invoicing(): finds what is due or touched, and rates it into work tables.';
+
+CREATE FUNCTION billing.run_apply(run bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    this   run := (SELECT r FROM run AS r WHERE r.run_id = run);
+    counts jsonb := '{}';
+BEGIN
+    IF (this.counts ->> 'periods_looked_at')::bigint > 0 THEN
+        counts := billing.apply_differences('billing', run, this.known_at, NULL);
+    END IF;
+    UPDATE ledger_state AS s SET last_known_at = this.known_at WHERE s.last_known_at < this.known_at;
+    PERFORM billing.note_progress(run, 'finishing', counts);
+END $$;
+COMMENT ON FUNCTION billing.run_apply(bigint) IS 'Step of run_invoicing(): writes drafts and held differences and moves the watermark, in one transaction.';
+
+CREATE FUNCTION billing.run_finish(run bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM draft_line AS d WHERE d.interim AND d.run_id = run) THEN
+        PERFORM billing.finalize_interim(run);
+    END IF;
+    PERFORM billing.finish_run(run);
+END $$;
+COMMENT ON FUNCTION billing.run_finish(bigint) IS 'Step of run_invoicing(): makes progressive invoices final and closes the run.';
+
+CREATE PROCEDURE billing.run_invoicing(through date, INOUT run_id bigint DEFAULT NULL)
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF through IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = 'through must be a date', HINT = 'It is the day up to which charges fall due, such as the first day of a month.';
+    END IF;
+    PERFORM billing.acquire_run_lock();
+    run_id := billing.start_run('run_invoicing', through);
+    COMMIT;
+    PERFORM billing.set_watermark(run_id);
+    PERFORM billing.note_progress(run_id, 'storing periods');
+    COMMIT;
+    PERFORM billing.run_store_periods(run_id);
+    COMMIT;
+    PERFORM billing.run_rate(run_id);
+    COMMIT;
+    PERFORM billing.run_apply(run_id);
+    COMMIT;
+    PERFORM billing.run_finish(run_id);
+    PERFORM billing.release_run_lock();
+    COMMIT;
+END $$;
+COMMENT ON PROCEDURE billing.run_invoicing(date, bigint) IS
+'Bills all accounts: rates what falls due by the day through (in each account''s calendar) and everything that facts recorded since the last run have touched, and writes draft lines of the differences. Commits step by step and can be run again at any time; a run that was killed leaves nothing that the next does not mend. Waits while another run is going on. run_id returns the row of billing.runs with counts and errors. Errors: 25001 unless READ COMMITTED, 22004 for a null date.';
