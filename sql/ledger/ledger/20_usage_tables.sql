@@ -81,3 +81,16 @@ CREATE TABLE billing.usage_conflict (
 );
 CREATE INDEX usage_conflict_key ON billing.usage_conflict (account_id, key);
 COMMENT ON TABLE billing.usage_conflict IS 'Input whose key was recorded before with another payload; it counts nowhere until somebody decides.';
+
+CREATE TABLE billing.usage_month (
+    month date PRIMARY KEY
+);
+COMMENT ON TABLE billing.usage_month IS 'Months for which there is, or was, a partition of usage: a run raises when one has left unsealed.';
+
+CREATE TABLE billing.usage_dropped (
+    month      date PRIMARY KEY,
+    row_count  bigint NOT NULL,
+    dropped_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    dropped_by text NOT NULL DEFAULT session_user
+);
+COMMENT ON TABLE billing.usage_dropped IS 'Partitions of usage that drop_sealed_usage() has dropped.';

@@ -320,6 +320,8 @@ DECLARE
     since timestamptz := (SELECT s.last_known_at FROM ledger_state AS s);
     scope bigint;
 BEGIN
+    PERFORM billing.note_usage_months();
+    PERFORM billing.check_usage_partitions();
     PERFORM billing.make_relation('billing', 'rated_touched', format('SELECT * FROM billing.touched_periods(%L, %L)', since, this.known_at));
     scope := billing.make_relation('billing', 'rated_period',
         billing.scope_text(this.through, this.known_at, NULL, format('p.looked_known_at IS NULL AND p.date_from <= %L AND (x.due OR x.interim OR p.advance_known_at IS NULL)', this.through))

@@ -1,6 +1,7 @@
 -- What one account owes, read without writing anything: the steps of the pipeline as one query.
 
-CREATE FUNCTION billing.rating_query(accounts bigint[], dates daterange, through date, known_at timestamptz, own_at timestamptz, result text) RETURNS text
+CREATE FUNCTION billing.rating_query(accounts bigint[], dates daterange, through date, known_at timestamptz, own_at timestamptz, result text,
+                                     as_of_run boolean DEFAULT false, interim boolean DEFAULT NULL) RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -22,15 +23,16 @@ BEGIN
                x.due AS rate_arrears, x.due OR x.interim AS rate_usage, %1$L::date IS NULL OR p.date_from <= %1$L::date OR p.advance_known_at IS NOT NULL AS rate_advance,
                x.interim, greatest(p.interim_to, least(%1$L::date, p.date_to)) AS interim_to,
                CASE WHEN x.interim THEN greatest(p.interim_to, %1$L::date)::timestamp AT TIME ZONE p.time_zone ELSE p.ends_at END AS rated_to,
-               p.closed_known_at, p.closed_own_at, p.looked_known_at, p.looked_own_at, p.rating_version, p.sealed_at IS NOT NULL AS sealed, 'due' AS batch
+               CASE WHEN NOT %4$L OR p.closed_known_at < {known_at} THEN p.closed_known_at END AS closed_known_at, p.closed_own_at,
+               p.looked_known_at, p.looked_own_at, p.rating_version, p.sealed_at IS NOT NULL AND NOT %4$L AS sealed, 'due' AS batch
           FROM unnest(%2$L::bigint[]) AS a(account_id)
          CROSS JOIN LATERAL billing.periods(a.account_id, %3$L::daterange) AS p
-         CROSS JOIN LATERAL (SELECT %1$L::date IS NULL OR p.looked_known_at IS NOT NULL OR (p.date_to <= %1$L::date AND p.due_at <= %1$L::date::timestamp AT TIME ZONE p.time_zone) AS due) AS d
+         CROSS JOIN LATERAL (SELECT %1$L::date IS NULL OR (p.looked_known_at IS NOT NULL AND %5$L::boolean IS NULL) OR %5$L::boolean IS FALSE OR (p.date_to <= %1$L::date AND p.due_at <= %1$L::date::timestamp AT TIME ZONE p.time_zone) AS due) AS d
          CROSS JOIN LATERAL (SELECT d.due, NOT d.due AND (p.interim_to IS NOT NULL OR p.date_from < %1$L::date)
                                     AND EXISTS (SELECT FROM billing.agreement AS g JOIN billing.agreement_term AS t USING (agreement_id)
                                                  WHERE g.buyer_id = p.account_id AND t.progressive_threshold IS NOT NULL AND billing.known(t.known, {known_at}, {own_at})) AS interim) AS x
          WHERE x.due OR x.interim OR p.date_from <= %1$L::date OR p.advance_known_at IS NOT NULL
-    $text$, through, accounts, dates);
+    $text$, through, accounts, dates, as_of_run, interim);
     query := 'WITH rated_period AS MATERIALIZED (' || period_text || ')';
     FOREACH step IN ARRAY ARRAY['rated_view', 'rated_contract', 'rated_spec', 'rated_segment'] LOOP
         query := query || format(', %I AS MATERIALIZED (', step) || billing.rating_step(step) || ')';
@@ -39,15 +41,16 @@ BEGIN
     FOREACH step IN ARRAY ARRAY['rated_amount', 'rated_owed', 'rated_difference'] LOOP
         query := query || format(', %I AS MATERIALIZED (', step) || billing.rating_step(step) || ')';
     END LOOP;
+    query := query || ' ' || result;
     query := replace(query, '{usage_from}', format('%L::timestamptz', coalesce(bounds.starts_at, 'infinity')));
     query := replace(query, '{usage_to}', format('%L::timestamptz', coalesce(bounds.ends_at + longest, '-infinity')));
     query := replace(query, '{usage_accounts}', CASE cardinality(consumers) WHEN 1 THEN format('AND u.account_id = %L', consumers[1]) ELSE format('AND u.account_id = ANY (%L)', consumers) END);
     query := replace(query, '{batch}', '''due''');
-    RETURN billing.fill_in(query, known_at, own_at) || ' ' || result;
+    RETURN billing.fill_in(query, known_at, own_at);
 END $$;
-COMMENT ON FUNCTION billing.rating_query(bigint[], daterange, date, timestamptz, timestamptz, text) IS
-'SQL text that rates the periods of some accounts in one query and ends in the given SELECT over the steps of the pipeline. With a day through, only what is due then; null = everything. Stable.';
-REVOKE ALL ON FUNCTION billing.rating_query(bigint[], daterange, date, timestamptz, timestamptz, text) FROM PUBLIC;
+COMMENT ON FUNCTION billing.rating_query(bigint[], daterange, date, timestamptz, timestamptz, text, boolean, boolean) IS
+'SQL text that rates the periods of some accounts in one query and ends in the given SELECT over the steps of the pipeline. With a day through, only what is due then; null = everything. as_of_run: as a run with this watermark saw it, without pins set later; interim: whether that run billed the period while it was running. Stable.';
+REVOKE ALL ON FUNCTION billing.rating_query(bigint[], daterange, date, timestamptz, timestamptz, text, boolean, boolean) FROM PUBLIC;
 
 CREATE FUNCTION billing.charges(account text, dates daterange, known_at timestamptz DEFAULT NULL)
     RETURNS TABLE (charge bigint, period_from date, period_to date, seller text, item text, subscription text, consumer text, charge_group jsonb, component text,

@@ -1,0 +1,60 @@
+-- Views of what is owed, held and going on.
+
+CREATE VIEW billing.charges_now AS
+    SELECT a.key AS account, p.date_from AS period_from, p.date_to AS period_to, s.key AS seller, i.key AS item, k.charge_group, k.component, k.key_id AS charge,
+           k.looked_owed AS owed, h.booked_after AS booked, d.amount AS drafted,
+           coalesce(billing.currency(k.looked_owed), billing.currency(h.booked_after)) AS currency,
+           billing.amount(k.looked_owed) AS owed_amount, billing.amount(h.booked_after) AS booked_amount, billing.amount(d.amount) AS drafted_amount,
+           CASE WHEN k.frozen_at IS NOT NULL THEN 'on_hold' WHEN p.sealed_at IS NOT NULL THEN 'sealed' WHEN p.closed_known_at IS NOT NULL THEN 'closed' ELSE 'open' END AS state
+      FROM billing.charge_key AS k
+      JOIN billing.charge_period AS p USING (account_id, period_no)
+      JOIN billing.account AS a USING (account_id)
+      JOIN billing.agreement AS g USING (agreement_id)
+      JOIN billing.seller AS s USING (seller_id)
+      JOIN billing.item AS i USING (item_id)
+      LEFT JOIN billing.draft_line AS d USING (account_id, key_id)
+      LEFT JOIN LATERAL (SELECT l.booked_after FROM billing.line AS l WHERE l.account_id = k.account_id AND l.key_id = k.key_id ORDER BY l.chain_no DESC LIMIT 1) AS h ON true;
+COMMENT ON VIEW billing.charges_now IS 'Every charge as the last run saw it: owed, billed by final lines, and drafted.';
+COMMENT ON COLUMN billing.charges_now.account IS 'The buyer.';
+COMMENT ON COLUMN billing.charges_now.charge IS 'Number of the charge key, as decide() and approve_corrections() take it.';
+COMMENT ON COLUMN billing.charges_now.owed IS 'Owed before decisions, rounded, as of the last run that looked.';
+COMMENT ON COLUMN billing.charges_now.booked IS 'Sum of the final lines.';
+COMMENT ON COLUMN billing.charges_now.drafted IS 'What the next finalize_invoices() will bill.';
+COMMENT ON COLUMN billing.charges_now.state IS 'open, closed (billed; differences still allowed), sealed (never rated again) or on_hold.';
+
+CREATE VIEW billing.held_corrections AS
+    SELECT a.key AS account, p.date_from AS period_from, p.date_to AS period_to, s.key AS seller, i.key AS item, k.charge_group, h.cause,
+           h.amount AS correction, billing.amount(h.amount) AS amount, billing.currency(h.amount) AS currency, k.key_id AS charge, h.run_id
+      FROM billing.held AS h
+      JOIN billing.charge_key AS k USING (account_id, key_id)
+      JOIN billing.charge_period AS p USING (account_id, period_no)
+      JOIN billing.account AS a USING (account_id)
+      JOIN billing.agreement AS g USING (agreement_id)
+      JOIN billing.seller AS s USING (seller_id)
+      JOIN billing.item AS i USING (item_id);
+COMMENT ON VIEW billing.held_corrections IS 'Differences of closed periods that wait for approve_corrections(): what would be billed or credited if the price, plan or setting known now had been known then.';
+COMMENT ON COLUMN billing.held_corrections.cause IS 'What changed: price, plan, reference_data …';
+COMMENT ON COLUMN billing.held_corrections.correction IS 'What approval would bill (positive) or credit (negative).';
+COMMENT ON COLUMN billing.held_corrections.charge IS 'Number to give to approve_corrections().';
+
+CREATE VIEW billing.runs AS
+    SELECT r.run_id, r.procedure, r.through, r.state, r.step, r.known_at, r.own_at, r.counts, r.errors, r.failure,
+           r.started_at, r.finished_at, coalesce(r.finished_at, clock_timestamp()) - r.started_at AS duration, r.started_by,
+           CASE WHEN r.state = 'running' THEN (SELECT jsonb_agg(jsonb_build_object('backend_pid', x.backend_pid, 'recording_since', x.recording_since) ORDER BY x.recording_since)
+                                                 FROM billing.recorders() AS x WHERE x.recording_since < r.started_at) END AS watermark_held_by
+      FROM billing.run AS r;
+COMMENT ON VIEW billing.runs IS 'Executions of the long procedures, with progress, counts and errors.';
+COMMENT ON COLUMN billing.runs.known_at IS 'The watermark: facts recorded before it were counted.';
+COMMENT ON COLUMN billing.runs.watermark_held_by IS 'While running: sessions that were already recording when the run began, whose open transactions hold the watermark back.';
+
+CREATE VIEW billing.recording_sessions AS
+    SELECT x.backend_pid, x.recording_since, clock_timestamp() - x.recording_since AS held_for FROM billing.recorders() AS x;
+COMMENT ON VIEW billing.recording_sessions IS 'Sessions with an open transaction that has recorded facts: a run counts nothing recorded since the oldest of them began.';
+
+CREATE VIEW billing.run_errors AS
+    SELECT e.run_id, a.key AS account, p.date_from AS period_from, p.date_to AS period_to, i.key AS item, e.charge_group, e.reason, e.sqlstate, e.detail
+      FROM billing.run_error AS e
+      LEFT JOIN billing.account AS a USING (account_id)
+      LEFT JOIN billing.charge_period AS p USING (account_id, period_no)
+      LEFT JOIN billing.item AS i USING (item_id);
+COMMENT ON VIEW billing.run_errors IS 'What a run could not bill, and why; every run tries again until it is mended.';
