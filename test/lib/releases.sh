@@ -1,3 +1,122 @@
 # shellcheck shell=bash
-# The other Debian releases, for "bash test/run all"; sourced by test/run.
-run_on_other_releases() { :; }
+# The PostgreSQL versions of other Debian releases, for "bash test/run all"; sourced by test/run after server.sh.
+#
+# Each release is a root folder made once by debootstrap from the mirror that apt uses here, and kept in a cache; removing the cache
+# folder makes them anew.  The checkout is copied into it and its test/run started there in a mount and process namespace of its own,
+# so that nothing outlives the run.  What cannot be had is a skip with its reason.
+
+RELEASES='trixie testing'
+RELEASE_CACHE=${BILLING_RELEASE_CACHE:-/var/tmp/billing-releases}
+# testing moves; its root folder is made anew after so many days.
+TESTING_KEEPS_DAYS=14
+
+# run_on_other_releases [SUITE …]
+run_on_other_releases() {
+	local release
+	compile_for_16
+	for release in $RELEASES; do
+		SUITE=$release
+		if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
+			skip 'all suites' 'changing the root folder needs root or sudo'
+		elif make_release "$release"; then
+			run_in_release "$release" "$@"
+		else
+			skip 'all suites' "could not be made: $(tail -n 1 "$WORK/$release.log")"
+		fi
+	done
+}
+
+# No Debian release carries PostgreSQL 16; PG_CONFIG_16 names the pg_config of one that was installed otherwise.
+compile_for_16() {
+	local pg_config=${PG_CONFIG_16:-/usr/lib/postgresql/16/bin/pg_config}
+	SUITE='PostgreSQL 16'
+	if [ ! -x "$pg_config" ]; then
+		skip 'compiles' 'no distribution package has it here; set PG_CONFIG_16 to the pg_config of another installation'
+		return
+	fi
+	mkdir -p "$WORK/build-16"
+	check 'compiles' make -C "$WORK/build-16" -f "$BILLING_SOURCE/Makefile" -j"$(nproc)" PG_CONFIG="$pg_config" \
+		PROFILE="$(strict_flags gcc)" all
+}
+
+# The mirror that apt fetches this release from.
+package_mirror() {
+	local codename
+	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	LC_ALL=C apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' | sed -n "s/ ${codename:-testing}\$//p" | head -n 1
+}
+
+# make_release NAME: its root folder, if there is none yet; output in $WORK/NAME.log.
+make_release() {
+	local release=$1 root=$RELEASE_CACHE/$1 mirror script
+	if [ "$release" = testing ] && [ -n "$(find "$root" -maxdepth 0 -mtime +$TESTING_KEEPS_DAYS 2>/dev/null)" ]; then
+		as_root rm -rf --one-file-system "$root"
+	fi
+	[ ! -d "$root" ] || return 0
+	require_packages debootstrap
+	mirror=$(package_mirror)
+	[ -n "$mirror" ] || { echo 'apt has no mirror for this release' >"$WORK/$release.log"; return 1; }
+	script=/usr/share/debootstrap/scripts/$release
+	[ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
+	progress "making a root folder of $release, once"
+	as_root mkdir -p "$RELEASE_CACHE"
+	as_root rm -rf --one-file-system "$root.part"
+	as_root debootstrap --variant=minbase --include=ca-certificates "$release" "$root.part" "$mirror" "$script" >"$WORK/$release.log" 2>&1 </dev/null ||
+		return 1
+	# No server is to start when its package is installed.
+	printf '#!/bin/sh\nexit 101\n' | as_root tee "$root.part/usr/sbin/policy-rc.d" >/dev/null
+	as_root chmod +x "$root.part/usr/sbin/policy-rc.d"
+	as_root mv "$root.part" "$root"
+}
+
+# run_in_release NAME [SUITE …]: test/run in that root folder; its results are added to ours under the release's name.
+run_in_release() {
+	local release=$1 root=$RELEASE_CACHE/$1 begun=$SECONDS
+	shift
+	progress "copying the checkout into $release"
+	as_root rm -rf "$root/srv/billing" "$root/srv/results"
+	as_root mkdir -p "$root/srv/billing" "$root/srv/shared"
+	list_source_files | tar -C "$BILLING_SOURCE" --null --no-recursion -T - -c | as_root tar -C "$root/srv/billing" --no-same-owner -x
+	copy_network_settings "$root"
+	as_root unshare --mount --pid --fork --kill-child bash -c "$(declare -f enter_release); enter_release \"\$@\"" - \
+		"$root" "$BILLING_SHARED" "${FULL:-}" "$release" "$@" </dev/null | sed "s/^/[$release] /"
+	if [ -s "$root/srv/results" ]; then
+		sed "s/\t/\t$release: /" "$root/srv/results" >>"$RESULTS"
+	else
+		not_ok 'all suites' 'the run did not end, see above'
+	fi
+	progress "$release took $((SECONDS - begun)) s"
+}
+
+# Inside the new namespaces: enter_release ROOT SHARED FULL NAME [SUITE …].
+enter_release() {
+	local root=$1 shared=$2 full=$3 release=$4
+	shift 4
+	mount -t proc proc "$root/proc"
+	mount --rbind /dev "$root/dev"
+	[ ! -d "$shared" ] || mount --bind -o ro "$shared" "$root/srv/shared"
+	exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 FULL="$full" \
+		${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} ${no_proxy:+no_proxy="$no_proxy"} \
+		BILLING_SHARED=/srv/shared BILLING_RESULTS=/srv/results BILLING_OTHER_RELEASE="$release" bash /srv/billing/test/run "$@"
+}
+
+# Names of the files of the checkout, ended by null bytes; without what earlier builds left.
+list_source_files() {
+	if git_of_anyone -C "$BILLING_SOURCE" rev-parse HEAD >/dev/null 2>&1; then
+		git_of_anyone -C "$BILLING_SOURCE" ls-files -z --cached --others --exclude-standard --deduplicate |
+			while IFS= read -r -d '' file; do
+				[ ! -e "$BILLING_SOURCE/$file" ] && [ ! -L "$BILLING_SOURCE/$file" ] || printf '%s\0' "$file"
+			done
+	else
+		(cd "$BILLING_SOURCE" && find . -type f ! -name '*.o' ! -name '*.bc' ! -name '*.so' -print0 -o -type l -print0)
+	fi
+}
+
+# Name resolution and apt's transport settings are those of this machine.
+copy_network_settings() {
+	local root=$1 file
+	for file in /etc/resolv.conf /etc/hosts; do
+		[ ! -f "$file" ] || as_root cp -L "$file" "$root$file"
+	done
+	apt-config dump | grep -E '^Acquire::(http|https|ftp|Retries|Check)' | as_root tee "$root/etc/apt/apt.conf.d/99-as-outside" >/dev/null || true
+}
