@@ -1,11 +1,15 @@
 # shellcheck shell=bash
-# The PostgreSQL versions of other Debian releases, for "bash test/run all"; sourced by test/run after server.sh.
+# The PostgreSQL versions of other releases, for "bash test/run all"; sourced by test/run after server.sh.
 #
-# Each release is a root folder made once by debootstrap from the mirror that apt uses here, and kept in a cache; removing the cache
-# folder makes them anew.  The checkout is copied into it and its test/run started there in a mount and process namespace of its own,
+#     noble     Ubuntu 24.04, PostgreSQL 16
+#     trixie    Debian 13, PostgreSQL 17
+#     testing   Debian testing, PostgreSQL 18
+#
+# Each release is a root folder made once by debootstrap and kept in a cache; removing the cache folder makes them anew.  Debian comes
+# from the mirror that apt uses here.  Ubuntu is made inside Debian 13, whose debootstrap knows the release and its mirror.  The checkout is copied into it and its test/run started there in a mount and process namespace of its own,
 # so that nothing outlives the run.  What cannot be had is a skip with its reason.
 
-RELEASES='trixie testing'
+RELEASES='trixie testing noble'
 RELEASE_CACHE=${BILLING_RELEASE_CACHE:-/var/tmp/billing-releases}
 # testing moves; its root folder is made anew after so many days.
 TESTING_KEEPS_DAYS=14
@@ -13,7 +17,6 @@ TESTING_KEEPS_DAYS=14
 # run_on_other_releases [SUITE …]
 run_on_other_releases() {
 	local release
-	compile_for_16
 	for release in $RELEASES; do
 		SUITE=$release
 		if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
@@ -26,20 +29,7 @@ run_on_other_releases() {
 	done
 }
 
-# No Debian release carries PostgreSQL 16; PG_CONFIG_16 names the pg_config of one that was installed otherwise.
-compile_for_16() {
-	local pg_config=${PG_CONFIG_16:-/usr/lib/postgresql/16/bin/pg_config}
-	SUITE='PostgreSQL 16'
-	if [ ! -x "$pg_config" ]; then
-		skip 'compiles' 'no distribution package has it here; set PG_CONFIG_16 to the pg_config of another installation'
-		return
-	fi
-	mkdir -p "$WORK/build-16"
-	check 'compiles' make -C "$WORK/build-16" -f "$BILLING_SOURCE/Makefile" -j"$(nproc)" PG_CONFIG="$pg_config" \
-		PROFILE="$(strict_flags gcc)" all
-}
-
-# The mirror that apt fetches this release from.
+# The mirror that apt fetches this machine's release from.
 package_mirror() {
 	local codename
 	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
@@ -48,25 +38,44 @@ package_mirror() {
 
 # make_release NAME: its root folder, if there is none yet; output in $WORK/NAME.log.
 make_release() {
-	local release=$1 root=$RELEASE_CACHE/$1 mirror script
+	local release=$1 root=$RELEASE_CACHE/$1
 	if [ "$release" = testing ] && [ -n "$(find "$root" -maxdepth 0 -mtime +$TESTING_KEEPS_DAYS 2>/dev/null)" ]; then
 		as_root rm -rf --one-file-system "$root"
 	fi
 	[ ! -d "$root" ] || return 0
 	require_packages debootstrap
-	mirror=$(package_mirror)
-	[ -n "$mirror" ] || { echo 'apt has no mirror for this release' >"$WORK/$release.log"; return 1; }
-	script=/usr/share/debootstrap/scripts/$release
-	[ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
 	progress "making a root folder of $release, once"
 	as_root mkdir -p "$RELEASE_CACHE"
 	as_root rm -rf --one-file-system "$root.part"
-	as_root debootstrap --variant=minbase --include=ca-certificates "$release" "$root.part" "$mirror" "$script" >"$WORK/$release.log" 2>&1 </dev/null ||
-		return 1
+	bootstrap "$release" "$root.part" >"$WORK/$release.log" 2>&1 </dev/null || return 1
 	# No server is to start when its package is installed.
 	printf '#!/bin/sh\nexit 101\n' | as_root tee "$root.part/usr/sbin/policy-rc.d" >/dev/null
 	as_root chmod +x "$root.part/usr/sbin/policy-rc.d"
 	as_root mv "$root.part" "$root"
+}
+
+# bootstrap NAME FOLDER.  An older debootstrap has no script by the name of a newer release, but all of Debian share one.
+bootstrap() {
+	local mirror
+	if [ "$1" = noble ]; then
+		make_release trixie && bootstrap_ubuntu "$1" "$2"
+		return
+	fi
+	mirror=$(package_mirror)
+	[ -n "$mirror" ] || { echo 'apt has no mirror for the release of this machine'; return 1; }
+	as_root debootstrap --variant=minbase --include=ca-certificates "$1" "$2" "$mirror" /usr/share/debootstrap/scripts/sid
+}
+
+# bootstrap_ubuntu NAME FOLDER, inside Debian 13.
+bootstrap_ubuntu() {
+	local name=$1 folder=$2 root=$RELEASE_CACHE/trixie
+	copy_network_settings "$root"
+	as_root rm -rf --one-file-system "$root/srv/$name"
+	as_root unshare --mount --pid --fork --kill-child --mount-proc="$root/proc" chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+		DEBIAN_FRONTEND=noninteractive ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} sh -c "
+			apt-get update -q && apt-get install -y -q --no-install-recommends debootstrap ubuntu-keyring &&
+			debootstrap --variant=minbase --include=ca-certificates --components=main,universe $name /srv/$name" || return 1
+	as_root mv "$root/srv/$name" "$folder"
 }
 
 # run_in_release NAME [SUITE …]: test/run in that root folder; its results are added to ours under the release's name.
