@@ -18,6 +18,8 @@
 
 #include "utils/numeric.h"
 
+#include "module/server_version.h"
+
 #ifndef HAVE_INT128
 #error "billing needs a compiler with 128-bit integers"
 #endif

@@ -101,8 +101,8 @@ monetary_store(CurrencyCode currency, Fixed amount, Monetary *result)
 
 extern void monetary_make(CurrencyCode currency, Fixed amount, Monetary *result);
 extern Monetary *monetary_new(CurrencyCode currency, Fixed amount);
-extern void monetary_range_error(CurrencyCode currency) pg_attribute_noreturn();
-extern void monetary_currency_error(CurrencyCode a, CurrencyCode b) pg_attribute_noreturn();
+pg_noreturn extern void monetary_range_error(CurrencyCode currency);
+pg_noreturn extern void monetary_currency_error(CurrencyCode a, CurrencyCode b);
 extern CurrencyCode monetary_common_currency(const Monetary *a, const Monetary *b);
 extern int	monetary_format(const Monetary *value, char *buffer);
 extern int	monetary_compare(const Monetary *a, const Monetary *b);

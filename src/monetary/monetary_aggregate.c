@@ -183,7 +183,7 @@ monetary_sum_writable(FunctionCallInfo fcinfo)
 /*
  * Raises 22003: 128 bits did not suffice.
  */
-static void pg_attribute_noreturn()
+pg_noreturn static void
 monetary_sum_overflow(void)
 {
 	ereport(ERROR,

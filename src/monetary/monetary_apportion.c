@@ -87,7 +87,7 @@ apportion_argument(ApportionWork *work, int64 row, int argument, bool *isnull)
 /*
  * Raises 22023: an argument that belongs to the whole partition varies.
  */
-static void pg_attribute_noreturn()
+pg_noreturn static void
 apportion_varies(const char *argument)
 {
 	ereport(ERROR,
