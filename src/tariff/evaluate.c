@@ -1,0 +1,231 @@
+/*-------------------------------------------------------------------------
+ *
+ * evaluate.c
+ *	  The stages of one rating, in their fixed order:
+ *
+ *	  convert units, round them, take off free units, price, percentage
+ *	  discount, maximum, minimum.
+ *
+ * A division of units is not carried out: the divisor is kept, and quantities
+ * and amounts are its multiples until the one rounding at the end.  So a third
+ * of an hour stays a third.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "tariff/model.h"
+
+/* Keep why a rating fails; always false, so that a caller can return it. */
+bool
+rating_fail(Rating *rating, int sqlstate, const char *hint, const char *format,...)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (;;)
+	{
+		va_list		arguments;
+		int			needed;
+
+		va_start(arguments, format);
+		needed = appendStringInfoVA(&text, format, arguments);
+		va_end(arguments);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&text, needed);
+	}
+	rating->sqlstate = sqlstate;
+	rating->message = text.data;
+	rating->hint = hint;
+	return false;
+}
+
+bool
+rating_fail_negative(Rating *rating, const char *model)
+{
+	return rating_fail(rating, ERRCODE_TARIFF_NEGATIVE_QUANTITY, NULL,
+					   "quantity %s is negative, which has no meaning for a price of model %s",
+					   rating_quantity_text(rating, rating->quantity), model);
+}
+
+/* The part of a full period; read only where it matters. */
+bool
+rating_fraction(Rating *rating, Number *fraction)
+{
+	if (number_from_datum(rating->fraction, fraction) != NUMBER_DECODED)
+		return rating_fail(rating, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, NULL,
+						   "fraction is not a number that can be rated");
+	if (number_sign(*fraction) < 0)
+		return rating_fail(rating, ERRCODE_INVALID_PARAMETER_VALUE, NULL,
+						   "fraction must not be negative, but is %s", number_to_text(*fraction));
+	return true;
+}
+
+/* A running quantity as text, divided and cut for reading. */
+char *
+rating_quantity_text(const Rating *rating, Number quantity)
+{
+	Fixed		value;
+
+	if (!rating->divided)
+		return number_to_text(quantity);
+	if (number_to_fixed(quantity, &rating->divisor, &value))
+		return number_to_text(number_from_fixed(value));
+	return number_to_text(quantity);
+}
+
+/* Read the next wrapper number, if the tariff has it. */
+static inline bool
+next_number(const Tariff *tariff, uint16 bit, const char **cursor, Number *value)
+{
+	if (!(tariff->head.members & bit))
+		return false;
+	*value = compiled_get_number(cursor);
+	return true;
+}
+
+/* Multiply and divide the units, and round them if the tariff says so. */
+static void
+convert_units(const Tariff *tariff, Rating *rating, const char **cursor)
+{
+	Number		given = rating->quantity;
+	Number		factor;
+	bool		converted = false;
+
+	if (next_number(tariff, TARIFF_HAS_MULTIPLY, cursor, &factor))
+	{
+		rating->quantity = number_multiply(rating->quantity, factor);
+		converted = true;
+	}
+	if (next_number(tariff, TARIFF_HAS_DIVIDE, cursor, &factor))
+	{
+		rating->divisor = rating_scaled(rating, factor);
+		rating->divided = true;
+		converted = true;
+	}
+	if (tariff->head.convert_round != NUMBER_ROUND_NONE)
+	{
+		int			decimals = tariff->head.convert_decimals;
+		Number		unit = number_make(1, decimals);
+
+		rating->quantity = number_multiply(number_quotient(rating->quantity,
+														   rating_scaled(rating, unit),
+														   tariff->head.convert_round),
+										   unit);
+		rating->divided = false;
+		converted = true;
+	}
+	if (converted && rating->steps)
+		rating_note(rating, number_zero(), "converted units: %s become %s",
+					number_to_text(given), rating_quantity_text(rating, rating->quantity));
+}
+
+/* Take off the free units.  They cannot be taken off a reversal. */
+static bool
+take_free_units(Rating *rating, Number free)
+{
+	Number		scaled = rating_scaled(rating, free);
+
+	if (number_sign(rating->quantity) < 0)
+		return rating_fail(rating, ERRCODE_TARIFF_NEGATIVE_QUANTITY, NULL,
+						   "quantity %s is negative, which has no meaning for a price with free units",
+						   rating_quantity_text(rating, rating->quantity));
+	if (number_compare(rating->quantity, scaled) <= 0)
+		rating->quantity = number_zero();
+	else
+		rating->quantity = number_subtract(rating->quantity, scaled);
+	if (rating->steps)
+		rating_note(rating, number_zero(), "%s free units: %s remain", number_to_text(free),
+					rating_quantity_text(rating, rating->quantity));
+	return true;
+}
+
+/* A limit of the amount for the part of the period that is rated. */
+static bool
+prorated_limit(Rating *rating, Number limit, Number *result)
+{
+	Number		fraction;
+
+	if (!rating_fraction(rating, &fraction))
+		return false;
+	*result = rating_scaled(rating, number_multiply(limit, fraction));
+	return true;
+}
+
+/* Percentage discount, maximum and minimum, in this order. */
+static bool
+adjust_amount(const Tariff *tariff, Rating *rating, const char **cursor, Number *amount)
+{
+	Number		number;
+	Number		limit;
+
+	if (next_number(tariff, TARIFF_HAS_DISCOUNT, cursor, &number))
+	{
+		Number		discount;
+
+		number.scale += 2;
+		discount = number_negate(number_multiply(*amount, number));
+		*amount = number_add(*amount, discount);
+		number.scale -= 2;
+		if (rating->steps)
+			rating_note(rating, discount, "discount of %s %%", number_to_text(number));
+	}
+	if (next_number(tariff, TARIFF_HAS_MAXIMUM, cursor, &number))
+	{
+		if (!prorated_limit(rating, number, &limit))
+			return false;
+		if (number_compare(*amount, limit) > 0)
+		{
+			if (rating->steps)
+				rating_note(rating, number_subtract(limit, *amount),
+							"cut at the maximum of %s", rating_quantity_text(rating, limit));
+			*amount = limit;
+		}
+	}
+	if (next_number(tariff, TARIFF_HAS_MINIMUM, cursor, &number) && rating->complete)
+	{
+		if (!prorated_limit(rating, number, &limit))
+			return false;
+		if (number_compare(*amount, limit) < 0)
+		{
+			if (rating->steps)
+				rating_note(rating, number_subtract(limit, *amount),
+							"raised to the minimum of %s", rating_quantity_text(rating, limit));
+			*amount = limit;
+		}
+	}
+	return true;
+}
+
+/* Units before pricing: conversion and free units. */
+static bool
+prepare_units(const Tariff *tariff, Rating *rating, const char **cursor)
+{
+	Number		free;
+
+	convert_units(tariff, rating, cursor);
+	return !next_number(tariff, TARIFF_HAS_FREE, cursor, &free) ||
+		take_free_units(rating, free);
+}
+
+/*
+ * The exact amount of rating->quantity, times rating->divisor if
+ * rating->divided.  Returns false when it cannot be rated; rating then says
+ * why.
+ */
+bool
+tariff_price(const Tariff *tariff, Rating *rating, Number *amount)
+{
+	const TariffModel *model = tariff_model(tariff);
+	const char *cursor = tariff->numbers;
+
+	if (likely((tariff->head.members & TARIFF_HAS_NUMBERS) == 0 &&
+			   tariff->head.convert_round == NUMBER_ROUND_NONE))
+		return model->price(tariff, rating, amount);
+	return prepare_units(tariff, rating, &cursor) &&
+		model->price(tariff, rating, amount) &&
+		adjust_amount(tariff, rating, &cursor, amount);
+}

@@ -1,0 +1,112 @@
+/*-------------------------------------------------------------------------
+ *
+ * inspect.c
+ *	  What the pipeline asks a tariff before it rates with it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "tariff/tariff.h"
+
+PG_FUNCTION_INFO_V1(tariff_get_currency);
+PG_FUNCTION_INFO_V1(tariff_get_model);
+PG_FUNCTION_INFO_V1(tariff_get_window);
+PG_FUNCTION_INFO_V1(tariff_grouping);
+PG_FUNCTION_INFO_V1(tariff_carries);
+PG_FUNCTION_INFO_V1(tariff_needs_events);
+PG_FUNCTION_INFO_V1(tariff_per_event);
+
+static void
+open_argument(FunctionCallInfo fcinfo, Tariff *tariff)
+{
+	tariff_open(tariff_bytes(fcinfo, PG_GETARG_DATUM(0)), tariff);
+}
+
+static void
+collect_facts(FunctionCallInfo fcinfo, TariffFacts *facts)
+{
+	Tariff		tariff;
+
+	memset(facts, 0, sizeof(TariffFacts));
+	open_argument(fcinfo, &tariff);
+	if (tariff_model(&tariff)->describe != NULL)
+		tariff_model(&tariff)->describe(&tariff, facts);
+}
+
+Datum
+tariff_get_currency(PG_FUNCTION_ARGS)
+{
+	Tariff		tariff;
+	char		text[CURRENCY_TEXT_SIZE];
+
+	open_argument(fcinfo, &tariff);
+	currency_to_text(tariff.head.currency, text);
+	PG_RETURN_TEXT_P(cstring_to_text(text));
+}
+
+Datum
+tariff_get_model(PG_FUNCTION_ARGS)
+{
+	Tariff		tariff;
+
+	open_argument(fcinfo, &tariff);
+	PG_RETURN_TEXT_P(cstring_to_text(tariff_model(&tariff)->name));
+}
+
+Datum
+tariff_get_window(PG_FUNCTION_ARGS)
+{
+	Tariff		tariff;
+
+	open_argument(fcinfo, &tariff);
+	if (tariff.head.window == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(tariff_windows[tariff.head.window]));
+}
+
+Datum
+tariff_carries(PG_FUNCTION_ARGS)
+{
+	Tariff		tariff;
+
+	open_argument(fcinfo, &tariff);
+	PG_RETURN_BOOL((tariff.head.members & TARIFF_HAS_CARRY) != 0);
+}
+
+Datum
+tariff_needs_events(PG_FUNCTION_ARGS)
+{
+	TariffFacts facts;
+
+	collect_facts(fcinfo, &facts);
+	PG_RETURN_BOOL(facts.needs_events);
+}
+
+Datum
+tariff_per_event(PG_FUNCTION_ARGS)
+{
+	TariffFacts facts;
+
+	collect_facts(fcinfo, &facts);
+	PG_RETURN_BOOL(facts.per_event);
+}
+
+Datum
+tariff_grouping(PG_FUNCTION_ARGS)
+{
+	TariffFacts facts;
+	Datum	   *names;
+	ListCell   *cell;
+	int			count = 0;
+
+	collect_facts(fcinfo, &facts);
+	names = palloc(sizeof(Datum) * (list_length(facts.dimensions) + 1));
+	foreach(cell, facts.dimensions)
+		names[count++] = CStringGetTextDatum((char *) lfirst(cell));
+	PG_RETURN_ARRAYTYPE_P(construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT));
+}

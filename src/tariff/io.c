@@ -1,0 +1,266 @@
+/*-------------------------------------------------------------------------
+ *
+ * io.c
+ *	  Text, binary and JSON input and output of type tariff.
+ *
+ * On the wire a tariff is always canonical JSON, never compiled bytes, so a
+ * client cannot send a compiled form that the checks have not seen.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "libpq/pqformat.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+
+#include "monetary/soft_error.h"
+#include "tariff/tariff.h"
+
+/* Version of the binary format: this byte, then canonical JSON. */
+#define TARIFF_WIRE_VERSION 1
+
+/* Text longer than this is refused before it is parsed. */
+#define TARIFF_MAX_TEXT_SIZE (16 * 1024 * 1024)
+
+PG_FUNCTION_INFO_V1(tariff_in);
+PG_FUNCTION_INFO_V1(tariff_out);
+PG_FUNCTION_INFO_V1(tariff_recv);
+PG_FUNCTION_INFO_V1(tariff_send);
+PG_FUNCTION_INFO_V1(tariff_from_jsonb);
+PG_FUNCTION_INFO_V1(tariff_to_jsonb);
+PG_FUNCTION_INFO_V1(tariff_to_json);
+
+/* What the call site remembers; made at the first use. */
+TariffCache *
+tariff_cache(FunctionCallInfo fcinfo)
+{
+	if (fcinfo->flinfo->fn_extra == NULL)
+		fcinfo->flinfo->fn_extra = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt,
+														  sizeof(TariffCache));
+	return (TariffCache *) fcinfo->flinfo->fn_extra;
+}
+
+/* Keep a plain copy of a stored datum at the call site. */
+static void
+cache_fill(TariffCache *cache, MemoryContext context, struct varlena *stored, Size size)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+
+	if (cache->stored != NULL)
+	{
+		pfree(cache->stored);
+		cache->stored = NULL;
+		pfree(cache->plain);
+	}
+	cache->plain = detoast_attr(stored);
+	cache->stored_size = size;
+	cache->stored = memcpy(palloc(size), stored, size);
+	MemoryContextSwitchTo(old_context);
+}
+
+/*
+ * The compiled bytes of a tariff argument.  Plain and short-header values are
+ * read where they lie; one that was compressed or moved out of line is
+ * detoasted once for each call site and as long as it stays the same.
+ */
+const char *
+tariff_bytes(FunctionCallInfo fcinfo, Datum datum)
+{
+	struct varlena *stored = (struct varlena *) DatumGetPointer(datum);
+	TariffCache *cache;
+	Size		size;
+
+	if (likely(!VARATT_IS_EXTENDED(stored) || VARATT_IS_SHORT(stored)))
+		return VARDATA_ANY(stored);
+	if (fcinfo->flinfo == NULL)
+		return VARDATA_ANY(detoast_attr(stored));
+	cache = tariff_cache(fcinfo);
+	size = VARSIZE_ANY(stored);
+	if (cache->stored == NULL || cache->stored_size != size ||
+		memcmp(cache->stored, stored, size) != 0)
+		cache_fill(cache, fcinfo->flinfo->fn_mcxt, stored, size);
+	return VARDATA_ANY(cache->plain);
+}
+
+/* The same without a call site to remember anything, with the size. */
+const char *
+tariff_plain_bytes(Datum datum, int *size)
+{
+	struct varlena *plain = PG_DETOAST_DATUM_PACKED(datum);
+
+	if (size != NULL)
+		*size = VARSIZE_ANY_EXHDR(plain);
+	return VARDATA_ANY(plain);
+}
+
+/* A tariff from a JSON document, or 0 after reader_fail. */
+Datum
+tariff_from_json(Jsonb *json, TariffReader *reader)
+{
+	ReaderObject object;
+	StringInfoData out;
+	int32		header = 0;
+
+	reader_root(reader, json, &object);
+	initStringInfo(&out);
+	compiled_put_bytes(&out, &header, sizeof(header));
+	if (!tariff_compile(&object, &out))
+		return (Datum) 0;
+	SET_VARSIZE(out.data, out.len);
+	return PointerGetDatum(out.data);
+}
+
+/*
+ * Count the members of all objects in a JSON text that is known to be valid:
+ * one for each colon outside of strings.
+ */
+static int
+count_members(const char *text)
+{
+	bool		in_string = false;
+	int			count = 0;
+
+	for (; *text != '\0'; text++)
+	{
+		if (in_string && *text == '\\' && text[1] != '\0')
+			text++;
+		else if (*text == '"')
+			in_string = !in_string;
+		else if (*text == ':' && !in_string)
+			count++;
+	}
+	return count;
+}
+
+/* The same for the jsonb, where of members with one name only one is left. */
+static int
+count_jsonb_members(Jsonb *json)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	int			count = 0;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+		count += (token == WJB_KEY);
+	return count;
+}
+
+/* Parse and compile; NULL when a soft error was saved. */
+static Datum
+tariff_parse(char *text, Node *context)
+{
+	TariffReader reader = {0};
+	Datum		json;
+	Datum		result;
+
+	if (strlen(text) > TARIFF_MAX_TEXT_SIZE)
+		ereturn(context, (Datum) 0,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("text of a tariff is longer than %d bytes", TARIFF_MAX_TEXT_SIZE)));
+#if PG_VERSION_NUM >= 160000
+	if (!DirectInputFunctionCallSafe(jsonb_in, text, InvalidOid, -1, context, &json))
+		return (Datum) 0;
+#else
+	json = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+#endif
+	if (count_members(text) != count_jsonb_members(DatumGetJsonbP(json)))
+		reader_fail(&reader, "a member is given twice");
+	result = tariff_from_json(DatumGetJsonbP(json), &reader);
+	if (reader.sqlstate != 0)
+		ereturn(context, (Datum) 0,
+				(errcode(reader.sqlstate),
+				 errmsg("invalid input for type %s", "tariff"),
+				 errdetail("%s.", reader.error)));
+	return result;
+}
+
+Datum
+tariff_in(PG_FUNCTION_ARGS)
+{
+	Datum		result = tariff_parse(PG_GETARG_CSTRING(0), fcinfo->context);
+
+	if (result == (Datum) 0)
+		PG_RETURN_NULL();
+	return result;
+}
+
+/* Canonical JSON of a tariff. */
+char *
+tariff_text(Datum datum)
+{
+	StringInfoData json;
+	Tariff		tariff;
+
+	tariff_open(tariff_plain_bytes(datum, NULL), &tariff);
+	initStringInfo(&json);
+	tariff_print(&tariff, &json);
+	return json.data;
+}
+
+Datum
+tariff_out(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_CSTRING(tariff_text(PG_GETARG_DATUM(0)));
+}
+
+Datum
+tariff_recv(PG_FUNCTION_ARGS)
+{
+	StringInfo	buffer = (StringInfo) PG_GETARG_POINTER(0);
+	int			version = pq_getmsgbyte(buffer);
+	char	   *text;
+	int			size;
+
+	if (version != TARIFF_WIRE_VERSION)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				 errmsg("unsupported binary version %d of type %s", version, "tariff")));
+	text = pq_getmsgtext(buffer, buffer->len - buffer->cursor, &size);
+	if (strlen(text) != size)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				 errmsg("binary value of type %s contains a zero byte", "tariff")));
+	PG_RETURN_DATUM(tariff_parse(text, NULL));
+}
+
+Datum
+tariff_send(PG_FUNCTION_ARGS)
+{
+	StringInfoData buffer;
+	char	   *text = tariff_text(PG_GETARG_DATUM(0));
+
+	pq_begintypsend(&buffer);
+	pq_sendbyte(&buffer, TARIFF_WIRE_VERSION);
+	pq_sendtext(&buffer, text, strlen(text));
+	PG_RETURN_BYTEA_P(pq_endtypsend(&buffer));
+}
+
+Datum
+tariff_from_jsonb(PG_FUNCTION_ARGS)
+{
+	TariffReader reader = {0};
+	Datum		result = tariff_from_json(PG_GETARG_JSONB_P(0), &reader);
+
+	if (reader.sqlstate != 0)
+		ereport(ERROR,
+				(errcode(reader.sqlstate),
+				 errmsg("invalid input for type %s", "tariff"),
+				 errdetail("%s.", reader.error)));
+	PG_RETURN_DATUM(result);
+}
+
+Datum
+tariff_to_jsonb(PG_FUNCTION_ARGS)
+{
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(tariff_text(PG_GETARG_DATUM(0))));
+}
+
+Datum
+tariff_to_json(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(tariff_text(PG_GETARG_DATUM(0))));
+}

@@ -1,0 +1,60 @@
+/*-------------------------------------------------------------------------
+ *
+ * model_per_unit.c
+ *	  Price model "per_unit": every unit costs the same.
+ *
+ *	  quantity * unit_price
+ *
+ * Linear, so a negative quantity is a reversal and gives a negative amount.
+ * Body: the unit price.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "tariff/model.h"
+
+static const char *const per_unit_members[] = {"unit_price", NULL};
+
+static bool
+per_unit_compile(const ReaderObject *object, StringInfo out)
+{
+	Number		unit_price;
+
+	if (!object_number(object, "unit_price", &unit_price))
+		return false;
+	compiled_put_number(out, unit_price);
+	return true;
+}
+
+static void
+per_unit_print(const Tariff *tariff, StringInfo json)
+{
+	const char *cursor = tariff->body;
+
+	json_put_number(json, "unit_price", compiled_get_number(&cursor));
+}
+
+static bool
+per_unit_price(const Tariff *tariff, Rating *rating, Number *amount)
+{
+	const char *cursor = tariff->body;
+	Number		unit_price = compiled_get_number(&cursor);
+
+	*amount = number_multiply(rating->quantity, unit_price);
+	if (unlikely(rating->steps != NULL))
+		rating_step(rating, NULL, NULL, rating->quantity, &unit_price, *amount,
+					"%s units at %s each",
+					rating_quantity_text(rating, rating->quantity),
+					number_to_text(unit_price));
+	return true;
+}
+
+const TariffModel tariff_per_unit = {
+	.name = "per_unit",
+	.members = per_unit_members,
+	.takes = MODEL_TAKES_CONVERT | MODEL_TAKES_FREE,
+	.compile = per_unit_compile,
+	.print = per_unit_print,
+	.price = per_unit_price
+};

@@ -1,0 +1,86 @@
+/*-------------------------------------------------------------------------
+ *
+ * model_volume.c
+ *	  Price model "volume": all units cost what the tier reached says.
+ *
+ *	  flat + unit_price * quantity, of the one tier the quantity falls in
+ *
+ * While a period is running, the tier is that of the quantity so far.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "tariff/tiers.h"
+
+static bool
+volume_compile(const ReaderObject *object, StringInfo out)
+{
+	return tiers_compile(object, out, false, false);
+}
+
+static void
+volume_print(const Tariff *tariff, StringInfo json)
+{
+	tiers_print(tariff, json, false);
+}
+
+static void
+volume_steps(const TierTable *table, Rating *rating, int tier, Number quantity, Number flat)
+{
+	Number		price = column_value(&table->price, tier);
+	Number		lower;
+	Number		upper;
+	bool		bounded;
+
+	tiers_limits(table, tier, &lower, &upper, &bounded);
+	if (number_sign(flat) != 0)
+		rating_step(rating, &lower, bounded ? &upper : NULL, number_zero(), NULL, flat,
+					"tier %d: flat amount", tier + 1);
+	rating_step(rating, &lower, bounded ? &upper : NULL, quantity, &price,
+				number_multiply(quantity, price),
+				"all %s units in tier %d, at %s each",
+				rating_quantity_text(rating, quantity), tier + 1, number_to_text(price));
+}
+
+static bool
+volume_price(const Tariff *tariff, Rating *rating, Number *amount)
+{
+	Number		quantity = rating->quantity;
+	int			sign = number_sign(quantity);
+	TierTable	table;
+	Number		flat;
+	int			tier;
+
+	if (unlikely(sign < 0))
+		return rating_fail_negative(rating, "volume");
+	tiers_open(tariff, &table);
+	if (unlikely(sign == 0))
+		return tiers_zero_price(tariff, &table, rating, amount);
+	if (!tiers_locate(&table, rating, &quantity, &tier))
+		return false;
+	flat = rating_scaled(rating, tiers_flat(&table, tier));
+	*amount = number_multiply(quantity, column_value(&table.price, tier));
+	if (table.flags & TIERS_HAVE_FLAT)
+		*amount = number_add(flat, *amount);
+	if (unlikely(rating->steps != NULL))
+		volume_steps(&table, rating, tier, quantity, flat);
+	return true;
+}
+
+static void
+volume_lint(const Tariff *tariff, struct TariffLint *lint)
+{
+	tiers_lint(tariff, lint, false);
+}
+
+const TariffModel tariff_volume = {
+	.name = "volume",
+	.members = tiers_members,
+	.takes = MODEL_TAKES_CONVERT | MODEL_TAKES_FREE | MODEL_TAKES_ON_ZERO,
+	.on_zero = TARIFF_ON_ZERO_NOTHING,
+	.compile = volume_compile,
+	.print = volume_print,
+	.price = volume_price,
+	.lint = volume_lint
+};

@@ -1,0 +1,137 @@
+/*-------------------------------------------------------------------------
+ *
+ * number.h
+ *	  Exact decimals for rating.
+ *
+ * A Number is a 128-bit integer with a decimal scale as long as the value
+ * fits, and a PostgreSQL numeric from there on.  Every operation is exact and
+ * chooses by itself, so that the price models are written once: the common
+ * case runs without memory, division or function calls, and no quantity is
+ * too large or too fine.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BILLING_TARIFF_NUMBER_H
+#define BILLING_TARIFF_NUMBER_H
+
+#include "utils/numeric.h"
+
+#include "monetary/fixed.h"
+
+typedef struct Number
+{
+	int128		mantissa;		/* value is mantissa * 10^-scale ... */
+	int32		scale;
+	Numeric		wide;			/* ... unless this is set */
+} Number;
+
+typedef enum NumberRounding
+{
+	NUMBER_ROUND_NONE = 0,		/* stored on disk: never renumber */
+	NUMBER_ROUND_UP = 1,		/* away from zero */
+	NUMBER_ROUND_DOWN = 2,		/* toward zero */
+	NUMBER_ROUND_HALF_UP = 3,	/* halves away from zero */
+	NUMBER_ROUND_HALF_EVEN = 4
+} NumberRounding;
+
+/* Digits that a number of a tariff may have; 10^38 is below 2^127. */
+#define NUMBER_MAX_DIGITS 36
+
+/* Room for the text of a number of a tariff. */
+#define NUMBER_TEXT_SIZE 96
+
+/*
+ * Mantissas stay within +-2^126, so that adding two of them cannot overflow
+ * before the result is checked.
+ */
+#define NUMBER_MANTISSA_LIMIT (((int128) 1) << 126)
+#define number_mantissa_fits(m) \
+	((m) < NUMBER_MANTISSA_LIMIT && (m) > -NUMBER_MANTISSA_LIMIT)
+#define number_mantissa_is_small(m) ((m) == (int128) (int64) (m))
+
+/* What a numeric turned out to be. */
+typedef enum NumberDecode
+{
+	NUMBER_DECODED,
+	NUMBER_NOT_FINITE,
+	NUMBER_TOO_LONG				/* more digits than rating accepts */
+} NumberDecode;
+
+extern NumberDecode number_from_datum(Datum datum, Number *result);
+extern Number number_from_fixed(Fixed value);
+extern Numeric number_to_numeric(Number a);
+extern bool number_parse(const char *text, Number *result, bool *too_long);
+extern void number_print(Number a, char *text);
+extern char *number_to_text(Number a);
+extern bool number_rescale(Number *a, int scale);
+extern void number_normalise(Number *a);
+extern Number number_add_general(Number a, Number b);
+extern Number number_multiply_general(Number a, Number b);
+extern int	number_compare_general(Number a, Number b);
+extern Number number_quotient(Number a, Number b, NumberRounding rounding);
+extern bool number_to_fixed(Number a, const Number *divisor, Fixed *result);
+
+static inline Number
+number_make(int128 mantissa, int32 scale)
+{
+	Number		result = {mantissa, scale, NULL};
+
+	return result;
+}
+
+static inline Number
+number_zero(void)
+{
+	return number_make(0, 0);
+}
+
+static inline Number
+number_add(Number a, Number b)
+{
+	if (likely(a.wide == NULL && b.wide == NULL && a.scale == b.scale))
+	{
+		int128		sum = a.mantissa + b.mantissa;
+
+		if (likely(number_mantissa_fits(sum)))
+			return number_make(sum, a.scale);
+	}
+	return number_add_general(a, b);
+}
+
+static inline Number
+number_multiply(Number a, Number b)
+{
+	if (likely(a.wide == NULL && b.wide == NULL &&
+			   number_mantissa_is_small(a.mantissa) &&
+			   number_mantissa_is_small(b.mantissa)))
+		return number_make((int128) (int64) a.mantissa * (int64) b.mantissa,
+						   a.scale + b.scale);
+	return number_multiply_general(a, b);
+}
+
+static inline int
+number_compare(Number a, Number b)
+{
+	if (likely(a.wide == NULL && b.wide == NULL && a.scale == b.scale))
+		return (a.mantissa > b.mantissa) - (a.mantissa < b.mantissa);
+	return number_compare_general(a, b);
+}
+
+/* -1, 0 or 1 */
+static inline int
+number_sign(Number a)
+{
+	if (likely(a.wide == NULL))
+		return (a.mantissa > 0) - (a.mantissa < 0);
+	return number_compare_general(a, number_zero());
+}
+
+extern Number number_negate(Number a);
+
+static inline Number
+number_subtract(Number a, Number b)
+{
+	return number_add(a, number_negate(b));
+}
+
+#endif							/* BILLING_TARIFF_NUMBER_H */

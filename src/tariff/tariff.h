@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * tariff.h
+ *	  Tariffs as function arguments: finding their bytes, rating with them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BILLING_TARIFF_H
+#define BILLING_TARIFF_H
+
+#include "fmgr.h"
+
+#include "tariff/model.h"
+
+/*
+ * What a call site remembers in fn_extra: the last tariff that had to be
+ * fetched or decompressed, and the row image of try_rate.
+ */
+typedef struct TariffCache
+{
+	struct varlena *stored;		/* as it came: pointer or compressed */
+	Size		stored_size;
+	struct varlena *plain;
+	struct HeapTupleHeaderData *row;
+	Size		row_size;
+	int			amount_offset;
+	struct TupleDescData *row_type;
+} TariffCache;
+
+extern TariffCache *tariff_cache(FunctionCallInfo fcinfo);
+extern const char *tariff_bytes(FunctionCallInfo fcinfo, Datum datum);
+extern const char *tariff_plain_bytes(Datum datum, int *size);
+extern char *tariff_text(Datum datum);
+extern Datum tariff_from_json(Jsonb *json, TariffReader *reader);
+
+/* rate.c: also the ways into rating for C callers */
+extern bool rating_finish(const Tariff *tariff, Rating *rating, Number amount, Fixed *result);
+extern bool tariff_rate(const Tariff *tariff, Rating *rating, Fixed *result);
+extern void rating_raise(const Rating *rating) pg_attribute_noreturn();
+extern bool rating_arguments(FunctionCallInfo fcinfo, bool units, Tariff *tariff, Rating *rating);
+
+#endif							/* BILLING_TARIFF_H */

@@ -1,0 +1,342 @@
+/*-------------------------------------------------------------------------
+ *
+ * tiers.c
+ *	  The table of tiers that graduated and volume prices share: reading,
+ *	  printing, finding the tier of a quantity.
+ *
+ * Body: count (two bytes), flags, the columns up_to (without the open last
+ * one), price, and, where the flags say so, flat and base.  A percentage is
+ * stored as the price of one unit of money, a hundredth of it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "tariff/tiers.h"
+
+const char *const tiers_members[] = {"tiers", "beyond", NULL};
+
+static const char *const beyond_words[] = {NULL, "error", "free", ""};
+
+/* The tiers while they are read. */
+typedef struct TierNumbers
+{
+	Number		up_to[TARIFF_MAX_TIERS];
+	Number		price[TARIFF_MAX_TIERS];
+	Number		flat[TARIFF_MAX_TIERS];
+	Number		base[TARIFF_MAX_TIERS];
+	bool		have_flat;
+	bool		finite;			/* the last tier has up_to */
+} TierNumbers;
+
+/* Check one bound against the one before. */
+static bool
+tier_check_bound(const ReaderArray *array, int index, TierNumbers *tiers)
+{
+	if (index == 0 && number_sign(tiers->up_to[0]) <= 0)
+		return reader_fail(array->reader, "%s[0].up_to must be greater than 0, not %s",
+						   array->path, number_to_text(tiers->up_to[0]));
+	if (index > 0 && number_compare(tiers->up_to[index], tiers->up_to[index - 1]) <= 0)
+		return reader_fail(array->reader,
+						   "%s[%d].up_to must be greater than %s[%d].up_to, but %s is not greater than %s",
+						   array->path, index, array->path, index - 1,
+						   number_to_text(tiers->up_to[index]),
+						   number_to_text(tiers->up_to[index - 1]));
+	return true;
+}
+
+/* Read tier number index. */
+static bool
+tier_read(const ReaderArray *array, int index, bool percent, TierNumbers *tiers)
+{
+	static const char *const members[] = {"up_to", "unit_price", "flat", NULL};
+	static const char *const percent_members[] = {"up_to", "percent", "flat", NULL};
+	const char *price_name = percent ? "percent" : "unit_price";
+	ReaderObject tier;
+	bool		given;
+	bool		has_price;
+	bool		has_flat;
+
+	tiers->price[index] = tiers->flat[index] = number_zero();
+	if (!array_object(array, index, &tier) ||
+		!object_only_has(&tier, percent ? percent_members : members, NULL, NULL) ||
+		!object_optional_number(&tier, "up_to", &tiers->up_to[index], &given) ||
+		!object_optional_number(&tier, price_name, &tiers->price[index], &has_price) ||
+		!object_optional_number(&tier, "flat", &tiers->flat[index], &has_flat))
+		return false;
+	if (!has_price && !has_flat)
+		return reader_fail(tier.reader, "%s%s is missing", tier.path, price_name);
+	if (percent && tiers->price[index].mantissa != 0)
+		tiers->price[index].scale += 2;
+	number_normalise(&tiers->price[index]);
+	tiers->have_flat |= number_sign(tiers->flat[index]) != 0;
+	tiers->finite = given;
+	if (given)
+		return tier_check_bound(array, index, tiers);
+	if (index < array->count - 1)
+		return reader_fail(tier.reader, "%sup_to is missing; only the last tier may be open", tier.path);
+	return true;
+}
+
+/* Read "beyond", which a finite last tier must have and an open one must not. */
+static bool
+tiers_read_beyond(const ReaderObject *object, bool finite, int last, uint8 *beyond)
+{
+	if (!object_choice(object, "beyond", beyond_words, beyond))
+		return false;
+	if (finite && *beyond == 0)
+		return reader_fail(object->reader,
+						   "%stiers[%d] ends at its up_to, so %sbeyond must say what a greater quantity costs: error or free",
+						   object->path, last, object->path);
+	if (!finite && *beyond != 0)
+		return reader_fail(object->reader,
+						   "%sbeyond has no meaning because tiers[%d] has no up_to", object->path, last);
+	return true;
+}
+
+/* Sum up the amounts at the lower bounds; false when they need more digits. */
+static bool
+tiers_sum_base(TierNumbers *tiers, int count)
+{
+	Number		base = number_zero();
+	Number		lower = number_zero();
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		if (i > 0)
+		{
+			Number		width = number_subtract(tiers->up_to[i - 1], lower);
+
+			base = number_add(base, number_multiply(width, tiers->price[i - 1]));
+			lower = tiers->up_to[i - 1];
+		}
+		base = number_add(base, tiers->flat[i]);
+		if (base.wide != NULL)
+			return false;
+		number_normalise(&base);
+		tiers->base[i] = base;
+	}
+	return true;
+}
+
+/* Append what was read. */
+static bool
+tiers_put(const ReaderArray *array, TierNumbers *tiers, uint8 flags, bool graduated, StringInfo out)
+{
+	uint16		count = array->count;
+	int			flags_at = out->len + sizeof(count);
+
+	if (tiers->have_flat)
+		flags |= TIERS_HAVE_FLAT;
+	compiled_put_bytes(out, &count, sizeof(count));
+	compiled_put_bytes(out, &flags, sizeof(flags));
+	if (!compiled_put_column(out, tiers->up_to, tiers->finite ? count : count - 1) ||
+		!compiled_put_column(out, tiers->price, count) ||
+		(tiers->have_flat && !compiled_put_column(out, tiers->flat, count)))
+		return reader_fail_range(array->reader,
+								 "%s: the numbers of all tiers together span more than %d digits",
+								 array->path, NUMBER_MAX_DIGITS);
+	if (graduated && tiers_sum_base(tiers, count) &&
+		compiled_put_column(out, tiers->base, count))
+		out->data[flags_at] |= TIERS_HAVE_BASE;
+	return true;
+}
+
+/*
+ * Read "tiers" and "beyond".  percent: the tiers have a percentage instead of
+ * a unit price; graduated: store the amounts at the lower bounds too.
+ */
+bool
+tiers_compile(const ReaderObject *object, StringInfo out, bool percent, bool graduated)
+{
+	TierNumbers *tiers;
+	ReaderArray array;
+	uint8		beyond;
+	int			i;
+
+	if (!object_array(object, "tiers", TARIFF_MAX_TIERS, &array))
+		return false;
+	tiers = palloc0(sizeof(TierNumbers));
+	for (i = 0; i < array.count; i++)
+		if (!tier_read(&array, i, percent, tiers))
+			return false;
+	return tiers_read_beyond(object, tiers->finite, array.count - 1, &beyond) &&
+		tiers_put(&array, tiers, beyond, graduated, out);
+}
+
+void
+tiers_open(const Tariff *tariff, TierTable *table)
+{
+	const char *cursor = tariff->body;
+	uint16		count;
+
+	compiled_get(&cursor, count);
+	compiled_get(&cursor, table->flags);
+	table->count = count;
+	table->bounds = (table->flags & TIERS_FINITE) ? count : count - 1;
+	table->up_to = compiled_get_column(&cursor, table->bounds);
+	table->price = compiled_get_column(&cursor, count);
+	if (table->flags & TIERS_HAVE_FLAT)
+		table->flat = compiled_get_column(&cursor, count);
+	if (table->flags & TIERS_HAVE_BASE)
+		table->base = compiled_get_column(&cursor, count);
+}
+
+void
+tiers_print(const Tariff *tariff, StringInfo json, bool percent)
+{
+	TierTable	table;
+	int			i;
+
+	tiers_open(tariff, &table);
+	appendStringInfoString(json, ",\"tiers\":[");
+	for (i = 0; i < table.count; i++)
+	{
+		Number		price = column_value(&table.price, i);
+		Number		flat = tiers_flat(&table, i);
+
+		appendStringInfoString(json, i == 0 ? "{" : ",{");
+		if (i < table.bounds)
+			json_put_number(json, "up_to", column_value(&table.up_to, i));
+		if (percent)
+			price = number_multiply(price, number_make(100, 0));
+		json_put_number(json, percent ? "percent" : "unit_price", price);
+		if (number_sign(flat) != 0)
+			json_put_number(json, "flat", flat);
+		appendStringInfoChar(json, '}');
+	}
+	appendStringInfoChar(json, ']');
+	if (table.flags & TIERS_FINITE)
+		json_put_word(json, "beyond", beyond_words[table.flags & TIERS_FINITE]);
+}
+
+/*
+ * Find the tier of a quantity above 0.  Beyond a finite last tier, either fail
+ * or cut the quantity at its bound.
+ */
+bool
+tiers_locate(const TierTable *table, Rating *rating, Number *quantity, int *tier)
+{
+	int			low = 0;
+	int			high = table->bounds;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (number_compare(*quantity, rating_scaled(rating, column_value(&table->up_to, middle))) <= 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	if (unlikely(low == table->count))
+	{
+		Number		end = column_value(&table->up_to, table->count - 1);
+
+		if (table->flags & TIERS_BEYOND_ERROR)
+			return rating_fail(rating, ERRCODE_TARIFF_BEYOND_LAST_TIER, NULL,
+							   "quantity %s is beyond the last tier, which ends at %s",
+							   rating_quantity_text(rating, *quantity), number_to_text(end));
+		*quantity = rating_scaled(rating, end);
+		low--;
+	}
+	*tier = low;
+	return true;
+}
+
+/* The bounds of a tier, for its step; *bounded is false for an open one. */
+void
+tiers_limits(const TierTable *table, int tier, Number *lower, Number *upper, bool *bounded)
+{
+	*lower = tiers_lower(table, tier);
+	*bounded = tier < table->bounds;
+	*upper = *bounded ? column_value(&table->up_to, tier) : number_zero();
+}
+
+/*
+ * The amount at quantity 0: nothing, because tiers begin above 0, unless
+ * "on_zero" says that the flat of the first tier is due.
+ */
+bool
+tiers_zero_price(const Tariff *tariff, const TierTable *table, Rating *rating, Number *amount)
+{
+	*amount = number_zero();
+	if (tariff->head.on_zero == TARIFF_ON_ZERO_CHARGE)
+	{
+		*amount = rating_scaled(rating, tiers_flat(table, 0));
+		if (rating->steps)
+			rating_note(rating, *amount, "tier 1: flat amount, due without usage");
+	}
+	else if (rating->steps)
+		rating_note(rating, *amount, "no units: no tier is entered");
+	return true;
+}
+
+/* What a tier costs for each unit more, seen from a quantity inside it. */
+static void
+tiers_lint_cliff(const TierTable *table, int tier, struct TariffLint *lint)
+{
+	Number		bound = column_value(&table->up_to, tier);
+	Number		at_bound = number_add(tiers_flat(table, tier),
+									  number_multiply(bound, column_value(&table->price, tier)));
+	Number		above = number_add(tiers_flat(table, tier + 1),
+								   number_multiply(bound, column_value(&table->price, tier + 1)));
+
+	if (number_compare(above, at_bound) < 0)
+		lint_report(lint, LINT_WARNING, "cliff",
+					"%s units cost %s, but a little more costs only %s: using more makes the bill smaller",
+					number_to_text(bound), number_to_text(at_bound), number_to_text(above));
+}
+
+/* Bounds such as 10, 11 and 20, 21 look copied from "11 to 20" ranges. */
+static void
+tiers_lint_bounds(const TierTable *table, int tier, struct TariffLint *lint)
+{
+	Number		width = number_subtract(column_value(&table->up_to, tier), tiers_lower(table, tier));
+
+	if (tier > 0 && number_compare(width, number_make(1, 0)) == 0)
+		lint_report(lint, LINT_NOTICE, "narrow_tier",
+					"tiers[%d] holds one unit only: up_to belongs to the tier, the next one begins right above it", tier);
+}
+
+void
+tiers_lint(const Tariff *tariff, struct TariffLint *lint, bool graduated)
+{
+	TierTable	table;
+	int			i;
+
+	tiers_open(tariff, &table);
+	for (i = 0; i < table.count; i++)
+	{
+		lint_price_sign(lint, psprintf("tiers[%d].unit_price", i), column_value(&table.price, i));
+		lint_price_sign(lint, psprintf("tiers[%d].flat", i), tiers_flat(&table, i));
+		if (i < table.bounds)
+			tiers_lint_bounds(&table, i, lint);
+		if (!graduated && i + 1 < table.count)
+			tiers_lint_cliff(&table, i, lint);
+		if (i + 1 < table.count &&
+			number_compare(column_value(&table.price, i), column_value(&table.price, i + 1)) == 0 &&
+			number_sign(tiers_flat(&table, i + 1)) == 0 &&
+			(graduated || number_sign(tiers_flat(&table, i)) == 0))
+			lint_report(lint, LINT_NOTICE, "same_price",
+						"tiers[%d] and tiers[%d] have the same price", i, i + 1);
+	}
+	if (number_sign(tiers_flat(&table, 0)) != 0)
+	{
+		if (tariff->head.on_zero == TARIFF_ON_ZERO_DEFAULT)
+			lint_report(lint, LINT_NOTICE, "flat_on_zero",
+						"tiers[0].flat is not due without usage; say \"on_zero\": \"charge\" if it should be");
+		else if (tariff->head.on_zero == TARIFF_ON_ZERO_CHARGE)
+			lint_report(lint, LINT_NOTICE, "flat_on_zero",
+						"tiers[0].flat is due even without usage");
+	}
+	if (table.flags & TIERS_BEYOND_FREE)
+		lint_report(lint, LINT_WARNING, "free_beyond",
+					"units above %s cost nothing",
+					number_to_text(column_value(&table.up_to, table.count - 1)));
+	if (table.flags & TIERS_BEYOND_ERROR)
+		lint_report(lint, LINT_NOTICE, "error_beyond",
+					"a quantity above %s cannot be rated",
+					number_to_text(column_value(&table.up_to, table.count - 1)));
+}
