@@ -169,25 +169,34 @@ apportion_read_weight(ApportionWork *work, int64 row)
 }
 
 /*
- * Adds up integer weights.  Raises 22003 when 127 bits do not suffice.
+ * Adds up integer weights.  Returns false when 127 bits do not suffice.
  */
-static uint128
-apportion_sum_weights(const Fixed *weights, int64 rows)
+static bool
+apportion_sum_weights(const Fixed *weights, int64 rows, Fixed *sum)
 {
-	Fixed		sum = 0;
-
+	*sum = 0;
 	for (int64 row = 0; row < rows; row++)
-		if (!fixed_add(sum, weights[row], &sum))
-			ereport(ERROR,
-					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-					 errmsg("sum of the weights of apportion is out of range"),
-					 errhint("Scale the weights down: only their proportions matter.")));
-	return (uint128) sum;
+		if (!fixed_add(*sum, weights[row], sum))
+			return false;
+	return true;
 }
 
 /*
- * Reads weights that do not all fit 15 decimals: as integers at the largest
- * number of decimals found.  Raises 22003 when they span more than 38 digits.
+ * Raises 22003: the weights cannot be made integers that one can compute with.
+ */
+static void pg_attribute_noreturn()
+apportion_weights_too_long(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("weights of apportion need more than 38 digits"),
+			 errhint("Round the weights, or scale them: only their proportions matter.")));
+}
+
+/*
+ * Reads weights that are too small or too large for 15 decimals: as integers
+ * at the largest number of decimals found.  Raises 22003 when that takes more
+ * than 38 digits.
  */
 static void
 apportion_scale_weights(ApportionWork *work, Fixed *weights)
@@ -211,29 +220,42 @@ apportion_scale_weights(ApportionWork *work, Fixed *weights)
 
 		weight = DirectFunctionCall2(numeric_mul, weight, factor);
 		if (!fixed_from_numeric(DatumGetNumeric(weight), &weights[row], &exact) || !exact)
-			ereport(ERROR,
-					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-					 errmsg("weights of apportion span more than 38 digits"),
-					 errhint("Round the weights.")));
+			apportion_weights_too_long();
 	}
 }
 
 /*
- * Reads all weights as integers of one common unit.
+ * Reads all weights at 15 decimals.  Returns false when they do not fit.
  */
-static void
-apportion_read_weights(ApportionWork *work, Fixed *weights)
+static bool
+apportion_read_short_weights(ApportionWork *work, Fixed *weights)
 {
 	for (int64 row = 0; row < work->rows; row++)
 	{
 		bool		exact;
 
 		if (!fixed_from_numeric(apportion_read_weight(work, row), &weights[row], &exact) || !exact)
-		{
-			apportion_scale_weights(work, weights);
-			return;
-		}
+			return false;
 	}
+	return true;
+}
+
+/*
+ * Reads all weights as integers of one common unit and returns their sum.
+ */
+static uint128
+apportion_read_weights(ApportionWork *work, Fixed *weights)
+{
+	Fixed		sum;
+
+	if (!apportion_read_short_weights(work, weights) ||
+		!apportion_sum_weights(weights, work->rows, &sum))
+	{
+		apportion_scale_weights(work, weights);
+		if (!apportion_sum_weights(weights, work->rows, &sum))
+			apportion_weights_too_long();
+	}
+	return (uint128) sum;
 }
 
 /* ---- ties --------------------------------------------------------------- */
@@ -378,8 +400,7 @@ apportion_compute(ApportionWork *work, FunctionCallInfo fcinfo, ApportionPartiti
 	quantum = apportion_read_quantum(work, partition->currency);
 	units = apportion_units(&total, quantum);
 	apportion_tie_order(fcinfo, &order);
-	apportion_read_weights(work, partition->shares);
-	weight_sum = apportion_sum_weights(partition->shares, work->rows);
+	weight_sum = apportion_read_weights(work, partition->shares);
 	if (weight_sum != 0)
 		apportion_split(work, &order, units, weight_sum, partition->shares);
 	else if (units != 0)
