@@ -126,7 +126,7 @@ END $$;
 COMMENT ON FUNCTION billing.store_periods(date, timestamptz, timestamptz, bigint) IS
 'Stores the charge periods that are needed up to a day: those that end by it, and the running ones of accounts with fees in advance or progressive billing. Returns how many. Periods tile by date: each starts where the one before ended, and ends at midnight of its last day in the zone then in force.';
 
-CREATE FUNCTION billing.periods(account_id bigint, dates daterange)
+CREATE FUNCTION billing.periods(buyer bigint, dates daterange)
     RETURNS TABLE (account_id bigint, period_no int, date_from date, date_to date, full_from date, starts_at timestamptz, ends_at timestamptz, time_zone text,
                    due_at timestamptz, interim_to date, advance_known_at timestamptz, looked_known_at timestamptz, looked_own_at timestamptz,
                    closed_known_at timestamptz, closed_own_at timestamptz, rating_version int, sealed_at timestamptz, stored boolean)
@@ -143,21 +143,21 @@ BEGIN
         SELECT p.account_id, p.period_no, p.date_from, p.date_to, p.full_from, p.starts_at, p.ends_at, p.time_zone, p.due_at, p.interim_to, p.advance_known_at,
                p.looked_known_at, p.looked_own_at, p.closed_known_at, p.closed_own_at, p.rating_version, p.sealed_at, true
           FROM charge_period AS p
-         WHERE p.account_id = periods.account_id AND daterange(p.date_from, p.date_to) && dates;
-    SELECT * INTO own FROM account_calendar AS c WHERE c.account_id = periods.account_id;
+         WHERE p.account_id = buyer AND daterange(p.date_from, p.date_to) && dates;
+    SELECT * INTO own FROM account_calendar AS c WHERE c.account_id = buyer;
     IF NOT FOUND THEN
-        SELECT a.starts_on INTO first FROM account AS a WHERE a.account_id = periods.account_id;
-        here := account_setting_at(account_id, coalesce(first.starts_on, 'infinity'), 'infinity', NULL);
+        SELECT a.starts_on INTO first FROM account AS a WHERE a.account_id = buyer;
+        here := account_setting_at(buyer, coalesce(first.starts_on, 'infinity'), 'infinity', NULL);
         IF here.account_id IS NULL THEN
             RETURN;
         END IF;
         day := coalesce(first.starts_on, last_cycle_date(least(
-            (SELECT min(starts_at(u.consumed)) AT TIME ZONE here.time_zone FROM agreement AS a JOIN agreement_term AS t USING (agreement_id) JOIN usage AS u ON u.account_id = t.consumer_id WHERE a.buyer_id = periods.account_id)::date,
-            (SELECT min(lower(t.dates)) FROM agreement AS a JOIN subscription AS b USING (agreement_id) JOIN subscription_term AS t USING (subscription_id) WHERE a.buyer_id = periods.account_id)), here.cycle_day));
-        own := (periods.account_id, 0, day, day::timestamp AT TIME ZONE here.time_zone, day);
+            (SELECT min(starts_at(u.consumed)) AT TIME ZONE here.time_zone FROM agreement AS a JOIN agreement_term AS t USING (agreement_id) JOIN usage AS u ON u.account_id = t.consumer_id WHERE a.buyer_id = buyer)::date,
+            (SELECT min(lower(t.dates)) FROM agreement AS a JOIN subscription AS b USING (agreement_id) JOIN subscription_term AS t USING (subscription_id) WHERE a.buyer_id = buyer)), here.cycle_day));
+        own := (buyer, 0, day, day::timestamp AT TIME ZONE here.time_zone, day);
     END IF;
     WHILE own.date_to < upper(dates) LOOP
-        here := account_setting_at(account_id, own.date_to, 'infinity', NULL);
+        here := account_setting_at(buyer, own.date_to, 'infinity', NULL);
         EXIT WHEN here.account_id IS NULL;
         day := next_cycle_date(own.date_to, here.cycle_day);
         IF daterange(own.date_to, day) && dates THEN

@@ -44,7 +44,7 @@ BEGIN
         , counted AS (
             SELECT 10 AS part, row_number() OVER (ORDER BY s.from_at, q.window_at, q.rate_group::text) AS no, 'usage' AS stage,
                    q.events || ' usage rows, ' || s.aggregation || ', from ' || s.from_local || ' to ' || least(s.to_local, c.to_at AT TIME ZONE c.time_zone)
-                       || coalesce(' in the window of ' || q.window_at, '') || CASE WHEN q.rate_group <> '{}' THEN ' ' || q.rate_group ELSE '' END AS what,
+                       || coalesce(' in the window of ' || q.window_at, '') || CASE WHEN q.rate_group <> '{}' THEN ' ' || q.rate_group::text ELSE '' END AS what,
                    NULL::numeric AS tier_from, NULL::numeric AS tier_to, q.quantity, NULL::numeric AS unit_price, NULL::billing.monetary AS amount
               FROM rated_quantity AS q JOIN this_contract AS c USING (contract_no) JOIN this_segment AS s USING (segment_no), this_line AS l
              WHERE q.charge_group = l.charge_group
