@@ -12,12 +12,18 @@ CREATE FUNCTION billing.rate(tariff billing.tariff, quantities pg_catalog.jsonb,
 COMMENT ON FUNCTION billing.rate(billing.tariff, pg_catalog.jsonb, pg_catalog.int8, pg_catalog.jsonb, pg_catalog."numeric", pg_catalog.bool) IS
 'Like rate of a number, for quantities by unit, such as {"cpu-hour":"73"}. A price of one unit takes exactly one. Errors: those of rate, 22023 the quantities are no object of numbers, BL005 several units for a price of one unit.';
 
-CREATE FUNCTION billing.try_rate(tariff billing.tariff, quantity pg_catalog."numeric", events pg_catalog.int8 DEFAULT NULL, dimensions pg_catalog.jsonb DEFAULT NULL, fraction pg_catalog."numeric" DEFAULT 1, complete pg_catalog.bool DEFAULT true, OUT amount billing.monetary, OUT sqlstate pg_catalog.text, OUT detail pg_catalog.text) RETURNS record
+CREATE TYPE billing.rating_result AS (amount billing.monetary, sqlstate pg_catalog.text, detail pg_catalog.text);
+COMMENT ON TYPE billing.rating_result IS 'What try_rate returns: either an amount, or the SQLSTATE and the message of the error that rate would raise.';
+COMMENT ON COLUMN billing.rating_result.amount IS 'The amount, when it could be rated.';
+COMMENT ON COLUMN billing.rating_result.sqlstate IS 'SQLSTATE of the error, when it could not.';
+COMMENT ON COLUMN billing.rating_result.detail IS 'Message of the error, when it could not.';
+
+CREATE FUNCTION billing.try_rate(tariff billing.tariff, quantity pg_catalog."numeric", events pg_catalog.int8 DEFAULT NULL, dimensions pg_catalog.jsonb DEFAULT NULL, fraction pg_catalog."numeric" DEFAULT 1, complete pg_catalog.bool DEFAULT true) RETURNS billing.rating_result
     AS 'MODULE_PATHNAME', 'rating_try_rate' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION billing.try_rate(billing.tariff, pg_catalog."numeric", pg_catalog.int8, pg_catalog.jsonb, pg_catalog."numeric", pg_catalog.bool) IS
 'Like rate, but returns what rate would raise: either amount, or sqlstate and detail. It never raises for what the arguments are, and works in parallel workers. Call it once a row, SELECT (r).amount, (r).sqlstate FROM (SELECT billing.try_rate(...) AS r ... OFFSET 0), because (try_rate(...)).* would rate once for each column.';
 
-CREATE FUNCTION billing.try_rate(tariff billing.tariff, quantities pg_catalog.jsonb, events pg_catalog.int8 DEFAULT NULL, dimensions pg_catalog.jsonb DEFAULT NULL, fraction pg_catalog."numeric" DEFAULT 1, complete pg_catalog.bool DEFAULT true, OUT amount billing.monetary, OUT sqlstate pg_catalog.text, OUT detail pg_catalog.text) RETURNS record
+CREATE FUNCTION billing.try_rate(tariff billing.tariff, quantities pg_catalog.jsonb, events pg_catalog.int8 DEFAULT NULL, dimensions pg_catalog.jsonb DEFAULT NULL, fraction pg_catalog."numeric" DEFAULT 1, complete pg_catalog.bool DEFAULT true) RETURNS billing.rating_result
     AS 'MODULE_PATHNAME', 'rating_try_rate_units' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION billing.try_rate(billing.tariff, pg_catalog.jsonb, pg_catalog.int8, pg_catalog.jsonb, pg_catalog."numeric", pg_catalog.bool) IS
 'Like rate of quantities by unit, but returns what it would raise: either amount, or sqlstate and detail.';
