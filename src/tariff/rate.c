@@ -202,9 +202,6 @@ try_rate_cache(FunctionCallInfo fcinfo)
 	MemoryContextSwitchTo(old_context);
 	cache->row_size = row->t_len;
 	cache->amount_offset = row->t_data->t_hoff;
-	HeapTupleHeaderSetDatumLength(row->t_data, row->t_len);
-	HeapTupleHeaderSetTypeId(row->t_data, cache->row_type->tdtypeid);
-	HeapTupleHeaderSetTypMod(row->t_data, cache->row_type->tdtypmod);
 	cache->row = row->t_data;
 	return cache;
 }

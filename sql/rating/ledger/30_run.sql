@@ -66,12 +66,11 @@ BEGIN
         RETURN;
     END IF;
     -- Fresh usage alone, without any join: the planner takes the BRIN index on recorded_at, in the partitions that periods reach.
-    DROP TABLE IF EXISTS pg_temp.fresh_usage;
-    EXECUTE format('CREATE TEMPORARY TABLE fresh_usage ON COMMIT DROP AS
+    PERFORM billing.make_relation('pg_temp', 'fresh_usage', format('
                     SELECT u.account_id, u.meter_id, min(billing.starts_at(u.consumed)) AS starts_at, max(u.ends_at) AS ends_at
                       FROM billing.usage AS u
                      WHERE u.recorded_at >= %L AND u.recorded_at < %L AND u.ends_at < %L
-                     GROUP BY u.account_id, u.meter_id, date_trunc(''month'', u.ends_at)', since, until, looked_to + longest);
+                     GROUP BY u.account_id, u.meter_id, date_trunc(''month'', u.ends_at)', since, until, looked_to + longest));
     INSERT INTO pg_temp.fresh_usage
     SELECT c.account_id, c.meter_id, c.starts_at, c.ends_at FROM usage_change AS c WHERE c.recorded_at >= since AND c.recorded_at < until;
     ANALYZE pg_temp.fresh_usage;
@@ -164,7 +163,7 @@ $function$;
 COMMENT ON FUNCTION billing.scope_text(date, timestamptz, timestamptz, text) IS 'SQL text of the relation rated_period for the stored periods that the condition names. Immutable.';
 
 CREATE FUNCTION billing.make_relation(place text, relation text, query text) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET client_min_messages = warning
 AS $$
 DECLARE
     made bigint;
