@@ -80,7 +80,10 @@ WHERE moving IS DISTINCT FROM direct;
 
 -- The state is a value of its own: it can be stored and combined later, and direct calls do not change their argument.
 SELECT monetary_sum_add('(0,0,)', '1.50 EUR'), monetary_sum_combine('(2,3,EUR)', '(3,0.25,EUR)'), monetary_sum_combine('(0,0,)', '(3,0.25,EUR)'), monetary_sum_combine('(3,0.25,EUR)', '(0,0,)'), monetary_sum_combine('(0,0,)', '(0,0,)');
-SELECT state AS before, monetary_sum_add(state, '1 EUR') AS added, monetary_sum_remove(state, '1 EUR') AS removed, state AS after FROM (VALUES ('(2,2.00,EUR)'::monetary_sum)) AS v(state);
+CREATE TABLE monetary_states AS SELECT '(2,2.00,EUR)'::monetary_sum AS state;
+SELECT monetary_sum_add(state, '1 EUR') AS added, monetary_sum_remove(state, '1 EUR') AS removed, monetary_sum_combine(state, state) AS combined FROM monetary_states;
+SELECT state FROM monetary_states;
+DROP TABLE monetary_states;
 SELECT monetary_sum_remove('(1,1.50,EUR)', '1.50 EUR') AS emptied, monetary_sum_total('(0,0,)') IS NULL AS no_total, monetary_sum_average('(3,10,EUR)'), monetary_sum_average('(0,0,)') IS NULL AS no_average;
 SELECT statement, pg_temp.error_of(statement)
 FROM (VALUES ('SELECT monetary_sum_combine(''(1,1,EUR)'', ''(1,1,USD)'')'), ('SELECT monetary_sum_add(''(1,1,EUR)'', ''1 USD'')'), ('SELECT monetary_sum_remove(''(2,1,EUR)'', ''1 USD'')'), ('SELECT monetary_sum_remove(''(0,0,)'', ''1 USD'')'),

@@ -24,7 +24,7 @@ SELECT '0.000000000000001 EUR'::monetary / 2 AS half_to_0, '0.000000000000003 EU
     '0.000000000000001 EUR'::monetary / 1.9999999999999999999999999 AS above_half, '0.000000000000003 EUR'::monetary / 2.0000000000000000000000001 AS below_half;
 SELECT '10000000000000000 EUR'::monetary * 1e-31 AS vanishes, '10000000000000000 EUR'::monetary * 1e-30 AS tiny_factor, '0.000000000000001 EUR'::monetary * 1e31 AS huge_factor,
     '10000000000000000 EUR'::monetary / 1e30 AS huge_divisor, '0.000000000000001 EUR'::monetary / 1e-31 AS tiny_divisor, '10 EUR'::monetary / -3.00000000000000000001 AS long_divisor,
-    '-10 EUR'::monetary / -3.00000000000000000001 AS both_negative, '0 EUR'::monetary / 1e-40 AS zero, '1 EUR'::monetary / 1e40 AS nothing;
+    '1000000000 EUR'::monetary / 2e24 AS half_to_0, '3000000000 EUR'::monetary / 2e24 AS half_to_2, '-10 EUR'::monetary / -3.00000000000000000001 AS both_negative, '0 EUR'::monetary / 1e-40 AS zero, '1 EUR'::monetary / 1e40 AS nothing;
 SELECT '9999999999999999.999999999999999 EUR'::monetary * 1.000000000000000000000000000000 AS ones, '9999999999999999.999999999999999 EUR'::monetary / 1.000000000000000000000000000000 AS one,
     '9999999999999999.999999999999999 EUR'::monetary / 9999999999999999.999999999999999 AS by_itself, '123456789.123456789 EUR'::monetary * 987654.321987654321 AS long_product;
 

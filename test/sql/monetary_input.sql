@@ -49,6 +49,9 @@ INSERT INTO monetary_columns VALUES ('1 EUR', '2 ALL', '3 XAU', '4 USD', '{5 EUR
 INSERT INTO monetary_columns (price) VALUES ('1 USD');
 INSERT INTO monetary_columns (price) SELECT any_currency FROM monetary_columns;
 INSERT INTO monetary_columns (many) VALUES ('{5 EUR,6 USD}');
+COPY monetary_columns (price) FROM STDIN;
+1 USD
+\.
 UPDATE monetary_columns SET lek = any_currency;
 INSERT INTO monetary_columns (price) SELECT price FROM monetary_columns;
 SELECT * FROM monetary_columns;
@@ -56,12 +59,19 @@ SELECT '1 USD'::monetary('USD'), ('1 USD'::monetary)::monetary('EUR');
 SELECT statement, pg_temp.error_of(statement)
 FROM (VALUES ('SELECT NULL::monetary(''QQQ'')'), ('SELECT NULL::monetary(''EUR'', ''USD'')'), ('SELECT NULL::monetary(2)'), ('SELECT NULL::monetary(''EURO'')')) AS v(statement);
 SELECT format_type('billing.monetary'::regtype, billing.monetary_typmod_in('{eur}')), billing.monetary_typmod_out(billing.monetary_typmod_in('{ALL}'));
+-- what a dump writes is read back to the same type
+CREATE VIEW monetary_lek AS SELECT any_currency::monetary('ALL') AS cast_column, '1 ALL'::monetary('ALL') AS constant, any_currency < '3 USD' AS compared FROM monetary_columns;
+SELECT pg_get_viewdef('monetary_lek') AS definition \gset
+SELECT count(*) AS quoted FROM regexp_matches(:'definition', 'monetary\(''ALL''\)', 'g');
+CREATE VIEW monetary_lek_again AS :definition
+SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'monetary_lek_again'::regclass ORDER BY attnum;
+DROP VIEW monetary_lek, monetary_lek_again;
 DROP TABLE monetary_columns;
 
 -- Making values and taking them apart.
 SELECT monetary(12.5, 'EUR'), monetary(12, 'jpy'), monetary(0.0000000000000005, 'EUR'), monetary(0.0000000000000015, 'EUR'),
     monetary(-12345678901234567.8e-1, 'USD'), monetary(1e16, 'EUR'), monetary(-1e-15, 'EUR');
-SELECT amount('12.3 EUR'), amount('12 JPY'), amount('12.000000000000001 EUR'), amount('1 XAU'), amount('-10000000000000000 KWD'), currency('1 eur');
+SELECT amount('12.3 EUR'::monetary), amount('12 JPY'::monetary), amount('12.000000000000001 EUR'::monetary), amount('1 XAU'::monetary), amount('-10000000000000000 KWD'::monetary), currency('1 eur'::monetary);
 SELECT statement, pg_temp.error_of(statement)
 FROM (VALUES ('SELECT monetary(1, ''QQQ'')'), ('SELECT monetary(1, '''')'), ('SELECT monetary(1, ''EURO'')'), ('SELECT monetary(1e16 + 1e-15, ''EUR'')'), ('SELECT monetary(''NaN'', ''EUR'')'),
     ('SELECT monetary(''-Infinity'', ''EUR'')'), ('SELECT monetary(1e100, ''EUR'')'), ('SELECT 1.5::monetary'), ('SELECT 1.5::numeric::monetary'), ('SELECT ''1 EUR''::monetary::numeric'), ('SELECT repeat(''1'', 200)::monetary')) AS v(statement);
