@@ -228,10 +228,12 @@ CREATE TABLE billing.price (
     valid       tsrange NOT NULL CHECK (NOT pg_catalog.isempty(valid)),
     known       tstzrange NOT NULL DEFAULT pg_catalog.tstzrange(billing.recorded_at(), NULL),
     recorded_by text   NOT NULL DEFAULT session_user,
+    remainder_of bigint,
     EXCLUDE USING gist (list_id WITH =, item_id WITH =, account_id WITH =, valid WITH &&, known WITH &&)
 );
 COMMENT ON TABLE billing.price IS 'What an item costs in a price list, for all accounts (account_id 0) or for one.';
 COMMENT ON COLUMN billing.price.valid IS 'Local time of the buyer''s account: a price of 1 January begins at each buyer''s own midnight.';
+COMMENT ON COLUMN billing.price.remainder_of IS 'The price whose span a later fact cut: this row goes on saying what that one said of the rest and is no news.';
 
 CREATE TABLE billing.pin_advance (
     advance_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
