@@ -227,11 +227,13 @@ CREATE TABLE billing.invoice (
     run_id        bigint NOT NULL,
     recorded_at   timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     recorded_by   text   NOT NULL DEFAULT session_user,
+    is_credit_note boolean GENERATED ALWAYS AS (type = '381') STORED,
     CHECK (total OPERATOR(billing.=) (total_without_tax OPERATOR(billing.+) tax_total))
 );
 CREATE INDEX invoice_payer ON billing.invoice (payer_id);
 COMMENT ON TABLE billing.invoice IS 'Final invoices (UNCL 1001 type 380) and credit notes (381); rows never change.';
 COMMENT ON COLUMN billing.invoice.corrects_ids IS 'Earlier invoices whose lines this one corrects (BT-25).';
+COMMENT ON COLUMN billing.invoice.is_credit_note IS 'Whether the type is 381. Generated, so that it can be set to nothing else: the one column that the owner may update, which the key checks of its lines need.';
 COMMENT ON COLUMN billing.invoice.seller_copy IS 'Names and addresses of the seller as they were.';
 COMMENT ON COLUMN billing.invoice.buyer_copy IS 'Names and addresses of the payer as they were.';
 
