@@ -9,12 +9,18 @@ CREATE FUNCTION billing.check_ledger() RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    ledger    int[] := string_to_array(billing.ledger_version(), '.');
-    extension int[] := string_to_array(billing.extension_version(), '.');
+    present   text := (SELECT s.ledger_version FROM ledger_state AS s);
+    ledger    int[];
+    extension int[];
 BEGIN
+    IF present = billing.extension_version() THEN
+        RETURN;
+    END IF;
+    ledger := string_to_array(present, '.');
+    extension := string_to_array(billing.extension_version(), '.');
     IF ledger[1] <> extension[1] OR ledger[2] NOT BETWEEN extension[2] - 1 AND extension[2] THEN
         RAISE object_not_in_prerequisite_state USING
-            MESSAGE = format('the ledger is of version %s, the extension of version %s', billing.ledger_version(), billing.extension_version()),
+            MESSAGE = format('the ledger is of version %s, the extension of version %s', present, billing.extension_version()),
             HINT = 'Use ALTER EXTENSION billing UPDATE, then CALL billing.upgrade_ledger().';
     END IF;
 END $$;
