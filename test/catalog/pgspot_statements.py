@@ -5,7 +5,8 @@ The command-line tool stops at the first statement it does not understand and th
 standard function body (BEGIN ATOMIC … END).  Here every statement is looked at, a standard body as if it stood in quotes, the text
 that create_ledger() executes as a script of its own, and what cannot be analysed is a finding.
 
-no_search_path.tsv lists functions that do without a SET search_path, each with its reason; their bodies must qualify every name.
+Functions that set no search_path must qualify every name in their bodies.  Two kinds may do so: those in SQL, because a SET clause
+would keep them from being inlined, and procedures that commit, which cannot have one.  Others are listed in no_search_path.tsv.
 """
 import argparse
 import pathlib
@@ -36,6 +37,15 @@ class Findings(Counter):
         self.found.append(message)
 
 
+def may_do_without_search_path(function, text):
+    """Whether a function is of a kind that needs no SET search_path; never one that runs with its owner's rights."""
+    options = {option.defname: option.arg for option in function.options}
+    if "security" in options and options["security"].boolval:
+        return False
+    language = options["language"].sval if "language" in options else "sql"
+    return language == "sql" or (function.is_procedure and re.search(r"^\s*(COMMIT|ROLLBACK)\s*;", text, re.M | re.I) is not None)
+
+
 def exempt_functions():
     """Names of no_search_path.tsv."""
     lines = (HERE / "no_search_path.tsv").read_text(encoding="utf-8").splitlines()
@@ -44,13 +54,10 @@ def exempt_functions():
 
 def with_quoted_body(function):
     """A function with a standard body resolved its names when it was created: the visitor walks that body with the statement around
-    it, so an empty quoted one is put where pgspot looks for it.  Needs no search_path."""
-    names = {option.defname for option in function.options}
-    if function.sql_body is not None:
-        function.options = function.options + (ast.DefElem(defname="as", arg=(ast.String(sval=""),)),)
-        if "language" not in names:
-            function.options = function.options + (ast.DefElem(defname="language", arg=ast.String(sval="sql")),)
-    return function
+    it, so an empty quoted one is put where pgspot looks for it."""
+    function.options = function.options + (ast.DefElem(defname="as", arg=(ast.String(sval=""),)),)
+    if "language" not in {option.defname for option in function.options}:
+        function.options = function.options + (ast.DefElem(defname="language", arg=ast.String(sval="sql")),)
 
 
 def statements(script):
@@ -68,24 +75,24 @@ def statements(script):
 def scan(script, search_path_is_safe, exempt, used):
     """Findings in one script.  An extension's script runs with the search_path of whoever creates the extension behind it; the
     ledger's text runs under that of create_ledger(), which is safe."""
-    findings = Findings(exempt)
+    findings = Findings(list(exempt))
     state = State(findings)
     state.created_schemas.append("billing")
     state.searchpath_secure = search_path_is_safe
     for file, text, statement in statements(script):
         before = len(findings.found)
-        standard_body = False
-        if isinstance(statement.stmt, ast.CreateFunctionStmt):
-            standard_body = statement.stmt.sql_body is not None
-            with_quoted_body(statement.stmt)
-            if format_function(statement.stmt) in exempt:
-                used.add(format_function(statement.stmt))
+        function = statement.stmt
+        if isinstance(function, ast.CreateFunctionStmt):
+            if may_do_without_search_path(function, text):
+                findings.args.proc_without_search_path.append(format_function(function))
+            elif format_function(function) in exempt:
+                used.add(format_function(function))
+            if function.sql_body is not None:
+                with_quoted_body(function)
         try:
             SQLVisitor(state)(statement)
         except Exception as error:
             findings.found.append(f"cannot be analysed: {error}")
-        if standard_body:
-            findings.found[before:] = [finding for finding in findings.found[before:] if not finding.startswith("PS005")]
         subject = " ".join(re.sub(r"--.*", "", text).split())[:70]
         findings.found[before:] = [f"{file}: {finding} in: {subject}" for finding in findings.found[before:]]
     return findings.found
