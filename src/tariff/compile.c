@@ -81,7 +81,7 @@ compile_pipeline(const ReaderObject *object, TariffHead *head)
 {
 	static const char *const outer_only[] = {"window", "carry", "dialect"};
 	bool		carry;
-	int			i;
+	size_t		i;
 
 	for (i = 0; i < lengthof(outer_only) && object->reader->nesting > 0; i++)
 		if (object_has(object, outer_only[i]))
@@ -149,7 +149,7 @@ static bool
 compile_wrappers(const ReaderObject *object, const TariffModel *model, Wrappers *wrappers)
 {
 	static const char *const restricted[] = {"convert", "free", "on_zero"};
-	int			i;
+	size_t		i;
 
 	for (i = 0; i < lengthof(restricted); i++)
 		if (!(model->takes & (1 << i)) && object_has(object, restricted[i]))

@@ -220,7 +220,7 @@ tariff_recv(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("unsupported binary version %d of type %s", version, "tariff")));
 	text = pq_getmsgtext(buffer, buffer->len - buffer->cursor, &size);
-	if (strlen(text) != size)
+	if (strlen(text) != (size_t) size)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("binary value of type %s contains a zero byte", "tariff")));
