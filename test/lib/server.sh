@@ -143,7 +143,7 @@ strict_flags() {
 build_into_tree() {
 	local compiler=$1 target=${2:-install} folder=$WORK/build-$1
 	mkdir -p "$folder"
-	make -C "$folder" -f "$BILLING_SOURCE/Makefile" -j"$(nproc)" CC="$compiler" PG_CONFIG="$PG_CONFIG" PROFILE="$(strict_flags "$compiler")" "$target" \
+	make -C "$folder" -f "$BILLING_SOURCE/Makefile"  -k -j"$(nproc)" CC="$compiler" PG_CONFIG="$PG_CONFIG" PROFILE="$(strict_flags "$compiler")" "$target" \
 		>"$folder.log" 2>&1 </dev/null
 }
 
