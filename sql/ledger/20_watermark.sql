@@ -15,8 +15,8 @@ CREATE FUNCTION billing.recorders() RETURNS TABLE (backend_pid int, recording_si
     BEGIN ATOMIC
         SELECT l.pid, pg_catalog.to_timestamp((l.objid::bigint)::double precision)
           FROM pg_catalog.pg_locks AS l
-         WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.classid = 1651076199
-           AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database());
+         WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.objsubid OPERATOR(pg_catalog.=) 2 AND l.classid OPERATOR(pg_catalog.=) 1651076199::pg_catalog.oid
+           AND l.database OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database());
     END;
 COMMENT ON FUNCTION billing.recorders() IS
 'The sessions that are recording facts in this database now and hold the watermark back, with the second since when; backend_pid is null for a prepared transaction.';

@@ -115,10 +115,11 @@ SELECT o.name FROM operator AS o JOIN pg_proc AS p ON p.oid = o.oprcode WHERE p.
 -- check: operator classes are valid
 SELECT c.name FROM operator_class AS c WHERE NOT amvalidate(c.oid);
 
--- check: sorted types sort fast, deduplicate, hash and have a BRIN class
+-- check: sorted types of fixed length sort fast, deduplicate, hash and have a BRIN class
 SELECT format('%s: no btree support %s', c.name, wanted.number)
   FROM operator_class AS c CROSS JOIN (VALUES (1), (2), (4)) AS wanted (number)
- WHERE c.method = 'btree' AND NOT EXISTS (SELECT FROM pg_amproc AS p WHERE p.amprocfamily = c.opcfamily AND p.amprocnum = wanted.number)
+ WHERE c.method = 'btree' AND NOT EXISTS (SELECT FROM base_type AS t WHERE t.oid = c.opcintype AND t.typlen < 0)
+   AND NOT EXISTS (SELECT FROM pg_amproc AS p WHERE p.amprocfamily = c.opcfamily AND p.amprocnum = wanted.number)
 UNION ALL
 SELECT format('%s: no hash support %s', c.name, wanted.number)
   FROM operator_class AS c CROSS JOIN (VALUES (1), (2)) AS wanted (number)
@@ -126,7 +127,7 @@ SELECT format('%s: no hash support %s', c.name, wanted.number)
 UNION ALL
 SELECT format('%s: no default %s class', t.name, wanted.method)
   FROM base_type AS t CROSS JOIN (VALUES ('hash'), ('brin')) AS wanted (method)
- WHERE EXISTS (SELECT FROM operator_class AS c WHERE c.opcintype = t.oid AND c.method = 'btree' AND c.opcdefault)
+ WHERE t.typlen > 0 AND EXISTS (SELECT FROM operator_class AS c WHERE c.opcintype = t.oid AND c.method = 'btree' AND c.opcdefault)
    AND NOT EXISTS (SELECT FROM operator_class AS c WHERE c.opcintype = t.oid AND c.method = wanted.method AND c.opcdefault);
 
 -- check: a function behind a cast is immutable and strict

@@ -37,14 +37,14 @@ COMMENT ON FUNCTION billing.descendants(bigint, timestamptz, timestamptz) IS 'Al
 CREATE FUNCTION billing.round_quantity(quantity numeric, mode text, decimals int) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT CASE $2
-        WHEN 'half_up' THEN pg_catalog.round($1, $3)
-        WHEN 'half_even' THEN
+    SELECT CASE
+        WHEN $2 OPERATOR(pg_catalog.=) 'half_up' THEN pg_catalog.round($1, $3)
+        WHEN $2 OPERATOR(pg_catalog.=) 'half_even' THEN
             CASE WHEN pg_catalog.abs($1 OPERATOR(pg_catalog.-) pg_catalog.trunc($1, $3)) OPERATOR(pg_catalog.*) 2 OPERATOR(pg_catalog.=) (10.0 OPERATOR(pg_catalog.^) (OPERATOR(pg_catalog.-) $3))
                   AND pg_catalog.mod(pg_catalog.trunc($1 OPERATOR(pg_catalog.*) (10.0 OPERATOR(pg_catalog.^) $3)), 2) OPERATOR(pg_catalog.=) 0
                  THEN pg_catalog.trunc($1, $3) ELSE pg_catalog.round($1, $3) END
-        WHEN 'down' THEN pg_catalog.trunc($1, $3)
-        WHEN 'up' THEN pg_catalog.trunc($1, $3) OPERATOR(pg_catalog.+)
+        WHEN $2 OPERATOR(pg_catalog.=) 'down' THEN pg_catalog.trunc($1, $3)
+        WHEN $2 OPERATOR(pg_catalog.=) 'up' THEN pg_catalog.trunc($1, $3) OPERATOR(pg_catalog.+)
             CASE WHEN pg_catalog.trunc($1, $3) OPERATOR(pg_catalog.=) $1 THEN 0
                  ELSE pg_catalog.sign($1) OPERATOR(pg_catalog.*) (10.0 OPERATOR(pg_catalog.^) (OPERATOR(pg_catalog.-) $3)) END
         ELSE $1 END
@@ -53,7 +53,7 @@ COMMENT ON FUNCTION billing.round_quantity(numeric, text, int) IS
 'A quantity rounded as its meter says: half_up (half away from zero), half_even, up (away from zero), down (towards zero), to a number of decimals; a null mode leaves it as it is. Immutable.';
 
 CREATE FUNCTION billing.rating_step(step text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $function$
     SELECT CASE $1
 

@@ -143,7 +143,7 @@ COMMENT ON FUNCTION billing.touched_periods(timestamptz, timestamptz) IS
 -- What a run looks at: periods that fall due, running periods billed progressively, and periods that new facts touch.
 
 CREATE FUNCTION billing.scope_text(through date, known_at timestamptz, own_at timestamptz, which text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $function$
     SELECT billing.fill_in(replace(replace($text$
         SELECT p.account_id, p.period_no, p.date_from, p.date_to, p.full_from, p.starts_at, p.ends_at, p.time_zone,
