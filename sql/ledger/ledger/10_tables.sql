@@ -237,16 +237,23 @@ COMMENT ON COLUMN billing.price.remainder_of IS 'The price whose span a later fa
 
 CREATE TABLE billing.pin_advance (
     advance_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    list_id     int    NOT NULL REFERENCES billing.price_list,
-    item_id     int    NOT NULL REFERENCES billing.item,
+    cause       text   NOT NULL DEFAULT 'price' CHECK (cause IN ('price', 'plan', 'reference_data')),
+    list_id     int    REFERENCES billing.price_list,
+    item_id     int    REFERENCES billing.item,
     account_id  bigint NOT NULL DEFAULT 0,
     valid       tsrange NOT NULL CHECK (NOT pg_catalog.isempty(valid)),
-    reason      text,
     recorded_at timestamptz NOT NULL DEFAULT billing.recorded_at(),
-    recorded_by text   NOT NULL DEFAULT session_user
+    advance_to  timestamptz NOT NULL DEFAULT billing.recorded_at() + pg_catalog.make_interval(secs => 0.000001),
+    reason      text,
+    recorded_by text   NOT NULL DEFAULT session_user,
+    CHECK (CASE cause WHEN 'price' THEN list_id IS NOT NULL AND item_id IS NOT NULL ELSE list_id IS NULL AND item_id IS NULL AND account_id <> 0 END)
 );
 CREATE INDEX pin_advance_recorded ON billing.pin_advance (recorded_at);
-COMMENT ON TABLE billing.pin_advance IS 'Closed periods read the prices of this item and span as known at recorded_at instead of at their pin: a price that was said to apply to closed periods, or an approved correction.';
+CREATE INDEX pin_advance_account ON billing.pin_advance (account_id);
+COMMENT ON TABLE billing.pin_advance IS 'Moves the pin of closed periods: a price that was said to apply to closed periods, or a correction that was approved or that the correction policy bills. Append-only.';
+COMMENT ON COLUMN billing.pin_advance.cause IS 'What is read anew: the prices of an item (of all accounts of a list, account_id 0, or of one), or the agreements and settings (plan) or the meter and fee definitions (reference_data) of one account.';
+COMMENT ON COLUMN billing.pin_advance.valid IS 'Which part of closed periods, in the account''s local time.';
+COMMENT ON COLUMN billing.pin_advance.advance_to IS 'The instant as of which it is read; what this transaction records counts.';
 
 CREATE TABLE billing.agreement (
     agreement_id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

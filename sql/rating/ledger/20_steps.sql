@@ -62,50 +62,54 @@ AS $function$
     -- fee definitions; -1 is 0 with the facts of the last look, to find the effect of a new rating version; -2 is 0 with the advances
     -- of the pin of the last look, to tell an approved price from usage.
     WHEN 'rated_view' THEN $step$
-        SELECT p.account_id, p.period_no, v.variant,
-               CASE WHEN v.variant >= 1 OR p.closed_known_at IS NULL THEN {known_at} ELSE p.closed_known_at END AS price_at,
-               CASE WHEN v.variant >= 1 OR p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END AS price_own,
-               CASE WHEN v.variant >= 2 OR p.closed_known_at IS NULL THEN {known_at} ELSE p.closed_known_at END AS plan_at,
-               CASE WHEN v.variant >= 2 OR p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END AS plan_own,
-               CASE WHEN v.variant >= 3 OR p.closed_known_at IS NULL THEN {known_at} ELSE p.closed_known_at END AS reference_at,
-               CASE WHEN v.variant >= 3 OR p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END AS reference_own,
+        SELECT p.account_id, p.period_no, v.variant, p.now_own,
+               CASE WHEN v.variant >= 1 THEN {known_at} ELSE p.price_pin END AS price_at,
+               CASE WHEN v.variant >= 1 THEN p.now_own ELSE p.pin_own END AS price_own,
+               CASE WHEN v.variant >= 2 THEN {known_at} ELSE p.plan_pin END AS plan_at,
+               CASE WHEN v.variant >= 2 THEN p.now_own ELSE p.pin_own END AS plan_own,
+               CASE WHEN v.variant >= 3 THEN {known_at} ELSE p.reference_pin END AS reference_at,
+               CASE WHEN v.variant >= 3 THEN p.now_own ELSE p.pin_own END AS reference_own,
                CASE WHEN v.variant = -1 THEN p.looked_known_at ELSE {known_at} END AS usage_at,
-               CASE WHEN v.variant = -1 THEN p.looked_own_at ELSE {own_at} END AS usage_own,
+               CASE WHEN v.variant = -1 THEN p.looked_own_at ELSE p.now_own END AS usage_own,
                CASE WHEN v.variant < 0 THEN p.looked_known_at ELSE {known_at} END AS advance_at,
-               CASE WHEN v.variant < 0 THEN p.looked_own_at ELSE {own_at} END AS advance_own
-          FROM rated_period AS p
+               CASE WHEN v.variant < 0 THEN p.looked_own_at ELSE p.now_own END AS advance_own
+          FROM (SELECT r.account_id, r.period_no, r.closed_known_at, r.looked_known_at, r.looked_own_at, r.rating_version,
+                       coalesce({own_at}, r.looked_own_at) AS now_own,
+                       CASE WHEN r.closed_known_at IS NULL THEN coalesce({own_at}, r.looked_own_at) ELSE r.closed_own_at END AS pin_own,
+                       coalesce(r.closed_known_at, {known_at}) AS price_pin,
+                       greatest(coalesce(r.closed_known_at, {known_at}), a.plan) AS plan_pin,
+                       greatest(coalesce(r.closed_known_at, {known_at}), a.reference_data) AS reference_pin
+                  FROM rated_period AS r
+                  LEFT JOIN (SELECT x.account_id, x.valid, max(x.advance_to) FILTER (WHERE x.cause = 'plan') AS plan,
+                                    max(x.advance_to) FILTER (WHERE x.cause = 'reference_data') AS reference_data
+                               FROM billing.pin_advance AS x WHERE x.cause <> 'price' AND billing.known(x.recorded_at, {known_at}, {own_at})
+                              GROUP BY x.account_id, x.valid) AS a
+                    ON a.account_id = r.account_id AND a.valid @> tsrange(r.date_from, r.date_to)
+                 WHERE NOT r.sealed) AS p
          CROSS JOIN (SELECT (SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.price AS x) AS price_changed,
                             greatest((SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.agreement_term AS x),
                                      (SELECT max(x.recorded_at) FROM billing.account_setting AS x)) AS plan_changed,
                             greatest((SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.meter_definition AS x),
                                      (SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.fee_definition AS x)) AS reference_changed,
-                            (SELECT max(x.recorded_at) FROM billing.pin_advance AS x) AS pin_advanced
-                      WHERE EXISTS (SELECT FROM rated_period AS r WHERE r.closed_known_at IS NOT NULL)) AS c
-         CROSS JOIN (VALUES (1), (2), (3), (-1), (-2)) AS v(variant)
-         WHERE NOT p.sealed AND p.closed_known_at IS NOT NULL
-           AND CASE v.variant WHEN 1 THEN c.price_changed >= p.closed_known_at
-                              WHEN 2 THEN c.plan_changed >= p.closed_known_at
-                              WHEN 3 THEN c.reference_changed >= p.closed_known_at
-                              WHEN -1 THEN p.rating_version <> billing.rating_version() AND p.looked_known_at IS NOT NULL
-                              WHEN -2 THEN c.pin_advanced >= p.looked_known_at END
-        UNION ALL
-        SELECT p.account_id, p.period_no, 0,
-               coalesce(p.closed_known_at, {known_at}), CASE WHEN p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END,
-               coalesce(p.closed_known_at, {known_at}), CASE WHEN p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END,
-               coalesce(p.closed_known_at, {known_at}), CASE WHEN p.closed_known_at IS NULL THEN {own_at} ELSE p.closed_own_at END,
-               {known_at}, {own_at}, {known_at}, {own_at}
-          FROM rated_period AS p
-         WHERE NOT p.sealed
+                            (SELECT max(x.recorded_at) FROM billing.pin_advance AS x) AS pin_advanced) AS c
+         CROSS JOIN (VALUES (0), (1), (2), (3), (-1), (-2)) AS v(variant)
+         WHERE v.variant = 0
+            OR (p.closed_known_at IS NOT NULL
+                AND CASE v.variant WHEN 1 THEN c.price_changed >= p.closed_known_at
+                                   WHEN 2 THEN c.plan_changed >= p.closed_known_at
+                                   WHEN 3 THEN c.reference_changed >= p.closed_known_at
+                                   WHEN -1 THEN p.rating_version <> billing.rating_version() AND p.looked_known_at IS NOT NULL
+                                   WHEN -2 THEN c.pin_advanced >= p.looked_known_at END)
     $step$
 
     -- Who charges whom for whose usage, under which price list, in each view of a period.  spec_no numbers the distinct
     -- combinations on which prices depend: a handful for thousands of accounts without prices of their own.
     WHEN 'rated_contract' THEN $step$
         SELECT row_number() OVER () AS contract_no, b.*, one.consumer_id,
-               dense_rank() OVER (ORDER BY b.list_id, b.own_account, b.time_zone, b.from_at, b.to_at, b.full_from, b.date_to, b.interim,
-                                           b.price_at, b.price_own, b.reference_at, b.reference_own, b.advance_at, b.advance_own) AS spec_no
-          FROM (SELECT v.account_id, v.period_no, v.variant, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own, v.advance_at, v.advance_own,
-                       v.plan_at, v.plan_own, p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage, p.rate_arrears, p.rate_advance, p.batch,
+               dense_rank() OVER (ORDER BY b.list_id, b.own_account, b.time_zone, b.from_date, b.to_date, b.from_at, b.to_at, b.full_from, b.date_to, b.interim,
+                                           b.price_at, b.price_own, b.reference_at, b.reference_own, b.advance_at, b.advance_own, b.now_own) AS spec_no
+          FROM (SELECT v.account_id, v.period_no, v.variant, v.now_own, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own, v.advance_at, v.advance_own,
+                       v.plan_at, v.plan_own, p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage AND (NOT p.interim OR t.progressive_threshold IS NOT NULL) AS rate_usage, p.rate_arrears, p.rate_advance, p.batch,
                        a.agreement_id, a.seller_id, t.list_id, t.consumer_id AS first_consumer_id, t.with_descendants, t.progressive_threshold,
                        l.currency, s.rounding_mode, coalesce(o.account_id, 0) AS own_account,
                        greatest(p.date_from, lower(t.valid)) AS from_date,
@@ -133,7 +137,7 @@ AS $function$
     WHEN 'rated_spec' THEN $step$
         SELECT DISTINCT ON (c.spec_no) c.spec_no, c.list_id, c.own_account, c.time_zone, c.from_date, c.to_date, c.full_from, c.date_to, c.interim,
                c.from_at, greatest(c.to_at, c.to_date::timestamp AT TIME ZONE c.time_zone) AS to_at, c.to_at AS usage_to_at,
-               c.price_at, c.price_own, c.reference_at, c.reference_own, c.advance_at, c.advance_own
+               c.price_at, c.price_own, c.reference_at, c.reference_own, c.advance_at, c.advance_own, c.now_own
           FROM rated_contract AS c
          ORDER BY c.spec_no
     $step$
@@ -148,15 +152,15 @@ AS $function$
                    CASE WHEN upper_inf(pr.valid) THEN 'infinity' ELSE upper(pr.valid) AT TIME ZONE s.time_zone END AS valid_to
               FROM rated_spec AS s
               JOIN billing.price AS pr ON pr.list_id = s.list_id AND pr.account_id IN (0, s.own_account)
-             WHERE billing.known(lower(pr.known), {known_at}, {own_at})
+             WHERE billing.known(lower(pr.known), {known_at}, s.now_own)
                AND pr.valid && tsrange(s.from_at AT TIME ZONE s.time_zone, s.to_at AT TIME ZONE s.time_zone)
         ), advance AS (
-            SELECT s.spec_no, a.item_id, a.recorded_at + interval '1 microsecond' AS known_at,
+            SELECT s.spec_no, a.item_id, a.advance_to AS known_at,
                    CASE WHEN lower_inf(a.valid) THEN '-infinity' ELSE lower(a.valid) AT TIME ZONE s.time_zone END AS valid_from,
                    CASE WHEN upper_inf(a.valid) THEN 'infinity' ELSE upper(a.valid) AT TIME ZONE s.time_zone END AS valid_to
               FROM rated_spec AS s
               JOIN billing.pin_advance AS a ON a.list_id = s.list_id AND a.account_id IN (0, s.own_account)
-             WHERE billing.known(a.recorded_at, s.advance_at, s.advance_own)
+             WHERE a.cause = 'price' AND billing.known(a.recorded_at, s.advance_at, s.advance_own)
         ), border AS (
             SELECT i.spec_no, i.item_id, s.from_at AS at, s.to_at
               FROM (SELECT DISTINCT c.spec_no, c.item_id FROM candidate AS c) AS i JOIN rated_spec AS s USING (spec_no)
@@ -172,16 +176,16 @@ AS $function$
             SELECT b.spec_no, b.item_id, b.at AS from_at, lead(b.at, 1, b.to_at) OVER (PARTITION BY b.spec_no, b.item_id ORDER BY b.at) AS to_at
               FROM border AS b
         ), dated AS (
-            SELECT n.spec_no, n.item_id, n.from_at, n.to_at, greatest(s.price_at, max(a.known_at)) AS price_at, s.price_own
+            SELECT n.spec_no, n.item_id, n.from_at, n.to_at, greatest(s.price_at, max(a.known_at)) AS price_at, s.price_own, s.now_own
               FROM span AS n
               JOIN rated_spec AS s USING (spec_no)
               LEFT JOIN advance AS a ON a.spec_no = n.spec_no AND a.item_id = n.item_id AND a.valid_from <= n.from_at AND a.valid_to >= n.to_at
-             GROUP BY n.spec_no, n.item_id, n.from_at, n.to_at, s.price_at, s.price_own
+             GROUP BY n.spec_no, n.item_id, n.from_at, n.to_at, s.price_at, s.price_own, s.now_own
         ), chosen AS (
             SELECT DISTINCT ON (d.spec_no, d.item_id, d.from_at) d.spec_no, d.item_id, d.from_at, d.to_at, c.tariff, c.tax_code, c.price_id
               FROM dated AS d
               JOIN candidate AS c ON c.spec_no = d.spec_no AND c.item_id = d.item_id AND c.valid_from <= d.from_at AND c.valid_to >= d.to_at
-             WHERE billing.known(c.known, d.price_at, d.price_own) OR billing.known(c.known, {known_at}, {own_at})
+             WHERE billing.known(c.known, d.price_at, d.price_own) OR billing.known(c.known, {known_at}, d.now_own)
              ORDER BY d.spec_no, d.item_id, d.from_at, billing.known(c.known, d.price_at, d.price_own) DESC, c.own DESC, c.price_id DESC
         ), island AS (
             SELECT c.*, sum(c.starts::int) OVER (PARTITION BY c.spec_no, c.item_id ORDER BY c.from_at) AS island_no
@@ -195,8 +199,8 @@ AS $function$
              GROUP BY i.spec_no, i.item_id, i.island_no
         )
         SELECT row_number() OVER () AS segment_no, g.*, s.interim,
-               g.from_at AT TIME ZONE s.time_zone AS from_local, g.to_at AT TIME ZONE s.time_zone AS to_local, s.time_zone,
-               greatest(0, extract(epoch FROM least(g.to_at, s.usage_to_at) AT TIME ZONE s.time_zone - g.from_at AT TIME ZONE s.time_zone)::numeric)
+               b.from_local, b.to_local, s.time_zone,
+               greatest(0, extract(epoch FROM CASE WHEN s.usage_to_at >= g.to_at THEN b.to_local ELSE s.usage_to_at AT TIME ZONE s.time_zone END - b.from_local)::numeric)
                    / ((s.date_to - s.full_from) * 86400) AS fraction,
                (s.date_to - s.full_from)::numeric AS nominal_days,
                billing.tariff_grouping(g.tariff) AS rate_by, billing.tariff_window(g.tariff) AS rate_window, billing.carries(g.tariff) AS carries,
@@ -208,12 +212,15 @@ AS $function$
                         AND coalesce(cardinality(billing.tariff_grouping(g.tariff)), 0) = 0 AND billing.tariff_window(g.tariff) IS NULL, false) AS plain
           FROM segment AS g
           JOIN rated_spec AS s USING (spec_no)
+         -- borders of the period are whole days, even when its zone is not that of the period before
+         CROSS JOIN LATERAL (SELECT CASE WHEN g.from_at = s.from_at THEN s.from_date::timestamp ELSE g.from_at AT TIME ZONE s.time_zone END AS from_local,
+                                    CASE WHEN g.to_at = s.to_at THEN s.to_date::timestamp ELSE g.to_at AT TIME ZONE s.time_zone END AS to_local) AS b
           JOIN billing.item AS i ON i.item_id = g.item_id
           LEFT JOIN LATERAL (SELECT x.* FROM billing.meter_definition AS x
-                              WHERE x.item_id = g.item_id AND (billing.known(x.known, s.reference_at, s.reference_own) OR billing.known(x.known, {known_at}, {own_at}))
+                              WHERE x.item_id = g.item_id AND (billing.known(x.known, s.reference_at, s.reference_own) OR billing.known(x.known, {known_at}, s.now_own))
                               ORDER BY billing.known(x.known, s.reference_at, s.reference_own) DESC LIMIT 1) AS m ON true
           LEFT JOIN LATERAL (SELECT x.* FROM billing.fee_definition AS x
-                              WHERE x.item_id = g.item_id AND (billing.known(x.known, s.reference_at, s.reference_own) OR billing.known(x.known, {known_at}, {own_at}))
+                              WHERE x.item_id = g.item_id AND (billing.known(x.known, s.reference_at, s.reference_own) OR billing.known(x.known, {known_at}, s.now_own))
                               ORDER BY billing.known(x.known, s.reference_at, s.reference_own) DESC LIMIT 1) AS f ON true
     $step$
 
@@ -360,14 +367,14 @@ AS $function$
     WHEN 'rated_difference' THEN $step$
         WITH keyed AS (
             SELECT account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component,
-                   k.key_id, k.frozen_at, k.looked_owed, o.seller_id, o.currency, o.in_advance, o.interim, o.progressive_threshold,
+                   k.key_id, k.frozen_at, k.looked_owed, o.seller_id, o.currency, o.in_advance, o.interim AS rated_interim, o.progressive_threshold,
                    o.exact, o.owed, o.owed_price_now, o.owed_plan_now, o.owed_reference_now, o.owed_at_last_look, o.owed_before_advance,
                    o.quantity, o.unit_price, o.price_ids, o.tax_code, coalesce(o.failed, false) AS failed, o.problem, o.owed IS NOT NULL OR o.failed AS is_owed
               FROM rated_owed AS o
               FULL JOIN (SELECT x.* FROM billing.charge_key AS x JOIN rated_period AS p USING (account_id, period_no)) AS k
              USING (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component)
         ), summed AS (
-            SELECT k.*, p.closed_known_at IS NOT NULL AS closed, p.sealed, p.date_from, p.date_to, p.ends_at, p.closed_known_at AS pin,
+            SELECT k.*, coalesce(k.rated_interim, p.interim AND k.component = 'usage') AS interim, p.closed_known_at IS NOT NULL AS closed, p.sealed, p.date_from, p.date_to, p.ends_at, p.closed_known_at AS pin,
                    p.rating_version <> billing.rating_version() AND p.closed_known_at IS NOT NULL AND p.looked_known_at IS NOT NULL AS new_version, d.decided_since,
                    coalesce(h.chain_no, 0) AS chain_no, h.booked_after AS head, d.decided, d.ignored, z.owed AS sealed_owed,
                    coalesce(v.price_now, false) AS price_now, coalesce(v.plan_now, false) AS plan_now, coalesce(v.reference_now, false) AS reference_now, coalesce(v.advanced, false) AS advanced,
@@ -380,12 +387,12 @@ AS $function$
                                         jsonb_object_agg(x.cause, x.total) FILTER (WHERE x.cause IS NOT NULL) AS ignored
                                    FROM (SELECT y.cause, sum(y.amount) AS amount, amount(sum(y.amount)) AS total,
                                                 sum(y.amount) FILTER (WHERE NOT billing.known(y.recorded_at, p.looked_known_at, p.looked_own_at)) AS since FROM billing.decision AS y
-                                          WHERE y.account_id = k.account_id AND y.key_id = k.key_id AND billing.known(y.recorded_at, {known_at}, {own_at})
+                                          WHERE y.account_id = k.account_id AND y.key_id = k.key_id AND billing.known(y.recorded_at, {known_at}, coalesce({own_at}, p.looked_own_at))
                                           GROUP BY y.cause) AS x) AS d ON true
               LEFT JOIN billing.sealed_owed AS z ON z.account_id = k.account_id AND z.key_id = k.key_id
               LEFT JOIN (SELECT w.account_id, w.period_no, bool_or(w.variant = 1) AS price_now, bool_or(w.variant = 2) AS plan_now, bool_or(w.variant = 3) AS reference_now, bool_or(w.variant = -2) AS advanced
                            FROM rated_view AS w WHERE w.variant <> 0 GROUP BY w.account_id, w.period_no) AS v ON v.account_id = k.account_id AND v.period_no = k.period_no
-             WHERE CASE WHEN k.component = 'usage' THEN p.rate_usage
+             WHERE CASE WHEN k.component = 'usage' THEN p.rate_arrears OR (p.interim AND (k.is_owed OR h.chain_no IS NOT NULL))
                         WHEN k.is_owed THEN true
                         ELSE p.rate_arrears OR h.chain_no IS NOT NULL OR (p.rate_advance AND EXISTS (SELECT FROM billing.draft_line AS y WHERE y.account_id = k.account_id AND y.key_id = k.key_id)) END
         ), measured AS (
@@ -401,14 +408,15 @@ AS $function$
             SELECT m.*, c.change_by_cause, c.billed, c.ignored_more, c.held
               FROM measured AS m
              CROSS JOIN LATERAL (
-                SELECT jsonb_object_agg(y.cause, amount(y.change)) FILTER (WHERE y.action <> 'hold') AS change_by_cause,
-                       coalesce(sum(y.change) FILTER (WHERE y.action IN ('bill', 'ignore') AND y.cause <> 'engine'), m.nothing) AS billed,
-                       jsonb_object_agg(y.cause, - amount(y.change) - coalesce((m.ignored ->> y.cause)::numeric, 0)) FILTER (WHERE y.action = 'ignore' AND y.cause <> 'engine') AS ignored_more,
-                       jsonb_object_agg(y.cause, amount(y.change)) FILTER (WHERE y.action = 'hold') AS held
-                  FROM (SELECT x.cause, x.change, billing.correction_action(m.agreement_id, m.account_id, x.cause, x.change, m.ends_at) AS action
+                -- What was ignored once stays so: its decision and the change it answers cancel out, whatever the policy says today.
+                SELECT jsonb_object_agg(y.cause, amount(y.change) + y.ignored) FILTER (WHERE y.action = 'bill') AS change_by_cause,
+                       coalesce(sum(CASE y.action WHEN 'hold' THEN billing.monetary(- y.ignored, billing.currency(m.nothing)) ELSE y.change END), m.nothing) AS billed,
+                       jsonb_object_agg(y.cause, - amount(y.change) - y.ignored) FILTER (WHERE y.action = 'ignore') AS ignored_more,
+                       jsonb_object_agg(y.cause, amount(y.change) + y.ignored) FILTER (WHERE y.action = 'hold') AS held
+                  FROM (SELECT x.cause, x.change, i.ignored, billing.correction_action(m.agreement_id, m.account_id, x.cause, x.change, m.ends_at) AS action
                           FROM (VALUES ('price', m.after_price - m.base), ('plan', m.after_plan - m.after_price), ('reference_data', m.after_reference - m.after_plan)) AS x(cause, change)
-                         WHERE m.closed AND NOT m.sealed
-                           AND (amount(x.change) <> 0 OR coalesce((m.ignored ->> x.cause)::numeric, 0) <> 0)) AS y) AS c
+                         CROSS JOIN LATERAL (SELECT coalesce((m.ignored ->> x.cause)::numeric, 0) AS ignored) AS i
+                         WHERE m.closed AND NOT m.sealed AND (amount(x.change) <> 0 OR i.ignored <> 0)) AS y) AS c
         )
         SELECT c.account_id, c.period_no, c.agreement_id, c.item_id, c.subscription_id, c.consumer_id, c.charge_group, c.component, c.key_id,
                c.closed, c.sealed, c.interim, c.failed, c.problem, c.is_owed, c.frozen_at, c.progressive_threshold,
@@ -417,11 +425,11 @@ AS $function$
                    (SELECT jsonb_object_agg(i.cause, i.amount) FROM (
                         SELECT e.key AS cause, e.value::text::numeric AS amount FROM jsonb_each(c.ignored_more) AS e WHERE e.value::text::numeric <> 0
                         UNION ALL SELECT 'engine', - amount(c.engine_change) WHERE amount(c.engine_change) <> 0) AS i) END AS ignored_now,
-               c.held, c.nothing,
+               c.held, c.nothing, c.change_by_cause AS billed_by_policy,
                CASE WHEN c.chain_no = 0 THEN '{}' ELSE
                    (SELECT coalesce(jsonb_object_agg(y.cause, y.change), '{}')
                       FROM (SELECT x.cause, sum(x.change) AS change
-                              FROM (SELECT e.key AS cause, e.value::text::numeric AS change FROM jsonb_each(c.change_by_cause) AS e WHERE amount(c.billed) <> 0
+                              FROM (SELECT e.key AS cause, e.value::text::numeric AS change FROM jsonb_each(c.change_by_cause) AS e
                                     UNION ALL SELECT 'price', amount(c.base - coalesce(c.owed_before_advance, c.nothing)) WHERE c.advanced
                                     UNION ALL SELECT 'decision', amount(c.decided_since) WHERE c.decided_since IS NOT NULL) AS x
                              WHERE x.change <> 0 GROUP BY x.cause) AS y) END AS causes, c.quantity, c.unit_price, c.price_ids, c.tax_code

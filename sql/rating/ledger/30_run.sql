@@ -60,7 +60,6 @@ AS $$
 DECLARE
     looked_to timestamptz := (SELECT max(p.ends_at) FROM charge_period AS p WHERE p.looked_known_at IS NOT NULL OR p.interim_to IS NOT NULL);
     longest   interval := (SELECT s.longest_usage FROM ledger_state AS s);
-    spans     jsonb;
 BEGIN
     IF looked_to IS NULL THEN
         RETURN;
@@ -95,10 +94,15 @@ BEGIN
           FROM (SELECT x.list_id, x.account_id, x.valid FROM price AS x
                  WHERE (lower(x.known) >= since AND lower(x.known) < until) OR (upper(x.known) >= since AND upper(x.known) < until)
                  UNION
-                SELECT x.list_id, x.account_id, x.valid FROM pin_advance AS x WHERE x.recorded_at >= since AND x.recorded_at < until) AS x
+                SELECT x.list_id, x.account_id, x.valid FROM pin_advance AS x WHERE x.list_id IS NOT NULL AND x.recorded_at >= since AND x.recorded_at < until) AS x
           JOIN agreement_term AS t ON t.list_id = x.list_id
           JOIN agreement AS a ON a.agreement_id = t.agreement_id AND x.account_id IN (0, a.buyer_id)
           JOIN charge_period AS p ON p.account_id = a.buyer_id AND tsrange(p.date_from, p.date_to) && x.valid
+        UNION
+        SELECT p.account_id, p.period_no
+          FROM pin_advance AS x
+          JOIN charge_period AS p ON p.account_id = x.account_id AND tsrange(p.date_from, p.date_to) && x.valid
+         WHERE x.list_id IS NULL AND x.recorded_at >= since AND x.recorded_at < until
         UNION
         SELECT p.account_id, p.period_no
           FROM agreement_term AS x
@@ -126,6 +130,24 @@ BEGIN
           JOIN charge_period AS p ON p.account_id = x.account_id AND p.date_to > x.from_date
          WHERE x.recorded_at >= since AND x.recorded_at < until
         UNION
+        -- an account that moved in the tree, for those who are charged for a whole tree
+        SELECT p.account_id, p.period_no
+          FROM agreement_term AS t
+          JOIN agreement AS a ON a.agreement_id = t.agreement_id
+          JOIN charge_period AS p ON p.account_id = a.buyer_id
+         WHERE t.with_descendants
+           AND EXISTS (SELECT FROM account_setting AS x
+                        WHERE x.recorded_at >= since AND x.recorded_at < until
+                          AND x.parent_id IS DISTINCT FROM (SELECT y.parent_id FROM account_setting AS y WHERE y.account_id = x.account_id AND y.setting_no = x.setting_no - 1))
+        UNION
+        -- a policy that changed, where something is held
+        SELECT k.account_id, k.period_no
+          FROM correction_policy AS x
+          JOIN held AS h ON x.account_id IS NULL OR h.account_id = x.account_id
+          JOIN charge_key AS k ON k.account_id = h.account_id AND k.key_id = h.key_id
+          JOIN agreement AS a ON a.agreement_id = k.agreement_id AND (x.seller_id IS NULL OR a.seller_id = x.seller_id)
+         WHERE (lower(x.known) >= since AND lower(x.known) < until) OR (upper(x.known) >= since AND upper(x.known) < until)
+        UNION
         -- decisions, and invoices taken back
         SELECT k.account_id, k.period_no
           FROM decision AS d JOIN charge_key AS k USING (account_id, key_id)
@@ -149,7 +171,7 @@ AS $function$
         SELECT p.account_id, p.period_no, p.date_from, p.date_to, p.full_from, p.starts_at, p.ends_at, p.time_zone,
                x.due AS rate_arrears, x.due OR x.interim AS rate_usage, p.date_from <= {through} OR p.advance_known_at IS NOT NULL AS rate_advance,
                x.interim, greatest(p.interim_to, least({through}, p.date_to)) AS interim_to,
-               CASE WHEN x.interim THEN greatest(p.interim_to, {through})::timestamp AT TIME ZONE p.time_zone ELSE p.ends_at END AS rated_to,
+               CASE WHEN x.interim AND greatest(p.interim_to, {through}) < p.date_to THEN greatest(p.interim_to, {through})::timestamp AT TIME ZONE p.time_zone ELSE p.ends_at END AS rated_to,
                p.closed_known_at, p.closed_own_at, p.looked_known_at, p.looked_own_at, p.rating_version, p.sealed_at IS NOT NULL AS sealed,
                CASE WHEN p.looked_known_at IS NULL THEN 'due' ELSE 'touched' END AS batch
           FROM billing.charge_period AS p
@@ -163,12 +185,15 @@ $function$;
 COMMENT ON FUNCTION billing.scope_text(date, timestamptz, timestamptz, text) IS 'SQL text of the relation rated_period for the stored periods that the condition names. Immutable.';
 
 CREATE FUNCTION billing.make_relation(place text, relation text, query text) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET client_min_messages = warning
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    made bigint;
+    made    bigint;
+    started timestamptz := clock_timestamp();
 BEGIN
-    EXECUTE format('DROP TABLE IF EXISTS %I.%I', place, relation);
+    IF to_regclass(format('%I.%I', place, relation)) IS NOT NULL THEN
+        EXECUTE format('DROP TABLE %I.%I', place, relation);
+    END IF;
     EXECUTE format('CREATE %s TABLE %I.%I %s AS %s', CASE place WHEN 'pg_temp' THEN 'TEMPORARY' ELSE 'UNLOGGED' END, place, relation,
                    CASE place WHEN 'pg_temp' THEN 'ON COMMIT DROP' ELSE '' END, query);
     GET DIAGNOSTICS made = ROW_COUNT;
@@ -176,6 +201,7 @@ BEGIN
         EXECUTE format('COMMENT ON TABLE billing.%I IS %L', relation, 'Work table of the billing run; made anew by each.');
     END IF;
     EXECUTE format('ANALYZE %I.%I', place, relation);
+    RAISE DEBUG '%: % rows in %', relation, made, clock_timestamp() - started;
     RETURN made;
 END $$;
 COMMENT ON FUNCTION billing.make_relation(text, text, text) IS 'Makes one work table of a run: unlogged in schema billing, or temporary. Returns its number of rows.';
@@ -194,6 +220,7 @@ BEGIN
     IF place = 'pg_temp' THEN
         PERFORM set_config('search_path', 'pg_catalog, pg_temp, billing', true);
     END IF;
+    PERFORM set_config('jit', 'off', true);   -- compiling these statements takes longer than running them
     FOREACH step IN ARRAY ARRAY['rated_view', 'rated_contract', 'rated_spec', 'rated_segment'] LOOP
         PERFORM billing.make_relation(place, step, billing.fill_in(billing.rating_step(step), known_at, own_at));
     END LOOP;
@@ -245,6 +272,15 @@ BEGIN
              SELECT d.account_id, d.key_id, ''ignored'', e.key, billing.monetary(e.value::text::numeric, billing.currency(d.nothing)), ''correction policy: ignore''
                FROM rated_difference AS d CROSS JOIN jsonb_each(d.ignored_now) AS e
               WHERE NOT d.failed AND d.frozen_at IS NULL AND NOT d.interim';
+
+    -- What the policy bills moves the pin of the period, so that no later policy takes it back.
+    EXECUTE 'INSERT INTO billing.pin_advance (cause, list_id, item_id, account_id, valid, advance_to, reason)
+             SELECT DISTINCT e.key, CASE e.key WHEN ''price'' THEN t.list_id END, CASE e.key WHEN ''price'' THEN d.item_id END, d.account_id,
+                    tsrange(p.date_from, p.date_to), $1, ''correction policy: bill''
+               FROM rated_difference AS d CROSS JOIN jsonb_each(d.billed_by_policy) AS e
+               JOIN rated_period AS p ON p.account_id = d.account_id AND p.period_no = d.period_no
+               JOIN billing.agreement_term AS t ON t.agreement_id = d.agreement_id AND upper_inf(t.known) AND t.valid && daterange(p.date_from, p.date_to)
+              WHERE NOT d.failed AND d.frozen_at IS NULL AND e.value::text::numeric <> 0' USING known_at;
 
     EXECUTE 'DELETE FROM billing.draft_line AS l USING rated_difference AS d
               WHERE l.account_id = d.account_id AND l.key_id = d.key_id AND NOT d.failed AND d.frozen_at IS NULL';

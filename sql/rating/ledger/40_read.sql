@@ -22,7 +22,7 @@ BEGIN
         SELECT p.account_id, p.period_no, p.date_from, p.date_to, p.full_from, p.starts_at, p.ends_at, p.time_zone,
                x.due AS rate_arrears, x.due OR x.interim AS rate_usage, %1$L::date IS NULL OR p.date_from <= %1$L::date OR p.advance_known_at IS NOT NULL AS rate_advance,
                x.interim, greatest(p.interim_to, least(%1$L::date, p.date_to)) AS interim_to,
-               CASE WHEN x.interim THEN greatest(p.interim_to, %1$L::date)::timestamp AT TIME ZONE p.time_zone ELSE p.ends_at END AS rated_to,
+               CASE WHEN x.interim AND greatest(p.interim_to, %1$L::date) < p.date_to THEN greatest(p.interim_to, %1$L::date)::timestamp AT TIME ZONE p.time_zone ELSE p.ends_at END AS rated_to,
                CASE WHEN NOT %4$L OR p.closed_known_at < {known_at} THEN p.closed_known_at END AS closed_known_at, p.closed_own_at,
                p.looked_known_at, p.looked_own_at, p.rating_version, p.sealed_at IS NOT NULL AND NOT %4$L AS sealed, 'due' AS batch
           FROM unnest(%2$L::bigint[]) AS a(account_id)
@@ -153,6 +153,14 @@ BEGIN
     PERFORM billing.check_ledger();
     PERFORM pg_advisory_xact_lock(1651076210, 0);   -- the lock of run_invoicing(), see run_lock.c
     mark := billing.watermark();
+    IF own IS NOT NULL AND mark <= own AND EXISTS (
+            SELECT FROM (SELECT x.known FROM agreement_term AS x UNION ALL SELECT x.known FROM subscription_term AS x
+                         UNION ALL SELECT x.known FROM meter_definition AS x UNION ALL SELECT x.known FROM fee_definition AS x) AS x
+             WHERE (lower(x.known) >= mark AND lower(x.known) <> own) OR (upper(x.known) >= mark AND upper(x.known) <> own))
+    THEN
+        RAISE serialization_failure USING MESSAGE = 'another session has changed the catalog while a third one is still recording',
+            HINT = 'Try again in a moment; billing.recording_sessions shows who is recording.';
+    END IF;
     INSERT INTO run (procedure, through, known_at, own_at) VALUES ('bill_account', bill_account.through, mark, own) RETURNING run_id INTO new_id;
     PERFORM billing.store_periods(through, mark, own, buyer);
     scope := billing.make_relation('pg_temp', 'rated_period', billing.scope_text(through, mark, own, format('p.account_id = %L AND (p.sealed_at IS NULL OR EXISTS (SELECT FROM billing.charge_key AS k WHERE k.account_id = p.account_id AND k.period_no = p.period_no))', buyer)));

@@ -20,8 +20,8 @@ BEGIN
             UNION ALL SELECT 'drafts wait to be made final' WHERE EXISTS (SELECT FROM billing.draft_line AS d JOIN billing.charge_key AS k USING (account_id, key_id) WHERE k.account_id = s.account_id AND k.period_no = s.period_no)
             UNION ALL SELECT 'held corrections wait for approval' WHERE EXISTS (SELECT FROM billing.held AS d JOIN billing.charge_key AS k USING (account_id, key_id) WHERE k.account_id = s.account_id AND k.period_no = s.period_no)
             UNION ALL SELECT 'a charge could not be rated' WHERE EXISTS (SELECT FROM billing.pending AS d WHERE d.account_id = s.account_id AND d.period_no = s.period_no)
-            UNION ALL SELECT 'facts were recorded since the last run' WHERE EXISTS (SELECT FROM billing.touched_periods(%L, %L) AS d WHERE d.account_id = s.account_id AND d.period_no = s.period_no)) AS r
-         ORDER BY s.date_from, a.key LIMIT 1 $text$, (SELECT l.last_known_at FROM ledger_state AS l), this.known_at)
+            UNION ALL SELECT 'facts were recorded since the last run' WHERE EXISTS (SELECT FROM billing.touched_periods(%L, 'infinity') AS d WHERE d.account_id = s.account_id AND d.period_no = s.period_no)) AS r
+         ORDER BY s.date_from, a.key LIMIT 1 $text$, (SELECT l.last_known_at FROM ledger_state AS l))
     LOOP
         RAISE object_not_in_prerequisite_state USING
             MESSAGE = format('the period of account "%s" from %s to %s cannot be sealed: %s', stop.key, stop.date_from, stop.date_to, stop.reason),
