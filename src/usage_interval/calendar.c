@@ -171,24 +171,33 @@ midnight(int year, int month, int day, pg_tz *zone)
 	return result;
 }
 
+/*
+ * The first midnight after an instant that begins a step of months.
+ *
+ * Both searches begin at the step that the local date lies in: where a zone has
+ * midnight twice, the one that counts may still lie ahead.
+ */
 static TimestampTz
 next_month_border(const CalendarStep *step, TimestampTz after, const struct pg_tm *local)
 {
-	int64		step_number = floor_divide((int64) local->tm_year * MONTHS_PER_YEAR + local->tm_mon - 1,
-										   step->months);
+	int64		month = (int64) local->tm_year * MONTHS_PER_YEAR + local->tm_mon - 1;
 	TimestampTz border;
 
+	month = floor_divide(month, step->months) * step->months;
 	do
 	{
-		int64		month = ++step_number * step->months;
+		int64		year = floor_divide(month, MONTHS_PER_YEAR);
 
-		border = midnight((int) floor_divide(month, MONTHS_PER_YEAR),
-						  (int) (month - floor_divide(month, MONTHS_PER_YEAR) * MONTHS_PER_YEAR) + 1, 1,
-						  step->zone);
+		border = midnight((int) year, (int) (month - year * MONTHS_PER_YEAR) + 1, 1, step->zone);
+		month += step->months;
 	} while (border <= after);
 	return border;
 }
 
+/*
+ * The first midnight after an instant that begins a step of days.  A date that
+ * a zone left out begins where the next one does.
+ */
 static TimestampTz
 next_day_border(const CalendarStep *step, TimestampTz after, const struct pg_tm *local)
 {
@@ -198,17 +207,15 @@ next_day_border(const CalendarStep *step, TimestampTz after, const struct pg_tm 
 	/* weeks begin on Monday, which j2day() numbers 1 */
 	if (step->days == 7)
 		date -= (j2day(date) + 6) % 7;
-
-	/* a date that a zone left out begins where the next one does */
 	do
 	{
 		int			year;
 		int			month;
 		int			day;
 
-		date += step->days;
 		j2date(date, &year, &month, &day);
 		border = midnight(year, month, day, step->zone);
+		date += step->days;
 	} while (border <= after);
 	return border;
 }

@@ -121,6 +121,8 @@ cut_text(char *text, TextParts *parts)
 	}
 
 	/* a point in time: the quantity is the last word */
+	if (*text == '(')
+		return false;
 	while (end > text && !scanner_isspace(end[-1]))
 		end--;
 	if (end == text)
