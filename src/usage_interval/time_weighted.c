@@ -331,15 +331,15 @@ time_weighted_deserialize(PG_FUNCTION_ARGS)
 
 /* ---- result ---------------------------------------------------------- */
 
-/* An exact sum of level times microseconds: small terms are added as integers. */
+/* An exact sum of level times microseconds, in which small levels are added as integers. */
 typedef struct Integral
 {
 	Fixed		fixed;
-	Numeric		numeric;		/* what did not fit; may be NULL */
+	Numeric		numeric;		/* of great levels; may be NULL */
 } Integral;
 
 /*
- * Moves a number of 10^-15 units * microseconds to the numeric part.
+ * Adds to the numeric part.
  */
 static void
 integral_spill(Integral *sum, Numeric part)
@@ -350,24 +350,14 @@ integral_spill(Integral *sum, Numeric part)
 }
 
 /*
- * Adds level * microseconds.
+ * Adds level * microseconds.  Small levels cannot overflow together: each is
+ * below 2^62, and all the microseconds of a window are below 2^64.
  */
 static void
 integral_add(Integral *sum, Fixed level, uint64 microseconds)
 {
 	if (fixed_magnitude(level) >> 62 == 0)
-	{
-		/* below 2^126 */
-		Fixed		product = level * (Fixed) microseconds;
-		Fixed		total;
-
-		if (!fixed_add(sum->fixed, product, &total))
-		{
-			integral_spill(sum, fixed_to_numeric(sum->fixed));
-			total = product;
-		}
-		sum->fixed = total;
-	}
+		sum->fixed += level * (Fixed) microseconds;
 	else
 		integral_spill(sum,
 					   DatumGetNumeric(DirectFunctionCall2(numeric_mul,

@@ -17,6 +17,7 @@
 #include "fmgr.h"
 #include "utils/rangetypes.h"
 
+#include "module/server_version.h"
 #include "monetary/fixed.h"
 
 /*
@@ -76,7 +77,7 @@ elapsed_microseconds(TimestampTz from, TimestampTz until)
 extern UsageInterval *usage_interval_new(TimestampTz start, TimestampTz end, Fixed quantity);
 extern bool usage_interval_check_bounds(TimestampTz start, TimestampTz end, Node *escontext);
 extern Fixed usage_quantity_from_numeric(Numeric number);
-extern void usage_quantity_range_error(void) pg_attribute_noreturn();
+pg_noreturn extern void usage_quantity_range_error(void);
 
 /* text.c */
 extern char *usage_interval_format_instant(TimestampTz instant, char *buffer);

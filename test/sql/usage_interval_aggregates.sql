@@ -21,6 +21,7 @@ SELECT account, sum(value), total(value), min(value), max(value), count(value) F
 SELECT sum(value), total(value), min(value), max(value) FROM used WHERE account = 4;
 
 -- The rows themselves are untouched by states that are updated in place.
+SELECT usage_interval_accumulate(value, '2026-11-01 100') AS called_by_itself FROM used WHERE account = 2;
 SELECT account, value FROM used ORDER BY account, value;
 
 -- In windows: a growing frame, and a moving one, which takes values away again.

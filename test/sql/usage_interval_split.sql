@@ -51,6 +51,10 @@ SELECT timestamp '2026-11-01' AT TIME ZONE 'America/Havana' AS border;
 SELECT starts_at(part) AT TIME ZONE 'Pacific/Apia' AS local_start, duration(part)
 FROM split(usage_interval(timestamptz '2011-12-29 10:00Z', '2012-01-01 10:00Z', 1), 'day', 'Pacific/Apia') AS part;
 
+-- Hours when the clock goes back behind a border: in St. John's from one minute past midnight to one minute past eleven.
+SELECT starts_at(part) AT TIME ZONE 'America/St_Johns' AS local_start, duration(part)
+FROM split(usage_interval(timestamptz '2010-11-07 01:30Z', '2010-11-07 04:30Z', 1), 'hour', 'America/St_Johns') AS part;
+
 -- Weeks begin on Monday; months, quarters, years; before 2000 and before the common era.
 SELECT part FROM split(usage_interval '[2026-09-30,2026-10-14) 14', 'Week', 'UTC') AS part;
 SELECT part FROM split(usage_interval '[2026-01-31,2026-04-02) 61', 'month', 'UTC') AS part;

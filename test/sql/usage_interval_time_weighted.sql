@@ -37,9 +37,11 @@ SELECT time_weighted_sum(level, at, '2026-10-01', '2026-10-02') / 86400 AS avera
 SELECT time_weighted_sum(quantity(value), ends_at(value), '2026-10-01', '2026-10-02')
 FROM (VALUES (usage_interval '2026-09-30 2'), ('2026-10-01 12:00 3')) AS v(value);
 
--- Many great levels: sums that leave 128 bits on the way.
-SELECT time_weighted_sum(level, timestamptz '2000-01-01' + number * interval '1 day', '2000-01-01', '2100-01-01')
-FROM (SELECT number, 4600 + number % 2 AS level FROM generate_series(0, 9999) AS number) AS s;
+-- Levels whose product with time leaves 128 bits, among small ones, and a window of all time.
+SELECT time_weighted_sum(level, at, '2026-10-01', '2026-10-02')
+FROM (VALUES (100000000000000000000, timestamptz '2026-10-01'), (-100000000000000000000, '2026-10-01 12:00'), (0.000001, '2026-10-01 23:59:59')) AS g(level, at);
+SELECT time_weighted_sum(level, at, '4713-01-01 BC', '294276-12-31') = (extract(epoch FROM timestamptz '294276-12-31') - extract(epoch FROM timestamptz '4713-01-01 BC')) * 4611 AS exact
+FROM (VALUES (4611, timestamptz '4713-01-01 BC')) AS g(level, at);
 
 -- Refused.
 SELECT pg_temp.refusal($$SELECT time_weighted_sum(level, at, '2026-10-02', '2026-10-01') FROM gauge$$);
