@@ -46,6 +46,7 @@ typedef struct ApportionPartition
 typedef struct ApportionWork
 {
 	WindowObject window;
+	FunctionCallInfo fcinfo;
 	int64		rows;
 	MemoryContext memory;		/* what lives until the shares are known */
 	MemoryContext row_memory;	/* emptied before the next row is read */
@@ -85,6 +86,15 @@ apportion_argument(ApportionWork *work, int64 row, int argument, bool *isnull)
 }
 
 /*
+ * How many rows must be read to know that an argument is the same in all.
+ */
+static int64
+apportion_rows_to_compare(ApportionWork *work, int argument)
+{
+	return get_fn_expr_arg_stable(work->fcinfo->flinfo, argument) ? 1 : work->rows;
+}
+
+/*
  * Raises 22023: an argument that belongs to the whole partition varies.
  */
 pg_noreturn static void
@@ -105,10 +115,11 @@ apportion_read_total(ApportionWork *work, Monetary *total)
 {
 	bool		first_is_null;
 	Datum		first = apportion_argument(work, 0, ARGUMENT_TOTAL, &first_is_null);
+	int64		rows = apportion_rows_to_compare(work, ARGUMENT_TOTAL);
 
 	if (!first_is_null)
 		memcpy(total, DatumGetMonetaryP(first), sizeof(*total));
-	for (int64 row = 1; row < work->rows; row++)
+	for (int64 row = 1; row < rows; row++)
 	{
 		bool		isnull;
 		Datum		other = apportion_argument(work, row, ARGUMENT_TOTAL, &isnull);
@@ -128,8 +139,9 @@ apportion_read_quantum(ApportionWork *work, CurrencyCode currency)
 {
 	bool		first_is_null;
 	Datum		first = apportion_argument(work, 0, ARGUMENT_DIGITS, &first_is_null);
+	int64		rows = apportion_rows_to_compare(work, ARGUMENT_DIGITS);
 
-	for (int64 row = 1; row < work->rows; row++)
+	for (int64 row = 1; row < rows; row++)
 	{
 		bool		isnull;
 		Datum		other = apportion_argument(work, row, ARGUMENT_DIGITS, &isnull);
@@ -265,12 +277,12 @@ apportion_read_weights(ApportionWork *work, Fixed *weights)
  * no order.
  */
 static void
-apportion_tie_order(FunctionCallInfo fcinfo, ApportionTieOrder *order)
+apportion_tie_order(ApportionWork *work, ApportionTieOrder *order)
 {
-	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, ARGUMENT_TIE);
+	Oid			type = get_fn_expr_argtype(work->fcinfo->flinfo, ARGUMENT_TIE);
 
 	order->type = lookup_type_cache(type, TYPECACHE_CMP_PROC_FINFO);
-	order->collation = PG_GET_COLLATION();
+	order->collation = work->fcinfo->fncollation;
 	if (!OidIsValid(order->type->cmp_proc_finfo.fn_oid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
@@ -383,7 +395,7 @@ apportion_units(const Monetary *total, Fixed quantum)
  * Computes all shares of a partition.
  */
 static void
-apportion_compute(ApportionWork *work, FunctionCallInfo fcinfo, ApportionPartition *partition)
+apportion_compute(ApportionWork *work, ApportionPartition *partition)
 {
 	Monetary	total;
 	Fixed		quantum;
@@ -399,7 +411,7 @@ apportion_compute(ApportionWork *work, FunctionCallInfo fcinfo, ApportionPartiti
 	partition->currency = monetary_currency(&total);
 	quantum = apportion_read_quantum(work, partition->currency);
 	units = apportion_units(&total, quantum);
-	apportion_tie_order(fcinfo, &order);
+	apportion_tie_order(work, &order);
 	weight_sum = apportion_read_weights(work, partition->shares);
 	if (weight_sum != 0)
 		apportion_split(work, &order, units, weight_sum, partition->shares);
@@ -445,13 +457,13 @@ monetary_apportion(PG_FUNCTION_ARGS)
 
 	if (!partition->done)
 	{
-		ApportionWork work = {.window = window, .rows = rows};
+		ApportionWork work = {.window = window, .fcinfo = fcinfo, .rows = rows};
 		MemoryContext old;
 
 		work.memory = AllocSetContextCreate(CurrentMemoryContext, "apportion", ALLOCSET_DEFAULT_SIZES);
 		work.row_memory = AllocSetContextCreate(work.memory, "apportion row", ALLOCSET_DEFAULT_SIZES);
 		old = MemoryContextSwitchTo(work.row_memory);
-		apportion_compute(&work, fcinfo, partition);
+		apportion_compute(&work, partition);
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(work.memory);
 		partition->done = true;

@@ -103,6 +103,9 @@ monetary_larger(PG_FUNCTION_ARGS)
 
 /* ---- sorting --------------------------------------------------------- */
 
+/*
+ * Comparison of full values for tuple sorts.
+ */
 static int
 monetary_sort_compare(Datum x, Datum y, SortSupport ssup)
 {
@@ -184,12 +187,20 @@ monetary_sortsupport(PG_FUNCTION_ARGS)
 
 /* ---- hashing --------------------------------------------------------- */
 
+/*
+ * monetary_hash(monetary): hash support function 1.  Equal values have equal
+ * bytes, so the bytes are what is hashed.
+ */
 Datum
 monetary_hash(PG_FUNCTION_ARGS)
 {
 	return hash_any(PG_GETARG_MONETARY_P(0)->bytes, sizeof(Monetary));
 }
 
+/*
+ * monetary_hash_extended(monetary, bigint): hash support function 2, with a
+ * seed.
+ */
 Datum
 monetary_hash_extended(PG_FUNCTION_ARGS)
 {
