@@ -1,0 +1,606 @@
+"""The independent ledger: what every charge key owes, has booked, drafted and held, from facts alone.
+
+It is told the facts with the stamps that the server gave them, and the watermark of each run.  After each run it rates every period
+from scratch and says what each key's draft and held amounts must be; it knows nothing of which keys a run had reason to look at.
+Two things it takes from the ledger and then checks instead of predicting them: which charge periods are stored (their borders must be
+what the calendar says) and the instant of a pin (it must lie where finalising may put it).
+
+The rules are those of rule 3, 4, 5 and 10 of the design; names follow doc/.
+"""
+
+import datetime
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import arithmetic
+from arithmetic import Unmatched, Unratable, canonical, precise, rate, rounded, to_minor
+from spans import MICROSECOND, clip, days, instant, last_border, local, midnight, next_border
+
+ZERO = Fraction(0)
+CAUSES = ("price", "plan", "reference_data")
+DEFAULT_ACTION = {"price": "hold", "plan": "hold", "reference_data": "ignore"}
+
+
+class Disagreement(Exception):
+    """The ledger and the independent ledger differ."""
+
+
+def agree(condition, what, *details):
+    if not condition:
+        raise Disagreement(what.format(*details))
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """Facts stamped before known_at count, and those stamped own_at."""
+
+    known_at: datetime.datetime
+    own_at: datetime.datetime = None
+
+    def knows(self, stamp):
+        return stamp < self.known_at or (self.own_at is not None and stamp == self.own_at)
+
+    def advanced(self, stamp):
+        return replace(self, known_at=max(self.known_at, stamp + MICROSECOND))
+
+
+@dataclass(frozen=True)
+class Setting:
+    stamp: datetime.datetime
+    from_date: datetime.date
+    time_zone: str
+    cycle_day: int
+    currency: str
+    rounding_mode: str = "half_up"
+    grace: datetime.timedelta = days(0)
+    parent: str = None
+
+
+@dataclass
+class Account:
+    key: str
+    starts_on: datetime.date
+    settings: list = field(default_factory=list)
+    periods: dict = field(default_factory=dict)
+
+    def setting(self, date, asof):
+        holding = [s for s in self.settings if asof.knows(s.stamp) and s.from_date <= date]
+        return holding[-1] if holding else None
+
+
+@dataclass
+class Period:
+    number: int
+    date_from: datetime.date
+    date_to: datetime.date
+    full_from: datetime.date
+    starts_at: datetime.datetime
+    ends_at: datetime.datetime
+    time_zone: str
+    due_at: datetime.datetime
+    arrears_due: bool = False
+    advance_due: bool = False
+    interim_to: datetime.date = None
+    pin: Watermark = None
+    sealed: bool = False
+
+    @property
+    def nominal_days(self):
+        return (self.date_to - self.full_from).days
+
+    def local_border(self, at):
+        """Local time of an instant of this period; its own borders are midnights by definition, whatever zones they were made in."""
+        if at == self.starts_at:
+            return midnight(self.date_from)
+        if at == self.ends_at:
+            return midnight(self.date_to)
+        return local(at, self.time_zone)
+
+    def day_starts_at(self, date):
+        if date <= self.date_from:
+            return self.starts_at
+        if date >= self.date_to:
+            return self.ends_at
+        return instant(midnight(date), self.time_zone)
+
+
+@dataclass(frozen=True)
+class Meter:
+    stamp: datetime.datetime
+    aggregation: str = "sum"
+    dimensions: tuple = ()
+    rounding: str = None
+    decimals: int = None
+
+
+@dataclass(frozen=True)
+class Fee:
+    stamp: datetime.datetime
+    in_advance: bool
+
+
+@dataclass(frozen=True)
+class Price:
+    """tariff None: the price was removed for this span.  account None: for all accounts."""
+
+    stamp: datetime.datetime
+    price_list: str
+    item: str
+    account: str
+    tariff: dict
+    tax_code: str
+    valid_from: datetime.datetime
+    valid_to: datetime.datetime
+
+
+@dataclass(frozen=True)
+class Advance:
+    stamp: datetime.datetime
+    price_list: str
+    item: str
+    account: str
+    valid_from: datetime.datetime
+    valid_to: datetime.datetime
+
+
+@dataclass(frozen=True)
+class Term:
+    """What an agreement says from valid_from until valid_to; price_list None: it ended."""
+
+    stamp: datetime.datetime
+    consumer: str
+    with_descendants: bool
+    price_list: str
+    threshold: Fraction
+    valid_from: datetime.date
+    valid_to: datetime.date
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """quantity None: not subscribed in this span."""
+
+    stamp: datetime.datetime
+    quantity: Fraction
+    starts_on: datetime.date
+    ends_on: datetime.date
+
+
+@dataclass
+class Usage:
+    id: str
+    account: str
+    meter: str
+    starts_at: datetime.datetime
+    ends_at: datetime.datetime
+    quantity: Fraction
+    dimensions: dict
+    stamp: datetime.datetime
+    revision: int = 0
+    superseded: datetime.datetime = None
+
+    def counts(self, asof):
+        return asof.knows(self.stamp) and not (self.superseded and asof.knows(self.superseded))
+
+
+@dataclass(frozen=True)
+class Key:
+    buyer: str
+    period: int
+    agreement: tuple
+    item: str
+    subscription: str
+    consumer: str
+    group: tuple
+    component: str
+
+
+@dataclass
+class Owed:
+    exact: Fraction = ZERO
+    failed: bool = False
+    rated: bool = False
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to look at a period: as of when its prices, its plan (agreements, settings), its definitions and its usage are read."""
+
+    price: Watermark
+    plan: Watermark
+    reference: Watermark
+    usage: Watermark
+
+
+class Ledger:
+    def __init__(self):
+        self.accounts = {}
+        self.meters = defaultdict(list)
+        self.fees = defaultdict(list)
+        self.prices = defaultdict(list)           # (price list, item) -> facts
+        self.advances = defaultdict(list)         # (price list, item) -> facts
+        self.agreements = defaultdict(list)       # (buyer, seller, key) -> terms
+        self.subscriptions = defaultdict(list)    # (agreement, key, fee) -> facts
+        self.usage = defaultdict(list)            # (account, meter) -> every revision ever recorded
+        self.latest_usage = {}                    # id -> the revision that counts
+        self.decisions = defaultdict(list)        # key -> [(stamp, amount, cause)]
+        self.booked = defaultdict(Fraction)
+        self.chain = defaultdict(int)
+        self.sealed_owed = {}
+        self.frozen = {}
+        self.policies = {}                        # (account or None, cause) -> (action, greatest amount)
+        self.drafts = {}
+        self.held = {}
+        self.failed = set()
+        self.unmatched = set()
+        self.through = None
+        self.last_watermark = None
+        self.memory = {}
+
+    # ---------------------------------------------------------------- facts
+
+    def record(self, usage):
+        self.usage[usage.account, usage.meter].append(usage)
+        self.latest_usage[usage.id] = usage
+
+    def supersede(self, id, stamp, successor=None):
+        former = self.latest_usage.pop(id)
+        former.superseded = stamp
+        if successor:
+            self.record(successor)
+
+    def decide(self, key, stamp, amount, cause=None):
+        self.decisions[key].append((stamp, amount, cause))
+
+    def decided(self, key, asof):
+        return sum((amount for stamp, amount, cause in self.decisions[key] if asof.knows(stamp)), ZERO)
+
+    def ignored(self, key, cause, asof):
+        return sum((amount for stamp, amount, for_cause in self.decisions[key] if for_cause == cause and asof.knows(stamp)), ZERO)
+
+    def book(self, key, amount):
+        self.booked[key] += amount
+        self.chain[key] += 1
+
+    # ---------------------------------------------------------------- periods
+
+    def expected_period(self, account, number, asof):
+        """Borders of the next period when it is stored by a run that knows what asof knows."""
+        former = account.periods.get(number - 1)
+        date_from = former.date_to if former else account.starts_on
+        setting = account.setting(date_from, asof)
+        date_to = next_border(date_from, setting.cycle_day)
+        ends_at = instant(midnight(date_to), setting.time_zone)
+        return Period(
+            number=number,
+            date_from=date_from,
+            date_to=date_to,
+            full_from=last_border(date_to, setting.cycle_day),
+            starts_at=former.ends_at if former else instant(midnight(date_from), setting.time_zone),
+            ends_at=ends_at,
+            time_zone=setting.time_zone,
+            due_at=ends_at + setting.grace,
+        )
+
+    def take_periods(self, rows, asof):
+        """rows: what is stored now, {account: [(number, date_from, date_to, full_from, starts_at, ends_at, zone, due_at)]}."""
+        for key, stored in rows.items():
+            account = self.accounts[key]
+            for row in sorted(stored):
+                known = account.periods.get(row[0])
+                expected = known or self.expected_period(account, row[0], asof)
+                found = (expected.number, expected.date_from, expected.date_to, expected.full_from,
+                         expected.starts_at, expected.ends_at, expected.time_zone, expected.due_at)
+                agree(tuple(row) == found, "period {} of {} is stored as {}, expected {}", row[0], key, row, found)
+                account.periods[row[0]] = expected
+            agree(len(stored) == len(account.periods), "periods of {} have vanished", key)
+
+    # ---------------------------------------------------------------- rating
+
+    def terms_of(self, agreement, period, asof):
+        """[(date_from, date_to, term)] of an agreement inside a period."""
+        facts = [t for t in self.agreements[agreement] if asof.knows(t.stamp)]
+        return newest_by_span(facts, period.date_from, period.date_to, lambda t: t.price_list is not None)
+
+    def consumers(self, term, date, asof):
+        yield term.consumer
+        if term.with_descendants:
+            below = [term.consumer]
+            while below:
+                parent = below.pop()
+                for account in self.accounts.values():
+                    setting = [s for s in account.settings if asof.knows(s.stamp)]
+                    if setting and setting[-1].parent == parent:
+                        below.append(account.key)
+                        yield account.key
+
+    def segments(self, item, buyer, period, terms, view, now):
+        """[(from, to, tariff, tax code)]: spans in which one tariff holds, neighbours with equal ones as one."""
+        found = []
+        for date_from, date_to, term in terms:
+            start, end = period.day_starts_at(date_from), period.day_starts_at(date_to)
+            for a, b, price in self.priced_spans(term.price_list, item, buyer, start, end, period.time_zone, view.price, now):
+                same = (canonical(price.tariff), price.tax_code)
+                if found and found[-1][1] == a and (canonical(found[-1][2]), found[-1][3]) == same:
+                    found[-1] = (found[-1][0], b, found[-1][2], found[-1][3])
+                else:
+                    found.append((a, b, price.tariff, price.tax_code))
+        return found
+
+    def priced_spans(self, price_list, item, buyer, start, end, zone, pin, now):
+        """[(from, to, price)] between the borders of all prices and advances; remembered for as long as no new fact is known."""
+        prices = [f for f in self.prices[price_list, item] if f.account in (buyer, None) and now.knows(f.stamp)]
+        advances = [f for f in self.advances[price_list, item] if f.account in (buyer, None) and now.knows(f.stamp)]
+        pinned = [f for f in prices if pin.knows(f.stamp)]
+        name = (start, end, zone, tuple(map(id, prices)), tuple(map(id, pinned)), tuple(map(id, advances)),
+                pin if advances and len(pinned) < len(prices) else None)
+        if name not in self.memory:
+            self.memory[name] = list(spans_of_prices(prices, advances, start, end, zone, pin, now))
+        return self.memory[name]
+
+    def rate_period(self, account, period, view, now, rated_to=None):
+        """{key: Owed} of everything in a period, due or not; rated_to: usage up to there, while the period is running."""
+        result = defaultdict(Owed)
+        for agreement in [a for a in self.agreements if a[0] == account.key]:
+            terms = self.terms_of(agreement, period, view.plan)
+            if not terms:
+                continue
+            for item in self.meters:
+                self.rate_meter(result, account, period, agreement, terms, item, view, now, rated_to)
+            for item in self.fees:
+                self.rate_fee(result, account, period, agreement, terms, item, view, now)
+        return {key: owed for key, owed in result.items() if owed.rated or owed.failed}
+
+    def rate_meter(self, result, account, period, agreement, terms, item, view, now, rated_to):
+        definition = definition_at(self.meters[item], view.reference, now)
+        if definition is None:
+            return
+        limit = rated_to or period.ends_at
+        by_consumers = defaultdict(list)
+        for date_from, date_to, term in terms:
+            for consumer in self.consumers(term, date_from, view.plan):
+                by_consumers[consumer].append((date_from, date_to, term))
+        for consumer, its_terms in by_consumers.items():
+            segments = self.segments(item, account.key, period, its_terms, view, now)
+            usage = [u for u in self.usage[consumer, item]
+                     if u.starts_at < limit and u.ends_at >= period.starts_at and u.counts(view.usage)]
+            before = defaultdict(Fraction)
+            for start, end, tariff, tax_code in segments:
+                end = min(end, limit)
+                if start >= end:
+                    continue
+                fraction = Fraction((period.local_border(end) - period.local_border(start)) // MICROSECOND,
+                                    period.nominal_days * 86400 * 10**6)
+                for (group, rate_group), parts in self.groups(definition, tariff, usage, start, end).items():
+                    key = Key(account.key, period.number, agreement, item, None, consumer, group, "usage")
+                    quantity = aggregate(definition, parts)
+                    self.add_rated(result[key], key, tariff, quantity, dict(rate_group), fraction, rated_to is None,
+                                   before, (group, rate_group))
+
+    def groups(self, definition, tariff, usage, start, end):
+        """Usage parts of a segment by the key's group and the tariff's own grouping; a tariff that owes at zero needs no usage."""
+        found = defaultdict(list)
+        for u in usage:
+            part = clip(u.starts_at, u.ends_at, u.quantity, start, end)
+            if part is not None:
+                group = tuple((d, u.dimensions.get(d)) for d in sorted(definition.dimensions))
+                rate_group = tuple((d, u.dimensions.get(d)) for d in arithmetic.grouping(tariff))
+                found[group, rate_group].append((u, part))
+        if not found and not definition.dimensions:
+            try:
+                if rate(tariff, ZERO):
+                    found[(), ()] = []
+            except (Unmatched, Unratable):
+                pass
+        return found
+
+    def add_rated(self, owed, key, tariff, quantity, dimensions, fraction, complete, before, group):
+        earlier = before[group] if tariff.get("carry") else ZERO
+        try:
+            amount = rate(tariff, earlier + quantity, dimensions, fraction, complete)
+            if earlier:
+                amount -= rate(tariff, earlier, dimensions, fraction, complete)
+            owed.exact += amount
+            owed.rated = True
+        except Unmatched:
+            self.unmatched.add(key)
+        except Unratable:
+            owed.failed = True
+        before[group] += quantity
+
+    def rate_fee(self, result, account, period, agreement, terms, item, view, now):
+        if definition_at(self.fees[item], view.reference, now) is None:
+            return
+        segments = self.segments(item, account.key, period, terms, view, now)
+        for subscription in [s for s in self.subscriptions if s[0] == agreement and s[2] == item]:
+            facts = [f for f in self.subscriptions[subscription] if view.usage.knows(f.stamp)]
+            spans = newest_by_span(facts, period.date_from, period.date_to, lambda f: f.quantity is not None)
+            owed, key = Owed(), Key(account.key, period.number, agreement, item, subscription[1], terms[0][2].consumer, (), "fee")
+            for date_from, date_to, fact in spans:
+                for start, end, tariff, tax_code in segments:
+                    span_from = max(period.local_border(start), midnight(date_from))
+                    span_to = min(period.local_border(end), midnight(date_to))
+                    if span_from < span_to:
+                        part = Fraction((span_to - span_from) // MICROSECOND, 86400 * 10**6 * period.nominal_days)
+                        try:
+                            owed.exact += rate(tariff, fact.quantity) * part
+                            owed.rated = True
+                        except Unratable:
+                            owed.failed = True
+            owed.exact = precise(owed.exact)
+            if owed.rated or owed.failed:
+                result[key] = owed
+
+    # ---------------------------------------------------------------- the difference
+
+    def in_advance(self, key, asof):
+        definition = definition_at(self.fees[key.item], asof, asof) if key.item in self.fees else None
+        return bool(definition and definition.in_advance)
+
+    def action(self, account, cause, change):
+        for owner in (account, None):
+            if (owner, cause) in self.policies:
+                action, greatest_amount = self.policies[owner, cause]
+                if action == "bill" and greatest_amount is not None and abs(change) > greatest_amount:
+                    return "hold"
+                return action
+        return DEFAULT_ACTION[cause]
+
+    def run(self, through, asof):
+        """Drafts and held amounts after a run; ignored differences come back as the decisions the run must have written."""
+        self.through = max(self.through, through) if self.through else through
+        self.last_watermark = asof
+        decisions = []
+        for account in self.accounts.values():
+            for period in account.periods.values():
+                if period.date_to <= through and period.due_at <= instant(midnight(through), period.time_zone):
+                    period.arrears_due = True
+                if period.date_from <= through:
+                    period.advance_due = True
+                decisions.extend(self.look_at(account, period, asof))
+        return decisions
+
+    def views(self, period, asof):
+        pin = period.pin or asof
+        return [View(pin, pin, pin, asof), View(asof, pin, pin, asof), View(asof, asof, pin, asof), View(asof, asof, asof, asof)]
+
+    def rate_views(self, account, period, views, asof):
+        rated = {view: self.rate_period(account, period, view, asof) for view in set(views)}
+        return [rated[view] for view in views]
+
+    def due(self, key, period, asof):
+        if key.component == "fee" and self.in_advance(key, period.pin or asof):
+            return period.advance_due
+        return period.arrears_due
+
+    def look_at(self, account, period, asof):
+        if not (period.arrears_due or period.advance_due):
+            return
+        owed = [{}] * 4 if period.sealed else self.rate_views(account, period, self.views(period, asof), asof)
+        keys = {key for one in owed for key in one}
+        keys |= {key for key in list(self.booked) + list(self.decisions) if key.buyer == account.key and key.period == period.number}
+        for key in keys:
+            if not self.due(key, period, asof) and not self.chain[key]:
+                continue
+            if any(one.get(key, Owed()).failed for one in owed):
+                self.failed.add(key)
+                continue
+            self.failed.discard(key)
+            if key in self.frozen:
+                continue
+            yield from self.settle(account, period, key, [one.get(key, Owed()).exact for one in owed], asof)
+
+    def settle(self, account, period, key, exact, asof):
+        views = self.views(period, asof)
+        amounts = [self.in_money(account, period, view, value) for view, value in zip(views, exact)]
+        if period.sealed:
+            amounts = [self.sealed_owed.get(key, ZERO)] * 4
+        target, held = amounts[0], {}
+        for cause, former, new in zip(CAUSES, amounts, amounts[1:]):
+            change = new - former
+            action = self.action(account.key, cause, change)
+            if action == "hold" and change:
+                held[cause] = change
+            elif action == "bill":
+                target += change
+            elif action == "ignore":
+                target += change
+                more = -change - self.ignored(key, cause, asof)
+                if more:
+                    yield key, cause, more
+                    target += more
+        self.put(self.held, key, held)
+        self.put(self.drafts, key, target + self.decided(key, asof) - self.booked[key])
+
+    def in_money(self, account, period, view, exact):
+        setting = account.setting(period.date_from, view.plan) or account.setting(period.date_from, view.usage)
+        return to_minor(exact, setting.currency, setting.rounding_mode)
+
+    @staticmethod
+    def put(table, key, value):
+        if value:
+            table[key] = value
+        else:
+            table.pop(key, None)
+
+
+def covers(fact, at, zone):
+    return (fact.valid_from is None or instant(fact.valid_from, zone) <= at) and (fact.valid_to is None or at < instant(fact.valid_to, zone))
+
+
+def newest_price(prices, at, zone):
+    """Newest fact that covers an instant; an account's own price goes before the list's."""
+    for own in (True, False):
+        for price in reversed(prices):
+            if (price.account is not None) == own and covers(price, at, zone):
+                if price.tariff is not None:
+                    return price
+                break
+    return None
+
+
+def spans_of_prices(prices, advances, start, end, zone, pin, now):
+    borders = {start, end}
+    for fact in prices + advances:
+        for border in (fact.valid_from, fact.valid_to):
+            if border is not None and start < instant(border, zone) < end:
+                borders.add(instant(border, zone))
+    borders = sorted(borders)
+    for a, b in zip(borders, borders[1:]):
+        asof = pin
+        for advance in advances:
+            if covers(advance, a, zone):
+                asof = asof.advanced(advance.stamp)
+        price = newest_price([p for p in prices if asof.knows(p.stamp)], a, zone) or newest_price(prices, a, zone)
+        if price is not None:
+            yield a, b, price
+
+
+def span_of(fact):
+    return (fact.valid_from, fact.valid_to) if hasattr(fact, "valid_from") else (fact.starts_on, fact.ends_on)
+
+
+def newest_by_span(facts, date_from, date_to, present):
+    """[(from, to, fact)] of the facts that hold in [date_from, date_to): of two that cover a day, the newer."""
+    borders = {date_from, date_to}
+    for fact in facts:
+        borders.update(b for b in span_of(fact) if b is not None and date_from < b < date_to)
+    borders = sorted(borders)
+    found = []
+    for a, b in zip(borders, borders[1:]):
+        covering = [f for f in facts if (span_of(f)[0] is None or span_of(f)[0] <= a) and (span_of(f)[1] is None or a < span_of(f)[1])]
+        if covering and present(covering[-1]):
+            if found and found[-1][2] is covering[-1] and found[-1][1] == a:
+                found[-1] = (found[-1][0], b, covering[-1])
+            else:
+                found.append((a, b, covering[-1]))
+    return found
+
+
+def definition_at(facts, asof, now):
+    for watermark in (asof, now):
+        known = [f for f in facts if watermark.knows(f.stamp)]
+        if known:
+            return known[-1]
+    return None
+
+
+def aggregate(definition, parts):
+    """One quantity of the parts [(usage, quantity in the segment)] of a group."""
+    if not parts:
+        return ZERO
+    quantities = [quantity for usage, quantity in parts]
+    if definition.aggregation == "sum":
+        value = sum(quantities, ZERO)
+    elif definition.aggregation == "count":
+        value = Fraction(len(quantities))
+    elif definition.aggregation == "max":
+        value = max(quantities)
+    elif definition.aggregation == "min":
+        value = min(quantities)
+    elif definition.aggregation == "latest":
+        value = max(parts, key=lambda part: (part[0].ends_at, part[0].id))[1]
+    else:
+        raise NotImplementedError(definition.aggregation)
+    return rounded(value, definition.decimals, definition.rounding) if definition.rounding else value
