@@ -226,7 +226,6 @@ class Ledger:
         self.latest_usage = {}                    # id -> the revision that counts
         self.decisions = defaultdict(list)        # key -> [(stamp, amount, cause)]
         self.booked = defaultdict(Fraction)
-        self.chain = defaultdict(int)
         self.sealed_owed = {}
         self.frozen = {}
         self.policies = {}                        # (account or None, cause) -> (action, greatest amount)
@@ -234,7 +233,6 @@ class Ledger:
         self.held = {}
         self.failed = set()
         self.unmatched = set()
-        self.through = None
         self.last_watermark = None
         self.memory = {}
 
@@ -261,7 +259,6 @@ class Ledger:
 
     def book(self, key, amount):
         self.booked[key] += amount
-        self.chain[key] += 1
 
     # ---------------------------------------------------------------- periods
 
@@ -448,18 +445,17 @@ class Ledger:
         return DEFAULT_ACTION[cause]
 
     def run(self, through, asof):
-        """Drafts and held amounts after a run; ignored differences come back as the decisions the run must have written."""
-        self.through = max(self.through, through) if self.through else through
+        """Drafts and held amounts after a run, and what it has billed progressively; yields the decisions it must have written."""
         self.last_watermark = asof
-        decisions = []
         for account in self.accounts.values():
             for period in account.periods.values():
                 if period.date_to <= through and period.due_at <= instant(midnight(through), period.time_zone):
                     period.arrears_due = True
                 if period.date_from <= through:
                     period.advance_due = True
-                decisions.extend(self.look_at(account, period, asof))
-        return decisions
+                yield from self.look_at(account, period, asof)
+                if not period.arrears_due and (period.interim_to or period.date_from < through):
+                    self.bill_progressively(account, period, through, asof)
 
     def views(self, period, asof):
         pin = period.pin or asof
@@ -481,19 +477,40 @@ class Ledger:
         keys = {key for one in owed for key in one}
         keys |= {key for key in list(self.booked) + list(self.decisions) if key.buyer == account.key and key.period == period.number}
         for key in keys:
-            if not self.due(key, period, asof) and not self.chain[key]:
+            if not self.due(key, period, asof):
                 continue
             if any(one.get(key, Owed()).failed for one in owed):
                 self.failed.add(key)
                 continue
             self.failed.discard(key)
-            if key in self.frozen:
-                continue
             yield from self.settle(account, period, key, [one.get(key, Owed()).exact for one in owed], asof)
 
+    def bill_progressively(self, account, period, through, asof):
+        """A running period: keys of agreements with a threshold are billed up to the latest day asked for, never below 0."""
+        thresholds = {}
+        for agreement in self.agreements:
+            known = [t for t in self.agreements[agreement] if asof.knows(t.stamp)]
+            if agreement[0] == account.key and any(t.threshold is not None for t in known):
+                thresholds[agreement] = min(t.threshold for d, e, t in self.terms_of(agreement, period, asof) if t.threshold is not None)
+        if not thresholds:
+            return
+        period.interim_to = max(period.interim_to or through, min(through, period.date_to))
+        view = View(asof, asof, asof, asof)
+        owed = self.rate_period(account, period, view, asof, period.day_starts_at(period.interim_to))
+        for key, one in owed.items():
+            if key.component != "usage" or key.agreement not in thresholds:
+                continue
+            if one.failed:
+                self.failed.add(key)
+                continue
+            self.failed.discard(key)
+            amount = self.in_money(account, period, view, one.exact) + self.decided(key, asof) - self.booked[key]
+            if key not in self.frozen and amount > 0 and amount >= thresholds[key.agreement]:
+                self.book(key, amount)
+
     def settle(self, account, period, key, exact, asof):
-        views = self.views(period, asof)
-        amounts = [self.in_money(account, period, view, value) for view, value in zip(views, exact)]
+        """The draft and the held amounts of one key, given what it owes in each view."""
+        amounts = [self.in_money(account, period, view, value) for view, value in zip(self.views(period, asof), exact)]
         if period.sealed:
             amounts = [self.sealed_owed.get(key, ZERO)] * 4
         target, held = amounts[0], {}
@@ -507,15 +524,50 @@ class Ledger:
             elif action == "ignore":
                 target += change
                 more = -change - self.ignored(key, cause, asof)
-                if more:
+                if more and key not in self.frozen:
                     yield key, cause, more
                     target += more
         self.put(self.held, key, held)
-        self.put(self.drafts, key, target + self.decided(key, asof) - self.booked[key])
+        if key not in self.frozen:
+            self.put(self.drafts, key, target + self.decided(key, asof) - self.booked[key])
 
     def in_money(self, account, period, view, exact):
         setting = account.setting(period.date_from, view.plan) or account.setting(period.date_from, view.usage)
         return to_minor(exact, setting.currency, setting.rounding_mode)
+
+    # ---------------------------------------------------------------- what becomes of drafts
+
+    def due_on(self, key, asof):
+        """First day that bills the draft when it is given as through."""
+        period = self.accounts[key.buyer].periods[key.period]
+        if key.component == "fee" and self.in_advance(key, asof):
+            return period.date_from
+        day = max(local(period.due_at, period.time_zone).date(), period.date_to)
+        return day if period.due_at <= max(instant(midnight(day), period.time_zone), period.ends_at) else day + days(1)
+
+    def final(self, through, only=None):
+        """The drafts that finalising bills."""
+        return {key: amount for key, amount in self.drafts.items()
+                if only in (None, key.buyer) and key not in self.frozen and self.due_on(key, self.last_watermark) <= through}
+
+    def finalize(self, through, only=None):
+        for key, amount in self.final(through, only).items():
+            self.book(key, amount)
+            del self.drafts[key]
+
+    def take_pins(self, rows, through=None, only=None):
+        """rows: the pins stored now, {(account, number): Watermark}.  Only what was rated as a whole and fell due by through may
+        get one, it must get one, and never another."""
+        for account in self.accounts.values():
+            for period in account.periods.values():
+                found = rows.get((account.key, period.number))
+                if period.pin:
+                    agree(found == period.pin, "the pin of period {} of {} moved", period.number, account.key)
+                    continue
+                wanted = through is not None and only in (None, account.key) and period.arrears_due and period.date_to <= through
+                agree((found is not None) == wanted, "period {} of {} is pinned at {}, expected {}", period.number, account.key,
+                      found, wanted)
+                period.pin = found
 
     @staticmethod
     def put(table, key, value):

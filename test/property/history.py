@@ -1,0 +1,522 @@
+"""Random histories: each step is done by a public function of the ledger and told to the independent ledger.
+
+A history is a list of steps (name, seed).  What a step does follows from its own seed and from the state it meets, so that any part
+of a history is a history too: that is what makes a failing one shrink.
+"""
+
+import datetime
+import random
+import uuid
+from decimal import Decimal
+from fractions import Fraction
+
+import psycopg2
+
+from arithmetic import MINOR_UNITS, rounded, to_minor
+from database import as_json
+from oracle import (Account, Advance, Disagreement, Fee, Ledger, Meter, Price, Setting, Subscription, Term, Usage, Watermark,
+                    agree, newest_by_span)
+from spans import UTC, days, instant, midnight
+
+SELLER = "northwind"
+ZONES = ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Lord_Howe")
+REGIONS = ("eu", "us", "asia")
+BEGIN = datetime.date(2026, 1, 1)
+FOREVER = datetime.date(2030, 1, 1)
+ACCOUNTS = ("ash", "birch", "cedar", "date", "elm")
+RESELLER = "reseller"
+
+METERS = {
+    "tokens": Meter(None),
+    "calls": Meter(None, dimensions=("region",)),
+    "storage": Meter(None, rounding="half_up", decimals=3),
+    "events": Meter(None, aggregation="count"),
+    "peak": Meter(None, aggregation="max"),
+    "level": Meter(None, aggregation="latest"),
+}
+FEES = {"base": True, "support": False}      # in advance?
+
+WEIGHTS = {
+    "record": 30, "record_late": 14, "record_spans": 8, "record_again": 3, "record_conflict": 1, "record_rejected": 1,
+    "correct": 8, "void": 5, "move": 5,
+    "price": 5, "price_backdated": 5, "price_own": 4, "price_removed": 1, "price_unsaid": 1, "poison": 2,
+    "subscribe": 4, "change_quantity": 3, "end_subscription": 3,
+    "agreement": 1, "parent": 1, "setting": 3, "meter_redefined": 1, "tax_rate": 1,
+    "goodwill": 4, "freeze": 1, "unfreeze": 1, "approve": 4,
+    "cancel": 5, "void_invoice": 2,
+    "run": 17, "finalize": 12, "seal": 1, "new_rating_version": 1,
+    "slow_record": 2, "slow_commit": 3, "bill_in_transaction": 3,
+    "days_pass": 9,
+}
+
+
+def generate(seed, steps):
+    rng = random.Random(seed)
+    names, weights = zip(*WEIGHTS.items())
+    return [(name, rng.randrange(2**31)) for name in rng.choices(names, weights, k=steps)]
+
+
+def decimal(value):
+    """An exact Decimal of a fraction with a finite number of decimals."""
+    return Decimal(value.numerator) / Decimal(value.denominator)
+
+
+class History:
+    def __init__(self, database, seed):
+        self.database = database
+        self.ledger = Ledger()
+        self.seed = seed
+        self.rng = random.Random(seed * 2 + 1)
+        self.today = BEGIN + days(self.rng.randrange(20, 50))
+        self.serial = 0
+        self.sent = {}              # id -> payload as first sent
+        self.slow_facts = []        # told to the independent ledger when the slow recorder commits
+        self.slow_stamp = None
+        self.poisoned = []
+        self.counts = {}
+        self.latest_issue = datetime.date(2026, 1, 1)
+        self.cancelled = set()
+        self.drafted = {}
+        self.unsettled = set()
+        self.prepare()
+
+    # ---------------------------------------------------------------- the start of every history
+
+    def prepare(self):
+        call = self.database.set
+        call("set_seller", key=SELLER, legal_name="Northwind GmbH", country="DE", currency="EUR", time_zone="Europe/Berlin")
+        call("set_tax_rate", tax_code="standard", rate=19)
+        call("set_tax_rate", tax_code="reduced", rate=7)
+        call("set_seller", key=SELLER, default_tax_code="standard")
+        call("set_price_list", key="default", currency="EUR")
+        call("set_price_list", key="wholesale", currency="EUR")
+        for key, meter in METERS.items():
+            self.define_meter(key, meter)
+        for key, in_advance in FEES.items():
+            stamp = call("set_fee", key=key, in_advance=in_advance)
+            self.ledger.fees[key].append(Fee(stamp, in_advance))
+        for key in ACCOUNTS + (RESELLER,):
+            self.open_account(key)
+        self.set_agreement((RESELLER, SELLER, "wholesale"), consumer="ash", price_list="wholesale")
+        for item in METERS:
+            for price_list in ("default", "wholesale"):
+                self.set_price(price_list, item, None, self.tariff(item), datetime.datetime(2025, 1, 1), None, None)
+        for item in FEES:
+            self.set_price("default", item, None, self.tariff(item), datetime.datetime(2025, 1, 1), None, None)
+        for cause in ("price", "plan"):
+            if self.rng.random() < 0.3:
+                self.set_policy(cause)
+
+    def define_meter(self, key, meter):
+        stamp = self.database.set("set_meter", key=key, unit="C62", aggregation=meter.aggregation, dimensions=list(meter.dimensions),
+                                  rounding=meter.rounding, decimals=meter.decimals)
+        if stamp:
+            self.ledger.meters[key].append(Meter(stamp, meter.aggregation, meter.dimensions, meter.rounding, meter.decimals))
+
+    def open_account(self, key):
+        starts_on = BEGIN + days(self.rng.choice((0, 0, 5, 17)))
+        zone, cycle_day = self.rng.choice(ZONES), self.rng.choice((1, 1, 1, 15, 28, 31))
+        mode = self.rng.choice(("half_up", "half_up", "half_even", "up", "down", "ceiling", "floor"))
+        grace = self.rng.choice((0, 0, 0, 3, 30))
+        threshold = self.rng.choice((None, None, 5, 40)) if key != RESELLER else None
+        stamp = self.database.set("set_account", key=key, currency="EUR", time_zone=zone, cycle_day=cycle_day, starts_on=starts_on,
+                                  rounding_mode=mode, grace=datetime.timedelta(hours=grace),
+                                  progressive_threshold=threshold and f"{threshold} EUR")
+        account = self.ledger.accounts[key] = Account(key, starts_on)
+        account.settings.append(Setting(stamp, datetime.date.min, zone, cycle_day, "EUR", mode, datetime.timedelta(hours=grace)))
+        self.ledger.agreements[key, SELLER, "default"].append(
+            Term(stamp, key, False, "default", threshold and Fraction(threshold), None, None))
+
+    def set_agreement(self, agreement, consumer, price_list, valid_from=None, valid_to=None, with_descendants=False):
+        stamp = self.database.set("set_agreement", buyer=agreement[0], key=agreement[2], consumer=consumer, price_list=price_list,
+                                  valid_from=valid_from, valid_to=valid_to, with_descendants=with_descendants)
+        if stamp:
+            self.ledger.agreements[agreement].append(Term(stamp, consumer, with_descendants, price_list, None, valid_from, valid_to))
+
+    def set_policy(self, cause):
+        action = self.rng.choice(("bill", "ignore", "hold"))
+        self.database.set("set_correction_policy", cause=cause, action=action, seller=SELLER)
+        self.ledger.policies[None, cause] = (action, None)
+
+    def set_price(self, price_list, item, account, tariff, valid_from, valid_to, applies_to, tax_code=""):
+        stamp = self.database.set("set_price", item=item, tariff=as_json(tariff), valid_from=valid_from, valid_to=valid_to,
+                                  price_list=price_list, account=account, applies_to=applies_to, tax_code=tax_code)
+        if stamp:
+            code = tax_code or None
+            self.ledger.prices[price_list, item].append(Price(stamp, price_list, item, account, tariff, code, valid_from, valid_to))
+            if applies_to == "closed":
+                self.ledger.advances[price_list, item].append(Advance(stamp, price_list, item, account, valid_from, valid_to))
+
+    # ---------------------------------------------------------------- doing steps
+
+    def play(self, steps, upto=None):
+        """Does the steps; raises Disagreement at the first difference, and says at which step."""
+        for position, (name, seed) in enumerate(steps):
+            self.position = position
+            self.rng = random.Random(seed)
+            if getattr(self, "do_" + name)() is not False:
+                self.counts[name] = self.counts.get(name, 0) + 1
+
+    def finish(self):
+        """What every history ends with: nothing open, everything billed as far as it goes."""
+        self.position = "end"
+        self.rng = random.Random(self.seed)
+        self.do_slow_commit()
+        self.run(self.today)
+        self.check_tables()
+
+    def expect_error(self, states, function, *arguments, **named):
+        try:
+            function(*arguments, **named)
+        except psycopg2.Error as error:
+            self.database.main.rollback()
+            agree(error.pgcode in states, "{} raised {} {}", function.__name__, error.pgcode, error)
+            return True
+        raise Disagreement(f"{function.__name__}{arguments} was accepted")
+
+    # ---------------------------------------------------------------- random values
+
+    def tariff(self, item):
+        rng = self.rng
+        price = lambda: rng.choice(("0.005", "0.01", "0.0125", "0.1", "0.333333", "1", "2.5", "0"))
+        tiers = [{"up_to": rng.choice(("5", "10", "12.5")), "unit_price": price()}, {"up_to": "40", "unit_price": price()},
+                 {"unit_price": price()}]
+        models = {
+            "per_unit": lambda: {"model": "per_unit", "unit_price": price()},
+            "graduated": lambda: {"model": "graduated", "tiers": tiers},
+            "graduated_flat": lambda: {"model": "graduated", "tiers": [{**tiers[0], "flat": "3"}, *tiers[1:]],
+                                       "on_zero": rng.choice(("charge", "nothing"))},
+            "volume": lambda: {"model": "volume", "tiers": [{"up_to": "10", "unit_price": "2"}, {"up_to": "30", "unit_price": "1.1"},
+                                                            {"unit_price": "0.4"}]},
+            "package": lambda: {"model": "package", "size": rng.choice(("3", "10")), "amount": rng.choice(("1", "0.99"))},
+            "minimum": lambda: {"model": "per_unit", "unit_price": price(), "minimum": "4"},
+            "free": lambda: {"model": "per_unit", "unit_price": price(), "free": "5"},
+            "flat": lambda: {"model": "flat", "amount": rng.choice(("9.99", "10"))},
+            "carried": lambda: {"model": "graduated", "tiers": tiers, "carry": True},
+            "matrix": lambda: {"model": "matrix", "dimensions": ["region"],
+                               "cells": [{"match": {"region": region}, "unit_price": price()} for region in REGIONS[:rng.randrange(1, 4)]]},
+        }
+        choices = {
+            "tokens": ("per_unit", "graduated", "graduated_flat", "volume", "volume", "package", "minimum", "free", "carried"),
+            "calls": ("per_unit", "matrix", "graduated", "flat"),
+            "storage": ("per_unit", "graduated", "volume"),
+            "events": ("per_unit", "package", "graduated", "flat"),
+            "peak": ("per_unit", "volume", "graduated"),
+            "level": ("per_unit", "graduated"),
+            "base": ("fee", "seats"),
+            "support": ("fee", "seats"),
+        }
+        models["fee"] = lambda: {"model": "per_unit", "unit_price": rng.choice(("10", "29.99", "31"))}
+        models["seats"] = lambda: {"model": "graduated", "tiers": [{"up_to": "2", "unit_price": "10"}, {"unit_price": "7.5"}]}
+        return {"currency": "EUR", **models[rng.choice(choices[item])]()}
+
+    def quantity(self):
+        return Fraction(self.rng.choice(("1", "2", "3", "5", "7", "10", "12.5", "0.5", "20", "33", "0.001", "0", "12.345")))
+
+    def moment(self, earliest, latest):
+        """A random instant between two dates (the latter excluded), often at a border of something."""
+        date = earliest + days(self.rng.randrange(max((latest - earliest).days, 1)))
+        if self.rng.random() < 0.25:
+            return instant(midnight(date), self.rng.choice(ZONES))
+        return datetime.datetime.combine(date, datetime.time(self.rng.randrange(24), self.rng.randrange(60), self.rng.randrange(60)), UTC)
+
+    def recent(self):
+        return self.moment(self.today - days(6), self.today + days(2))
+
+    def late(self):
+        return self.moment(max(BEGIN - days(5), self.today - days(100)), self.today)
+
+    def buyer(self):
+        return self.rng.choice(ACCOUNTS)
+
+    # ---------------------------------------------------------------- usage
+
+    def usage_payload(self, usage):
+        payload = {"id": usage.id, "account": usage.account, "meter": usage.meter, "quantity": str(decimal(usage.quantity)),
+                   "dimensions": usage.dimensions}
+        if usage.starts_at == usage.ends_at:
+            payload["at"] = usage.starts_at.isoformat()
+        else:
+            payload["start"], payload["end"] = usage.starts_at.isoformat(), usage.ends_at.isoformat()
+        return payload
+
+    def new_usage(self, when, lasting=datetime.timedelta(0)):
+        meter = self.rng.choice(tuple(METERS))
+        dimensions = {"region": self.rng.choice(REGIONS)} if meter == "calls" else {}
+        id = str(uuid.UUID(int=self.rng.getrandbits(128)))
+        return Usage(id, self.rng.choice(ACCOUNTS + ("ash",)), meter, when, when + lasting, self.quantity(), dimensions, None)
+
+    def record_usage(self, usages, connection=None):
+        payloads = [self.usage_payload(u) for u in usages]
+        rows, stamp = self.database.record("SELECT id, outcome, detail FROM billing.record_usage(%s)", as_json(payloads), connection=connection)
+        for row, usage, payload in zip(rows, usages, payloads):
+            agree(row[:2] == (usage.id, "accepted"), "recording {} gave {}", payload, row)
+            self.sent[usage.id] = payload
+            usage.stamp = stamp
+        return stamp
+
+    def record_now(self, usages):
+        self.record_usage(usages)
+        for usage in usages:
+            self.ledger.record(usage)
+
+    def do_record(self):
+        self.record_now([self.new_usage(self.recent()) for _ in range(self.rng.randrange(1, 9))])
+
+    def do_record_late(self):
+        self.record_now([self.new_usage(self.late()) for _ in range(self.rng.randrange(1, 4))])
+
+    def do_record_spans(self):
+        lasting = lambda: datetime.timedelta(hours=self.rng.choice((1, 24, 24, 72, 240)))
+        self.record_now([self.new_usage(self.rng.choice((self.late, self.recent))(), lasting()) for _ in range(self.rng.randrange(1, 4))])
+
+    def outcome(self, payload):
+        return self.database.record("SELECT outcome, detail FROM billing.record_usage(%s)", as_json(payload))[0][0]
+
+    def do_record_again(self):
+        if not self.sent:
+            return False
+        payload = self.sent[self.rng.choice(sorted(self.sent))]
+        agree(self.outcome(payload)[0] == "duplicate", "{} came again and was no duplicate", payload)
+
+    def do_record_conflict(self):
+        if not self.sent:
+            return False
+        payload = dict(self.sent[self.rng.choice(sorted(self.sent))])
+        payload["quantity"] = str(Decimal(payload["quantity"]) + 1)
+        agree(self.outcome(payload)[0] == "conflict", "{} came with another quantity and was no conflict", payload)
+
+    def do_record_rejected(self):
+        usage = self.new_usage(self.recent())
+        payload = {**self.usage_payload(usage), **self.rng.choice(({"meter": "nothing"}, {"account": "nobody"}, {"quantity": "many"}))}
+        agree(self.outcome(payload)[0] == "rejected", "{} was not rejected", payload)
+
+    def some_usage(self):
+        current = sorted(self.ledger.latest_usage)
+        return self.ledger.latest_usage[self.rng.choice(current)] if current else None
+
+    def do_correct(self):
+        usage = self.some_usage()
+        if usage is None:
+            return False
+        quantity = self.rng.choice((self.quantity(), usage.quantity * 2, usage.quantity / 2))
+        if quantity == usage.quantity:
+            return False
+        _, stamp = self.database.record("SELECT billing.correct_usage(account => %s, id => %s, quantity => %s)", usage.account, usage.id,
+                                        decimal(quantity))
+        self.ledger.supersede(usage.id, stamp, Usage(usage.id, usage.account, usage.meter, usage.starts_at, usage.ends_at, quantity,
+                                                     usage.dimensions, stamp, usage.revision + 1))
+
+    def do_void(self):
+        usage = self.some_usage()
+        if usage is None:
+            return False
+        _, stamp = self.database.record("SELECT billing.void_usage(account => %s, id => %s, reason => 'measured twice')", usage.account, usage.id)
+        self.ledger.supersede(usage.id, stamp)
+
+    def do_move(self):
+        usage, account = self.some_usage(), self.buyer()
+        if usage is None or usage.account == account:
+            return False
+        _, stamp = self.database.record("SELECT billing.move_usage(account => %s, id => %s, to_account => %s, reason => 'wrong account')",
+                                        usage.account, usage.id, account)
+        self.ledger.supersede(usage.id, stamp, Usage(usage.id, account, usage.meter, usage.starts_at, usage.ends_at, usage.quantity,
+                                                     usage.dimensions, stamp, usage.revision + 1))
+
+    # ---------------------------------------------------------------- catalog
+
+    def price_span(self, earliest, latest):
+        start = midnight(earliest + days(self.rng.randrange(max((latest - earliest).days, 1))))
+        if self.rng.random() < 0.2:
+            start += datetime.timedelta(hours=self.rng.randrange(24))
+        length = self.rng.choice((None, None, 7, 20, 45))
+        return start, length and start + days(length)
+
+    def random_price(self, earliest, latest, account=None):
+        price_list = self.rng.choice(("default", "default", "wholesale"))
+        item = self.rng.choice(tuple(METERS) + (tuple(FEES) if price_list == "default" else ()))
+        tariff = self.tariff(item)
+        if self.rng.random() < 0.2 and self.ledger.prices[price_list, item]:
+            tariff = self.rng.choice([p.tariff for p in self.ledger.prices[price_list, item] if p.tariff])
+        if account and price_list == "wholesale":
+            account = RESELLER
+        tax_code = self.rng.choice(("", "", "", "reduced"))
+        self.set_price(price_list, item, account, tariff, *self.price_span(earliest, latest), self.rng.choice(("open", "closed")), tax_code)
+
+    def do_price(self):
+        self.random_price(self.today, self.today + days(40))
+
+    def do_price_backdated(self):
+        self.random_price(BEGIN, self.today)
+
+    def do_price_own(self):
+        self.random_price(BEGIN, self.today + days(20), self.buyer())
+
+    def do_price_removed(self):
+        own = sorted((key, f.account) for key, facts in self.ledger.prices.items() for f in facts if f.account and f.tariff)
+        if not own:
+            return False
+        (price_list, item), account = self.rng.choice(own)
+        applies_to = self.rng.choice(("open", "closed"))
+        valid_from, valid_to = self.price_span(BEGIN, self.today)
+        facts = [f for f in self.ledger.prices[price_list, item] if f.account == account]
+        priced = newest_by_span(facts, valid_from, valid_to or datetime.datetime(2100, 1, 1), lambda f: f.tariff is not None)
+        rows, stamp = self.database.record("""SELECT billing.remove_price(item => %s, valid_from => %s, valid_to => %s, price_list => %s,
+                                                                          account => %s, applies_to => %s)""",
+                                           item, valid_from, valid_to, price_list, account, applies_to)
+        agree(rows[0][0] == bool(priced), "remove_price said {} where prices were {}", rows, priced)
+        if priced:
+            span = (valid_from, valid_to)
+            self.ledger.prices[price_list, item].append(Price(stamp, price_list, item, account, None, None, *span))
+            if applies_to == "closed":
+                self.ledger.advances[price_list, item].append(Advance(stamp, price_list, item, account, *span))
+
+    def do_price_unsaid(self):
+        """A price dated into billed periods that does not say how it is meant is refused."""
+        pinned = [(p, a) for a in self.ledger.accounts.values() for p in a.periods.values() if p.pin and a.key in ACCOUNTS]
+        if not pinned:
+            return False
+        period, account = self.rng.choice(pinned)
+        tariff = {"model": "per_unit", "currency": "EUR", "unit_price": "123.456"}
+        self.expect_error({"55000"}, self.set_price, "default", "tokens", None, tariff, midnight(period.date_from), None, None)
+
+    def do_poison(self):
+        """A price of one account that cannot rate what was used; the next such step heals it."""
+        if self.poisoned and self.rng.random() < 0.7:
+            item, account, start = self.poisoned.pop()
+            tariff = self.tariff(item)
+        else:
+            item, account, start = "tokens", self.buyer(), midnight(self.today - days(self.rng.randrange(60)))
+            tariff = {"model": "graduated", "currency": "EUR", "beyond": "error", "tiers": [{"up_to": "20", "unit_price": "1"}]}
+            self.poisoned.append((item, account, start))
+        self.set_price("default", item, account, tariff, start, None, self.rng.choice(("open", "closed")))
+
+    def subscriptions_of(self, present=True):
+        now = [(key, newest_by_span(facts, BEGIN, FOREVER, lambda f: f.quantity is not None))
+               for key, facts in sorted(self.ledger.subscriptions.items())]
+        return [(key, spans) for key, spans in now if bool(spans) == present]
+
+    def set_subscription(self, subscription, quantity, starts_on, ends_on):
+        agreement, key, fee = subscription
+        spans = dict(self.subscriptions_of()).get(subscription)
+        if ends_on is None and spans and starts_on < spans[-1][1] < FOREVER:
+            ends_on = spans[-1][1]
+        stamp = self.database.set("set_subscription", account=agreement[0], key=key, fee=fee, quantity=quantity, starts_on=starts_on,
+                                  ends_on=ends_on, agreement=agreement[2])
+        if stamp:
+            facts = self.ledger.subscriptions[subscription]
+            facts.append(Subscription(stamp, Fraction(quantity), starts_on, ends_on))
+            if ends_on:
+                facts.append(Subscription(stamp, None, ends_on, None))
+
+    def do_subscribe(self):
+        self.serial += 1
+        agreement = (self.buyer(), SELLER, "default")
+        starts_on = self.today + days(self.rng.randrange(-40, 20))
+        ends_on = starts_on + days(self.rng.randrange(5, 70)) if self.rng.random() < 0.2 else None
+        self.set_subscription((agreement, f"s-{self.serial}", self.rng.choice(tuple(FEES))), self.rng.randrange(1, 6), starts_on, ends_on)
+
+    def do_change_quantity(self):
+        running = self.subscriptions_of()
+        if not running:
+            return False
+        subscription, spans = self.rng.choice(running)
+        starts_on = self.today + days(self.rng.randrange(-40, 20))
+        self.set_subscription(subscription, self.rng.randrange(0, 6), max(starts_on, spans[0][0]), None)
+
+    def do_end_subscription(self):
+        running = self.subscriptions_of()
+        if not running:
+            return False
+        subscription, spans = self.rng.choice(running)
+        ends_on = max(self.today + days(self.rng.randrange(-40, 20)), spans[0][0] + days(1))
+        stamp = self.database.set("end_subscription", account=subscription[0][0], key=subscription[1], ends_on=ends_on,
+                                  agreement=subscription[0][2])
+        if stamp:
+            self.ledger.subscriptions[subscription].append(Subscription(stamp, None, ends_on, None))
+
+    def do_agreement(self):
+        """The reseller is charged for another consumer, or by another list, from some day on."""
+        starts = self.today.replace(day=1) + days(self.rng.choice((-31, 0, 10, 31)))
+        self.set_agreement((RESELLER, SELLER, self.rng.choice(("wholesale", "second"))), self.rng.choice(ACCOUNTS),
+                           self.rng.choice(("default", "wholesale")), starts, None, self.rng.random() < 0.3)
+
+    def do_parent(self):
+        child, parent = self.rng.sample(ACCOUNTS, 2)
+        account = self.ledger.accounts[child]
+        if any(s.parent for s in self.ledger.accounts[parent].settings) or any(
+                s.parent == child for a in self.ledger.accounts.values() for s in a.settings):
+            return False
+        self.change_account(account, from_date=None, parent=parent)
+
+    def change_account(self, account, from_date, **changes):
+        """Later settings that already have a from_date keep what they change, so every one of them is said again."""
+        stamp = self.database.set("set_account", key=account.key, from_date=from_date, **changes)
+        if not stamp:
+            return
+        newest = {}
+        for setting in account.settings:
+            newest = {d: s for d, s in newest.items() if d < setting.from_date}
+            newest[setting.from_date] = setting
+        begin = from_date or datetime.date.min
+        former = [s for d, s in sorted(newest.items()) if d <= begin][-1:] + [s for d, s in sorted(newest.items()) if d > begin]
+        for setting in former:
+            fields = {**vars(setting), **changes, "stamp": stamp, "from_date": max(setting.from_date, begin)}
+            account.settings.append(Setting(**fields))
+
+    def do_setting(self):
+        """Another zone, cycle day or rounding; from the first period that is not yet stored, or from a day to come."""
+        account = self.ledger.accounts[self.buyer()]
+        change = self.rng.choice(({"time_zone": self.rng.choice(ZONES)}, {"cycle_day": self.rng.choice((1, 5, 15, 29, 31))}))
+        from_date = self.today + days(self.rng.randrange(0, 45))
+        self.change_account(account, from_date, **change)
+
+    def do_meter_redefined(self):
+        decimals = self.rng.choice((0, 2, 3))
+        self.define_meter("storage", Meter(None, rounding="half_up", decimals=decimals))
+
+    def do_tax_rate(self):
+        self.database.set("set_tax_rate", tax_code="standard", rate=self.rng.choice((16, 19, 20)), valid_from=self.today)
+
+    # ---------------------------------------------------------------- decisions
+
+    def charges(self):
+        return sorted(((charge, key) for charge, key in self.database.keys().items()), key=lambda pair: pair[0])
+
+    def some_charge(self, suitable=lambda key: True):
+        charges = [(charge, key) for charge, key in self.charges() if suitable(key)]
+        return self.rng.choice(charges) if charges else (None, None)
+
+    def do_goodwill(self):
+        charge, key = self.some_charge()
+        if charge is None:
+            return False
+        amount = Fraction(self.rng.choice(("-1", "-0.5", "2", "-20")))
+        _, stamp = self.database.record("SELECT billing.decide(charge => %s, amount => %s, kind => 'goodwill', reason => 'slow support')",
+                                        charge[1], f"{decimal(amount)} EUR")
+        self.ledger.decide(key, stamp, amount)
+
+    def do_freeze(self):
+        charge, key = self.some_charge(lambda key: key not in self.ledger.frozen)
+        if charge is None:
+            return False
+        _, stamp = self.database.record("SELECT billing.freeze_charge(charge => %s, reason => 'in court')", charge[1])
+        self.ledger.frozen[key] = stamp
+
+    def do_unfreeze(self):
+        charge, key = self.some_charge(lambda key: key in self.ledger.frozen)
+        if charge is None:
+            return False
+        self.database.record("SELECT billing.unfreeze_charge(charge => %s, reason => 'settled')", charge[1])
+        del self.ledger.frozen[key]
+
+    # ---------------------------------------------------------------- runs
+
+    def through(self):
+        return self.today + days(self.rng.choice((0, 0, 0, 1, -3, -12, -40)))
+
+    def do_run(self):
+        self.run(self.through())
+
+    def do_days_pass(self):
+        self.today += days(self.rng.randrange(1, 16))
