@@ -66,6 +66,9 @@ class Database:
         self.slow = None
         self.seen_decision = 0
 
+    def open_slow(self):
+        self.slow = connect(self.name)
+
     def close(self):
         for connection in (self.main, self.runner, self.slow):
             if connection:
@@ -162,9 +165,6 @@ class Database:
         if rows:
             self.seen_decision = rows[-1][0]
         return [(keys[account, key], cause, Fraction(amount), stamp) for _, account, key, cause, amount, stamp in rows]
-
-    def open_recorders(self):
-        return self.rows("SELECT backend_pid, recording_since FROM billing.recorders()")
 
 
 def as_json(value):

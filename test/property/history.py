@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import psycopg2
 
-from arithmetic import MINOR_UNITS, rounded, to_minor
+from arithmetic import to_minor
 from database import as_json
 from oracle import (Account, Advance, Disagreement, Fee, Ledger, Meter, Price, Setting, Subscription, Term, Usage, Watermark,
                     agree, newest_by_span)
@@ -75,9 +75,8 @@ class History:
         self.poisoned = []
         self.counts = {}
         self.latest_issue = datetime.date(2026, 1, 1)
-        self.cancelled = set()
-        self.drafted = {}
-        self.unsettled = set()
+        self.unsettled = {}         # key -> stamp of a cancellation that no run knows yet
+        self.last_known_at = None
         self.prepare()
 
     # ---------------------------------------------------------------- the start of every history
@@ -518,5 +517,236 @@ class History:
     def do_run(self):
         self.run(self.through())
 
+    def run(self, through):
+        number, asof, state, failure = self.database.run(through)
+        agree(state in ("done", "done_with_errors"), "run {} ended {}: {}", number, state, failure)
+        self.check_watermark(asof)
+        self.told_of_run(through, asof, self.ledger.accounts.values())
+        agree((state == "done_with_errors") == bool(self.ledger.failed), "run {} ended {}, failing keys: {}", number, state, self.ledger.failed)
+
+    def told_of_run(self, through, asof, accounts):
+        """Lets the independent ledger bill, and compares everything."""
+        self.ledger.take_periods(self.database.periods(), asof)
+        decisions = list(self.ledger.run(through, asof, accounts))
+        keys = self.database.keys()
+        written = self.database.ignored_since(keys)
+        agree(sorted((str(k), c, a) for k, c, a in decisions) == sorted((str(k), c, a) for k, c, a, _ in written),
+              "the run ignored {}, expected {}", written, decisions)
+        for key, cause, amount, stamp in written:
+            self.ledger.decide(key, stamp, amount, cause)
+        self.compare(keys)
+
+    def check_watermark(self, asof):
+        """Never above what an open recorder has stamped, and never more than its second and the clock behind."""
+        if self.slow_stamp is not None:
+            agree(asof.known_at <= self.slow_stamp, "watermark {} is above the stamp {} of an open recorder", asof.known_at, self.slow_stamp)
+        if self.ledger.last_watermark:
+            agree(asof.known_at >= self.last_known_at, "watermark {} went back from {}", asof.known_at, self.last_known_at)
+        self.last_known_at = asof.known_at
+
+    def compare(self, keys=None):
+        """Booked, drafted and held of every key, exactly."""
+        keys = keys or self.database.keys()
+        drafts = self.database.drafts(keys)
+        self.settle_open_cancellations(keys, drafts)
+        tables = (("booked", self.database.booked(keys), self.ledger.booked, Fraction(0)),
+                  ("draft", drafts, self.ledger.drafts, Fraction(0)),
+                  ("held", self.database.held(keys), self.ledger.held, {}))
+        for name, found, expected, nothing in tables:
+            for key in set(found) | set(expected):
+                agree(found.get(key, nothing) == expected.get(key, nothing), "{} of {}: ledger {}, expected {}", name, key,
+                      show(found.get(key, nothing)), show(expected.get(key, nothing)))
+
+    def settle_open_cancellations(self, keys, drafts):
+        """A cancellation that the watermark does not reach yet: whether its keys were looked at is the ledger's business.
+
+        Their draft is right when it is the difference to what is booked now, and otherwise it is stale, which finalising refuses.
+        """
+        if not self.unsettled:
+            return
+        stale = self.database.stale_drafts(keys)
+        for key in list(self.unsettled):
+            stamp = self.unsettled[key]
+            if self.ledger.last_watermark and self.ledger.last_watermark.knows(stamp):
+                del self.unsettled[key]
+            elif key in stale or key not in drafts:
+                self.ledger.put(self.ledger.drafts, key, drafts.get(key))
+
+    def do_finalize(self):
+        """Makes drafts final; a draft whose charge was cancelled meanwhile must be refused, and then nothing is final."""
+        if self.ledger.last_watermark is None:
+            return False
+        through = self.through()
+        only = self.buyer() if self.rng.random() < 0.2 else None
+        chosen = self.ledger.final(through, only)
+        stale = self.database.stale_drafts(self.database.keys()) & set(chosen)
+        self.latest_issue += days(self.rng.choice((0, 0, 1)))
+        call = "SELECT invoice_id FROM billing.finalize_invoices(through => %s, issue_date => %s, account => %s)"
+        if stale:
+            self.expect_error({"40001"}, self.database.record, call, through, self.latest_issue, only)
+            self.compare()
+            return None
+        rows, _ = self.database.record(call, through, self.latest_issue, only)
+        self.ledger.finalize(through, only)
+        self.ledger.take_pins(self.database.pins(), through, only)
+        self.compare()
+        for invoice, in rows:
+            self.check_invoice(invoice)
+
+    def check_invoice(self, number):
+        """Total = lines + taxes, taxes by group, rounded once."""
+        total, without_tax, taxes, kind, issued, payer, cancels = self.database.rows("""
+            SELECT billing.amount(total), billing.amount(total_without_tax), billing.amount(tax_total), type, issue_date, a.key, cancels_id
+              FROM billing.invoice JOIN billing.account AS a ON a.account_id = payer_id WHERE invoice_id = %s""", number)[0]
+        lines = self.database.rows("SELECT billing.amount(amount), tax_code, tax_category, tax_rate FROM billing.line WHERE invoice_id = %s", number)
+        groups = {}
+        for amount, *group in lines:
+            groups[tuple(group)] = groups.get(tuple(group), 0) + Fraction(amount)
+        mode = self.ledger.accounts[payer].settings[-1].rounding_mode
+        expected = {group: to_minor(amount * Fraction(group[2]) / 100, "EUR", mode) for group, amount in groups.items()}
+        agree(Fraction(without_tax) == sum(groups.values()), "invoice {} has {} without tax, its lines {}", number, without_tax, groups)
+        agree(Fraction(taxes) == sum(expected.values()), "invoice {} has {} of tax, expected {}", number, taxes, expected)
+        agree(Fraction(total) == Fraction(without_tax) + Fraction(taxes), "invoice {} has a total of {}", number, total)
+        agree(kind == ("381" if without_tax < 0 or cancels else "380"), "invoice {} over {} is of type {}", number, without_tax, kind)
+
+    def take_back(self, function, waived, **arguments):
+        """Cancels or voids a random invoice: its lines are negated, and billed again unless that was waived."""
+        invoices = self.database.rows("""
+            SELECT i.invoice_id FROM billing.invoice AS i WHERE i.cancels_id IS NULL
+               AND NOT EXISTS (SELECT FROM billing.invoice_event AS e WHERE e.invoice_id = i.invoice_id AND e.event IN ('voided', 'cancelled'))
+             ORDER BY 1""")
+        if not invoices:
+            return False
+        number, = self.rng.choice(invoices)
+        keys = self.database.keys()
+        lines = self.database.rows("SELECT account_id, key_id, billing.amount(amount) FROM billing.line WHERE invoice_id = %s", number)
+        self.latest_issue += days(self.rng.choice((0, 1)))
+        named = ", ".join(f"{name} => %s" for name in arguments)
+        _, stamp = self.database.record(f"SELECT billing.{function}(%s, {named})", number, *arguments.values())
+        for account, charge, amount in lines:
+            key = keys[account, charge]
+            self.ledger.book(key, -Fraction(amount))
+            if waived:
+                self.ledger.decide(key, stamp, -Fraction(amount))
+            self.unsettled[key] = stamp
+        self.compare()
+
+    def do_cancel(self):
+        waive = self.rng.random() < 0.3
+        return self.take_back("cancel_invoice", waive, reason="wrong address", waive=waive)
+
+    def do_void_invoice(self):
+        return self.take_back("void_invoice", False, reason="not sent yet")
+
+    def do_approve(self):
+        """Releases a held difference: the prices of the charge's item are read as known now for its period."""
+        held = {key for key, causes in self.ledger.held.items() if "price" in causes}
+        charge, key = self.some_charge(lambda key: key in held)
+        if charge is None:
+            return False
+        _, stamp = self.database.record("SELECT billing.approve_corrections(charge => %s, reason => 'agreed')", [charge[1]])
+        period = self.ledger.accounts[key.buyer].periods[key.period]
+        for price_list in {t.price_list for d, e, t in self.ledger.terms_of(key.agreement, period, Watermark(stamp + days(1)))}:
+            self.ledger.advances[price_list, key.item].append(
+                Advance(stamp, price_list, key.item, key.buyer, midnight(period.date_from), midnight(period.date_to)))
+
+    def do_seal(self):
+        through = self.today - days(self.rng.choice((60, 90, 120)))
+        sealing = [(account, period) for account in self.ledger.accounts.values() for period in account.periods.values()
+                   if period.date_to <= through and not period.sealed]
+        obstacle = self.obstacle(sealing)
+        if obstacle:
+            self.expect_error({"55000"}, self.database.value, "CALL billing.seal_period(%s, NULL)", through)
+            return None
+        self.database.value("CALL billing.seal_period(%s, NULL)", through)
+        for account, period in sealing:
+            period.sealed = True
+            for key in set(self.ledger.booked) | set(self.ledger.decisions):
+                if (key.buyer, key.period) == (account.key, period.number):
+                    self.ledger.sealed_owed[key] = self.ledger.booked[key] - sum(amount for _, amount, _ in self.ledger.decisions[key])
+
+    def obstacle(self, sealing):
+        """Why these periods must not be sealed: something of them is not final, or a fact of them was not seen by a run."""
+        if any(not period.pin for account, period in sealing):
+            return "never billed"
+        if self.slow_stamp is not None:
+            return "a recorder is open"
+        numbers = {(account.key, period.number) for account, period in sealing}
+        for table in (self.ledger.drafts, self.ledger.held, self.ledger.failed):
+            if any((key.buyer, key.period) in numbers for key in table):
+                return "not final"
+        if self.ledger.unseen(sealing, Watermark(datetime.datetime(2100, 1, 1, tzinfo=UTC))):
+            return "unseen facts"
+        return None
+
+    def do_new_rating_version(self):
+        """A release that rates alike bills nothing."""
+        version = self.database.value("SELECT billing.rating_version()") + 1
+        self.database.rows(f"CREATE OR REPLACE FUNCTION billing.rating_version() RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT {version} $$")
+        self.run(self.today)
+
+    # ---------------------------------------------------------------- other sessions, and the caller's own transaction
+
+    def do_slow_record(self):
+        """A second session records and does not commit."""
+        if self.database.slow is None:
+            self.database.open_slow()
+        usages = [self.new_usage(self.late()) for _ in range(self.rng.randrange(1, 4))]
+        self.slow_stamp = self.record_usage(usages, connection=self.database.slow)
+        self.slow_facts.extend(usages)
+
+    def do_slow_commit(self):
+        if self.slow_stamp is None:
+            return False
+        self.database.slow.commit()
+        for usage in self.slow_facts:
+            self.ledger.record(usage)
+        self.slow_facts, self.slow_stamp = [], None
+
+    def do_bill_in_transaction(self):
+        """Usage recorded and billed in one transaction of the caller, whatever others have open."""
+        if self.slow_stamp is not None:
+            return False
+        account, through = self.buyer(), self.through()
+        usages = [self.new_usage(self.late()) for _ in range(3)]
+        for usage in usages:
+            usage.account = account
+        connection = self.database.main
+        try:
+            stamp = self.record_usage(usages, connection=connection)
+            number = self.database.value("SELECT billing.bill_account(account => %s, through => %s)", account, through, connection=connection)
+            connection.commit()
+        except psycopg2.Error:
+            connection.rollback()
+            raise
+        for usage in usages:
+            self.ledger.record(usage)
+        known_at, own_at = self.database.rows("SELECT known_at, own_at FROM billing.run WHERE run_id = %s", number)[0]
+        agree(own_at == stamp, "bill_account counted the stamp {}, the facts have {}", own_at, stamp)
+        self.told_of_run(through, Watermark(known_at, own_at), [self.ledger.accounts[account]])
+
     def do_days_pass(self):
         self.today += days(self.rng.randrange(1, 16))
+
+    # ---------------------------------------------------------------- at the end
+
+    def check_tables(self):
+        """Numbers without gaps, never decreasing with the date; every chain from 0, link by link."""
+        gaps = self.database.rows("""
+            SELECT n.type, count(*), max(n.counter) FROM billing.invoice_number AS n GROUP BY n.seller_id, n.type, n.series
+            HAVING count(*) <> max(n.counter)""")
+        agree(not gaps, "gaps in the numbers: {}", gaps)
+        disorder = self.database.rows("""
+            SELECT * FROM (SELECT n.counter, i.issue_date, lag(i.issue_date) OVER (PARTITION BY n.seller_id, n.type, n.series ORDER BY n.counter) AS former
+                             FROM billing.invoice_number AS n JOIN billing.invoice AS i USING (invoice_id)) AS x WHERE x.issue_date < x.former""")
+        agree(not disorder, "dates run back: {}", disorder)
+        unexplained = self.database.rows("""
+            SELECT l.line_id, l.amount, e.total
+              FROM billing.line AS l
+              LEFT JOIN LATERAL (SELECT billing.sum(x.amount) AS total FROM billing.explain_line(l.line_id) AS x) AS e ON true
+             WHERE l.kind IN ('charge', 'correction') AND e.total IS DISTINCT FROM l.amount LIMIT 3""")
+        agree(not unexplained, "lines that are not explained: {}", unexplained)
+
+
+def show(value):
+    return {cause: show(part) for cause, part in value.items()} if isinstance(value, dict) else str(float(value)) if value else "nothing"

@@ -8,6 +8,7 @@ what the calendar says) and the instant of a pin (it must lie where finalising m
 The rules are those of rule 3, 4, 5 and 10 of the design; names follow doc/.
 """
 
+import copy
 import datetime
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -444,10 +445,10 @@ class Ledger:
                 return action
         return DEFAULT_ACTION[cause]
 
-    def run(self, through, asof):
+    def run(self, through, asof, accounts=None):
         """Drafts and held amounts after a run, and what it has billed progressively; yields the decisions it must have written."""
         self.last_watermark = asof
-        for account in self.accounts.values():
+        for account in accounts or self.accounts.values():
             for period in account.periods.values():
                 if period.date_to <= through and period.due_at <= instant(midnight(through), period.time_zone):
                     period.arrears_due = True
@@ -456,6 +457,15 @@ class Ledger:
                 yield from self.look_at(account, period, asof)
                 if not period.arrears_due and (period.interim_to or period.date_from < through):
                     self.bill_progressively(account, period, through, asof)
+
+    def unseen(self, periods, asof):
+        """Whether facts of these periods are known to asof that would still change a draft or a held amount."""
+        trial = copy.copy(self)
+        trial.drafts, trial.held, trial.failed = dict(self.drafts), dict(self.held), set(self.failed)
+        for account, period in periods:
+            if list(trial.look_at(account, period, asof)):
+                return True
+        return (trial.drafts, trial.held, trial.failed) != (self.drafts, self.held, self.failed)
 
     def views(self, period, asof):
         pin = period.pin or asof
@@ -567,6 +577,7 @@ class Ledger:
                 wanted = through is not None and only in (None, account.key) and period.arrears_due and period.date_to <= through
                 agree((found is not None) == wanted, "period {} of {} is pinned at {}, expected {}", period.number, account.key,
                       found, wanted)
+                agree(found is None or found.known_at <= self.last_watermark.known_at, "the pin {} lies after the last run", found)
                 period.pin = found
 
     @staticmethod
