@@ -191,6 +191,10 @@ DECLARE
     made    bigint;
     started timestamptz := clock_timestamp();
 BEGIN
+    -- The tables of the last run are still in schema billing; the steps of this one must not read them.
+    IF place = 'pg_temp' THEN
+        PERFORM set_config('search_path', 'pg_catalog, pg_temp, billing', true);
+    END IF;
     IF to_regclass(format('%I.%I', place, relation)) IS NOT NULL THEN
         EXECUTE format('DROP TABLE %I.%I', place, relation);
     END IF;
