@@ -45,16 +45,6 @@ currency_facts(CurrencyCode code)
 }
 
 /*
- * The whole table, sorted by code.
- */
-const CurrencyFacts *
-currency_all(int *count)
-{
-	*count = lengthof(currency_table);
-	return currency_table;
-}
-
-/*
  * The code written in three letters of either case, or CURRENCY_NONE when
  * that is no currency.
  */

@@ -36,7 +36,6 @@ typedef struct CurrencyFacts
 } CurrencyFacts;
 
 extern const CurrencyFacts *currency_facts(CurrencyCode code);
-extern const CurrencyFacts *currency_all(int *count);
 extern CurrencyCode currency_lookup(const char *letters, size_t length);
 extern CurrencyCode currency_required(const char *letters, size_t length);
 extern int	currency_minor_unit(CurrencyCode code);

@@ -80,6 +80,7 @@ apportion_argument(ApportionWork *work, int64 row, int argument, bool *isnull)
 {
 	bool		outside;
 
+	CHECK_FOR_INTERRUPTS();
 	MemoryContextReset(work->row_memory);
 	return WinGetFuncArgInPartition(work->window, argument, (int) row, WINDOW_SEEK_HEAD,
 									false, isnull, &outside);
@@ -196,7 +197,7 @@ apportion_sum_weights(const Fixed *weights, int64 rows, Fixed *sum)
 /*
  * Raises 22003: the weights cannot be made integers that one can compute with.
  */
-static void pg_attribute_noreturn()
+pg_noreturn static void
 apportion_weights_too_long(void)
 {
 	ereport(ERROR,

@@ -72,9 +72,10 @@ SELECT count(*) FROM (
     FROM (SELECT id, nullif(value, '0 EUR') AS value FROM monetary_amounts WHERE id <= 2000) AS amounts
     WINDOW frame AS (ORDER BY id ROWS BETWEEN 7 PRECEDING AND 3 FOLLOWING)) AS sums
 WHERE moving IS DISTINCT FROM plain OR moving_avg IS DISTINCT FROM plain_avg;
+CREATE TEMPORARY TABLE few_amounts AS SELECT id, value FROM monetary_amounts WHERE id <= 300;
 SELECT count(*) FROM (
-    SELECT sum(value) OVER frame AS moving, (SELECT sum(inner_amounts.value) FROM monetary_amounts AS inner_amounts WHERE inner_amounts.id BETWEEN amounts.id - 5 AND amounts.id AND inner_amounts.id <= 300) AS direct
-    FROM monetary_amounts AS amounts WHERE id <= 300
+    SELECT sum(value) OVER frame AS moving, (SELECT sum(inner_amounts.value) FROM few_amounts AS inner_amounts WHERE inner_amounts.id BETWEEN amounts.id - 5 AND amounts.id) AS direct
+    FROM few_amounts AS amounts
     WINDOW frame AS (ORDER BY id ROWS BETWEEN 5 PRECEDING AND CURRENT ROW)) AS sums
 WHERE moving IS DISTINCT FROM direct;
 
