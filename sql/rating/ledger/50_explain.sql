@@ -4,7 +4,7 @@ CREATE FUNCTION billing.line_query(line_id bigint, result text) RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    this line := (SELECT l FROM line AS l WHERE l.line_id = line_query.line_id);
+    this billing.line := (SELECT l FROM billing.line AS l WHERE l.line_id = line_query.line_id);
     key  charge_key;
     span daterange;
 BEGIN
@@ -32,7 +32,7 @@ CREATE FUNCTION billing.explain_line(line_id bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    this line := (SELECT l FROM line AS l WHERE l.line_id = explain_line.line_id);
+    this billing.line := (SELECT l FROM billing.line AS l WHERE l.line_id = explain_line.line_id);
 BEGIN
     PERFORM billing.check_ledger();
     IF this.kind IN ('cancellation', 'void') THEN

@@ -90,9 +90,9 @@ BEGIN
                              WHEN 'unmatched_cell' THEN (j.tried).detail WHEN 'rating_error' THEN j.pending_detail WHEN 'negative_quantity' THEN j.pending_detail
                              WHEN 'before_start' THEN 'the first period begins at ' || j.first_at WHEN 'not_due' THEN CASE WHEN j.looked_known_at IS NOT NULL THEN 'recorded after the last run' END END
           FROM judged AS j
-          JOIN billing.account AS a USING (account_id)
+          JOIN billing.account AS a ON a.account_id = j.account_id
           JOIN billing.item AS i ON i.item_id = j.meter_id
-          LEFT JOIN billing.seller AS s USING (seller_id)
+          LEFT JOIN billing.seller AS s ON s.seller_id = j.seller_id
          WHERE j.reason IS NOT NULL
          ORDER BY a.key, i.key, j.ends_at, j.key, j.revision
     $text$, lower(dates)::timestamp AT TIME ZONE 'UTC' - interval '15 hours', upper(dates)::timestamp AT TIME ZONE 'UTC' + interval '15 hours' + longest,
