@@ -44,7 +44,8 @@ CREATE PROCEDURE billing.grant_ledger()
 AS $$
 DECLARE
     operating CONSTANT text[] := '{record_usage,open_usage_batch,load_usage_batch,correct_usage,void_usage,move_usage,validate_usage,maintain_partitions,
-                                   watermark,start_run,note_progress,finish_run,run_store_periods,run_rate,run_apply,run_finish,run_finalize,run_invoicing,bill_account,mark_delivered}';
+                                   run_invoicing,bill_account,mark_delivered,
+                                   acquire_run_lock,release_run_lock,start_run,watermark,set_watermark,note_progress,finish_run,run_store_periods,run_rate,run_apply,run_finish}';
     deciding  CONSTANT text[] := '{finalize_invoices,void_invoice,cancel_invoice,decide,freeze_charge,unfreeze_charge,approve_corrections,
                                    seal_period,seal_periods_of_run,drop_sealed_usage,remove_price,end_agreement,end_subscription}';
     routine record;
