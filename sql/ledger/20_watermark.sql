@@ -51,9 +51,7 @@ CREATE FUNCTION billing.acquire_run_lock() RETURNS void
     AS 'MODULE_PATHNAME', 'acquire_run_lock' LANGUAGE c VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION billing.acquire_run_lock() IS
 'Waits until no other session runs billing in this database and excludes others until release_run_lock(), across commits, or until a transaction of this session aborts. Volatile.';
-REVOKE ALL ON FUNCTION billing.acquire_run_lock() FROM PUBLIC;
 
 CREATE FUNCTION billing.release_run_lock() RETURNS void
     AS 'MODULE_PATHNAME', 'release_run_lock' LANGUAGE c VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION billing.release_run_lock() IS 'Lets other sessions run billing again. Volatile.';
-REVOKE ALL ON FUNCTION billing.release_run_lock() FROM PUBLIC;
