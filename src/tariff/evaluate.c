@@ -72,7 +72,7 @@ rating_quantity_text(const Rating *rating, Number quantity)
 
 	if (!rating->divided)
 		return number_to_text(quantity);
-	if (number_to_fixed(quantity, &rating->divisor, &value))
+	if (number_to_fixed(&quantity, &rating->divisor, &value))
 		return number_to_text(number_from_fixed(value));
 	return number_to_text(quantity);
 }

@@ -5,8 +5,8 @@
  *
  *	  sum over the tiers entered of flat + unit_price * units in the tier
  *
- * The amounts at the lower bounds are stored, so one binary search and one
- * multiplication are enough.
+ * Inside a tier that is a straight line whose offset is stored, so one binary
+ * search and one multiplication are enough.
  *
  *-------------------------------------------------------------------------
  */
@@ -50,7 +50,7 @@ graduated_step(const TierTable *table, Rating *rating, int tier, Number units)
 	return number_add(flat, amount);
 }
 
-/* The sum, tier by tier: for steps, and when the sums are not stored. */
+/* The sum, tier by tier: for steps, and when the offsets are not stored. */
 static Number
 graduated_walk(const TierTable *table, Rating *rating, Number quantity, int last)
 {
@@ -85,14 +85,13 @@ graduated_price(const Tariff *tariff, Rating *rating, Number *amount)
 		return tiers_zero_price(tariff, &table, rating, amount);
 	if (!tiers_locate(&table, rating, &quantity, &tier))
 		return false;
-	if (unlikely(rating->steps != NULL || !(table.flags & TIERS_HAVE_BASE)))
+	if (unlikely(rating->steps != NULL || !(table.flags & TIERS_HAVE_OFFSET)))
 	{
 		*amount = graduated_walk(&table, rating, quantity, tier);
 		return true;
 	}
-	*amount = number_add(rating_scaled(rating, column_value(&table.base, tier)),
-						 number_multiply(column_value(&table.price, tier),
-										 number_subtract(quantity, rating_scaled(rating, tiers_lower(&table, tier)))));
+	*amount = number_add(number_multiply(column_value(&table.price, tier), quantity),
+						 rating_scaled(rating, column_value(&table.offset, tier)));
 	return true;
 }
 

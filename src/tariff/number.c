@@ -43,7 +43,8 @@
 /* The largest power of ten within the mantissa's limit. */
 #define NUMBER_POWERS 38
 
-static const int64 small_powers[] = {
+/* Powers of ten that fit 64 bits. */
+const int64 number_powers[] = {
 	INT64CONST(1), INT64CONST(10), INT64CONST(100), INT64CONST(1000),
 	INT64CONST(10000), INT64CONST(100000), INT64CONST(1000000),
 	INT64CONST(10000000), INT64CONST(100000000), INT64CONST(1000000000),
@@ -59,10 +60,10 @@ static inline int128
 power_of_ten(int exponent)
 {
 	if (exponent <= 18)
-		return small_powers[exponent];
+		return number_powers[exponent];
 	if (exponent <= 36)
-		return (int128) small_powers[18] * small_powers[exponent - 18];
-	return (int128) small_powers[18] * small_powers[18] * small_powers[exponent - 36];
+		return (int128) number_powers[18] * number_powers[exponent - 18];
+	return (int128) number_powers[18] * number_powers[18] * number_powers[exponent - 36];
 }
 
 static inline int
@@ -404,20 +405,17 @@ number_parse(const char *text, Number *result, bool *too_long)
 }
 
 Number
-number_negate(Number a)
+number_negate_general(const Number *a)
 {
-	if (a.wide != NULL)
-		return number_make_wide(DirectFunctionCall1(numeric_uminus, NumericGetDatum(a.wide)));
-	a.mantissa = -a.mantissa;
-	return a;
+	return number_make_wide(DirectFunctionCall1(numeric_uminus, number_datum(*a)));
 }
 
 /* Sum of numbers of any scale and size. */
 Number
-number_add_general(Number a, Number b)
+number_add_general(const Number *a, const Number *b)
 {
-	Number		x = a;
-	Number		y = b;
+	Number		x = *a;
+	Number		y = *b;
 
 	if (number_align(&x, &y))
 	{
@@ -426,31 +424,39 @@ number_add_general(Number a, Number b)
 		if (number_mantissa_fits(sum))
 			return number_make(sum, x.scale);
 	}
-	return number_make_wide(DirectFunctionCall2(numeric_add, number_datum(a), number_datum(b)));
+	return number_make_wide(DirectFunctionCall2(numeric_add, number_datum(*a), number_datum(*b)));
 }
 
 /* Product of numbers of any scale and size. */
 Number
-number_multiply_general(Number a, Number b)
+number_multiply_general(const Number *a, const Number *b)
 {
 	int128		product;
 
-	if (a.wide == NULL && b.wide == NULL &&
-		mantissa_multiply(a.mantissa, b.mantissa, &product))
-		return number_make(product, a.scale + b.scale);
-	return number_make_wide(DirectFunctionCall2(numeric_mul, number_datum(a), number_datum(b)));
+	if (a->wide == NULL && b->wide == NULL &&
+		mantissa_multiply(a->mantissa, b->mantissa, &product))
+		return number_make(product, a->scale + b->scale);
+	return number_make_wide(DirectFunctionCall2(numeric_mul, number_datum(*a), number_datum(*b)));
 }
 
 /* -1, 0, 1 for numbers of any scale and size. */
 int
-number_compare_general(Number a, Number b)
+number_compare_general(const Number *a, const Number *b)
 {
-	Number		x = a;
-	Number		y = b;
+	Number		x = *a;
+	Number		y = *b;
 
 	if (number_align(&x, &y))
 		return (x.mantissa > y.mantissa) - (x.mantissa < y.mantissa);
-	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, number_datum(a), number_datum(b)));
+	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, number_datum(*a), number_datum(*b)));
+}
+
+int
+number_sign_general(const Number *a)
+{
+	Number		zero = number_zero();
+
+	return number_compare_general(a, &zero);
 }
 
 /*
@@ -546,28 +552,28 @@ number_quotient(Number a, Number b, NumberRounding rounding)
  * 128 bits.
  */
 bool
-number_to_fixed(Number a, const Number *divisor, Fixed *result)
+number_to_fixed(const Number *a, const Number *divisor, Fixed *result)
 {
 	Number		rounded;
-	int128		mantissa = a.mantissa;
+	int128		mantissa = a->mantissa;
 
-	if (likely(divisor == NULL && a.wide == NULL))
+	if (likely(divisor == NULL && a->wide == NULL))
 	{
-		if (likely(a.scale <= FIXED_SCALE))
+		if (likely(a->scale <= FIXED_SCALE))
 		{
-			if (!mantissa_shift(&mantissa, FIXED_SCALE - a.scale))
+			if (!mantissa_shift(&mantissa, FIXED_SCALE - a->scale))
 				return false;
 			*result = mantissa;
 			return true;
 		}
-		if (a.scale - FIXED_SCALE < NUMBER_POWERS)
+		if (a->scale - FIXED_SCALE < NUMBER_POWERS)
 		{
-			*result = mantissa_quotient(mantissa, power_of_ten(a.scale - FIXED_SCALE),
+			*result = mantissa_quotient(mantissa, power_of_ten(a->scale - FIXED_SCALE),
 										NUMBER_ROUND_HALF_EVEN);
 			return true;
 		}
 	}
-	rounded = number_quotient(number_multiply(a, number_make(power_of_ten(FIXED_SCALE), 0)),
+	rounded = number_quotient(number_multiply(*a, number_make(power_of_ten(FIXED_SCALE), 0)),
 							  divisor ? *divisor : number_make(1, 0),
 							  NUMBER_ROUND_HALF_EVEN);
 	if (rounded.wide != NULL)

@@ -9,11 +9,16 @@
  * case runs without memory, division or function calls, and no quantity is
  * too large or too fine.
  *
+ * Inline operations take Numbers by value and go to the general ones with
+ * copies: so their parameters have no address and stay in registers.  Moving a
+ * Number through memory costs more than computing with it.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef BILLING_TARIFF_NUMBER_H
 #define BILLING_TARIFF_NUMBER_H
 
+#include "common/int.h"
 #include "utils/numeric.h"
 
 #include "monetary/fixed.h"
@@ -65,11 +70,13 @@ extern void number_print(Number a, char *text);
 extern char *number_to_text(Number a);
 extern bool number_rescale(Number *a, int scale);
 extern void number_normalise(Number *a);
-extern Number number_add_general(Number a, Number b);
-extern Number number_multiply_general(Number a, Number b);
-extern int	number_compare_general(Number a, Number b);
+extern Number number_add_general(const Number *a, const Number *b);
+extern Number number_multiply_general(const Number *a, const Number *b);
+extern int	number_compare_general(const Number *a, const Number *b);
+extern int	number_sign_general(const Number *a);
+extern Number number_negate_general(const Number *a);
 extern Number number_quotient(Number a, Number b, NumberRounding rounding);
-extern bool number_to_fixed(Number a, const Number *divisor, Fixed *result);
+extern bool number_to_fixed(const Number *a, const Number *divisor, Fixed *result);
 
 static inline Number
 number_make(int128 mantissa, int32 scale)
@@ -95,7 +102,12 @@ number_add(Number a, Number b)
 		if (likely(number_mantissa_fits(sum)))
 			return number_make(sum, a.scale);
 	}
-	return number_add_general(a, b);
+	{
+		Number		x = a;
+		Number		y = b;
+
+		return number_add_general(&x, &y);
+	}
 }
 
 static inline Number
@@ -106,7 +118,12 @@ number_multiply(Number a, Number b)
 			   number_mantissa_is_small(b.mantissa)))
 		return number_make((int128) (int64) a.mantissa * (int64) b.mantissa,
 						   a.scale + b.scale);
-	return number_multiply_general(a, b);
+	{
+		Number		x = a;
+		Number		y = b;
+
+		return number_multiply_general(&x, &y);
+	}
 }
 
 static inline int
@@ -114,7 +131,12 @@ number_compare(Number a, Number b)
 {
 	if (likely(a.wide == NULL && b.wide == NULL && a.scale == b.scale))
 		return (a.mantissa > b.mantissa) - (a.mantissa < b.mantissa);
-	return number_compare_general(a, b);
+	{
+		Number		x = a;
+		Number		y = b;
+
+		return number_compare_general(&x, &y);
+	}
 }
 
 /* -1, 0 or 1 */
@@ -123,15 +145,52 @@ number_sign(Number a)
 {
 	if (likely(a.wide == NULL))
 		return (a.mantissa > 0) - (a.mantissa < 0);
-	return number_compare_general(a, number_zero());
+	{
+		Number		x = a;
+
+		return number_sign_general(&x);
+	}
 }
 
-extern Number number_negate(Number a);
+static inline Number
+number_negate(Number a)
+{
+	if (likely(a.wide == NULL))
+		return number_make(-a.mantissa, a.scale);
+	{
+		Number		x = a;
+
+		return number_negate_general(&x);
+	}
+}
 
 static inline Number
 number_subtract(Number a, Number b)
 {
 	return number_add(a, number_negate(b));
+}
+
+extern const int64 number_powers[];
+
+/*
+ * The least whole multiple of 10^-scale that is not below a positive number,
+ * or false when that is not known at a glance.
+ */
+static inline bool
+number_ceiling(Number a, int scale, int64 *result)
+{
+	int64		mantissa = (int64) a.mantissa;
+	int			shift = scale - a.scale;
+
+	if (unlikely(a.wide != NULL || !number_mantissa_is_small(a.mantissa) ||
+				 shift > 18 || shift < -18))
+		return false;
+	if (shift > 0)
+		return !pg_mul_s64_overflow(mantissa, number_powers[shift], result);
+	*result = mantissa;
+	if (shift < 0)
+		*result = (mantissa - 1) / number_powers[-shift] + 1;
+	return true;
 }
 
 #endif							/* BILLING_TARIFF_NUMBER_H */

@@ -44,7 +44,7 @@ rating_raise(const Rating *rating)
 
 /* Round an exact amount once and check that monetary can hold it. */
 bool
-rating_finish(const Tariff *tariff, Rating *rating, Number amount, Fixed *result)
+rating_finish(Rating *rating, const Number *amount, Fixed *result)
 {
 	if (unlikely(!number_to_fixed(amount, rating->divided ? &rating->divisor : NULL, result) ||
 				 !monetary_in_range(*result)))
@@ -60,7 +60,7 @@ tariff_rate(const Tariff *tariff, Rating *rating, Fixed *result)
 	Number		amount;
 
 	return tariff_price(tariff, rating, &amount) &&
-		rating_finish(tariff, rating, amount, result);
+		rating_finish(rating, &amount, result);
 }
 
 /* Tell which argument is NULL that must not be. */

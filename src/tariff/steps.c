@@ -17,7 +17,7 @@ step_value(Rating *rating, Number value)
 {
 	Fixed		result;
 
-	if (!number_to_fixed(value, rating->divided ? &rating->divisor : NULL, &result))
+	if (!number_to_fixed(&value, rating->divided ? &rating->divisor : NULL, &result))
 	{
 		rating->steps->overflow = true;
 		return 0;

@@ -34,7 +34,7 @@ extern char *tariff_text(Datum datum);
 extern Datum tariff_from_json(Jsonb *json, TariffReader *reader);
 
 /* rate.c: also the ways into rating for C callers */
-extern bool rating_finish(const Tariff *tariff, Rating *rating, Number amount, Fixed *result);
+extern bool rating_finish(Rating *rating, const Number *amount, Fixed *result);
 extern bool tariff_rate(const Tariff *tariff, Rating *rating, Fixed *result);
 extern void rating_raise(const Rating *rating) pg_attribute_noreturn();
 extern bool rating_arguments(FunctionCallInfo fcinfo, bool units, Tariff *tariff, Rating *rating);

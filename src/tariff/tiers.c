@@ -5,7 +5,7 @@
  *	  printing, finding the tier of a quantity.
  *
  * Body: count (two bytes), flags, the columns up_to (without the open last
- * one), price, and, where the flags say so, flat and base.  A percentage is
+ * one), price, and, where the flags say so, flat and offset.  A percentage is
  * stored as the price of one unit of money, a hundredth of it.
  *
  *-------------------------------------------------------------------------
@@ -24,7 +24,7 @@ typedef struct TierNumbers
 	Number		up_to[TARIFF_MAX_TIERS];
 	Number		price[TARIFF_MAX_TIERS];
 	Number		flat[TARIFF_MAX_TIERS];
-	Number		base[TARIFF_MAX_TIERS];
+	Number		offset[TARIFF_MAX_TIERS];
 	bool		have_flat;
 	bool		finite;			/* the last tier has up_to */
 } TierNumbers;
@@ -94,28 +94,29 @@ tiers_read_beyond(const ReaderObject *object, bool finite, int last, uint8 *beyo
 	return true;
 }
 
-/* Sum up the amounts at the lower bounds; false when they need more digits. */
+/*
+ * Compute the offsets: at the border between two tiers the amount does not
+ * jump but by the flat, so offset[i] = offset[i - 1] + flat[i] +
+ * (price[i - 1] - price[i]) * up_to[i - 1].  False when they need more digits
+ * than a mantissa has.
+ */
 static bool
-tiers_sum_base(TierNumbers *tiers, int count)
+tiers_sum_offsets(TierNumbers *tiers, int count)
 {
-	Number		base = number_zero();
-	Number		lower = number_zero();
+	Number		offset = number_zero();
 	int			i;
 
 	for (i = 0; i < count; i++)
 	{
+		offset = number_add(offset, tiers->flat[i]);
 		if (i > 0)
-		{
-			Number		width = number_subtract(tiers->up_to[i - 1], lower);
-
-			base = number_add(base, number_multiply(width, tiers->price[i - 1]));
-			lower = tiers->up_to[i - 1];
-		}
-		base = number_add(base, tiers->flat[i]);
-		if (base.wide != NULL)
+			offset = number_add(offset,
+								number_multiply(number_subtract(tiers->price[i - 1], tiers->price[i]),
+												tiers->up_to[i - 1]));
+		if (offset.wide != NULL)
 			return false;
-		number_normalise(&base);
-		tiers->base[i] = base;
+		number_normalise(&offset);
+		tiers->offset[i] = offset;
 	}
 	return true;
 }
@@ -137,15 +138,15 @@ tiers_put(const ReaderArray *array, TierNumbers *tiers, uint8 flags, bool gradua
 		return reader_fail_range(array->reader,
 								 "%s: the numbers of all tiers together span more than %d digits",
 								 array->path, NUMBER_MAX_DIGITS);
-	if (graduated && tiers_sum_base(tiers, count) &&
-		compiled_put_column(out, tiers->base, count))
-		out->data[flags_at] |= TIERS_HAVE_BASE;
+	if (graduated && tiers_sum_offsets(tiers, count) &&
+		compiled_put_column(out, tiers->offset, count))
+		out->data[flags_at] |= TIERS_HAVE_OFFSET;
 	return true;
 }
 
 /*
  * Read "tiers" and "beyond".  percent: the tiers have a percentage instead of
- * a unit price; graduated: store the amounts at the lower bounds too.
+ * a unit price; graduated: store the offsets too.
  */
 bool
 tiers_compile(const ReaderObject *object, StringInfo out, bool percent, bool graduated)
@@ -179,8 +180,8 @@ tiers_open(const Tariff *tariff, TierTable *table)
 	table->price = compiled_get_column(&cursor, count);
 	if (table->flags & TIERS_HAVE_FLAT)
 		table->flat = compiled_get_column(&cursor, count);
-	if (table->flags & TIERS_HAVE_BASE)
-		table->base = compiled_get_column(&cursor, count);
+	if (table->flags & TIERS_HAVE_OFFSET)
+		table->offset = compiled_get_column(&cursor, count);
 }
 
 void
@@ -212,36 +213,64 @@ tiers_print(const Tariff *tariff, StringInfo json, bool percent)
 }
 
 /*
+ * The tier whose bounds hold the quantity, or count when none does.  Plain
+ * 64-bit bounds are searched as integers: a quantity with more decimals than
+ * the bounds is beyond a bound just when its next whole step is.
+ */
+static inline int
+tiers_search(const TierTable *table, const Rating *rating, Number quantity)
+{
+	int			low = 0;
+	int			high = table->bounds;
+	int64		whole;
+
+	if (likely(!rating->divided && table->up_to.size == sizeof(int64) &&
+			   number_ceiling(quantity, table->up_to.scale, &whole)))
+	{
+		while (low < high)
+		{
+			int			middle = (low + high) / 2;
+			int64		bound;
+
+			memcpy(&bound, table->up_to.data + middle * sizeof(bound), sizeof(bound));
+			if (whole <= bound)
+				high = middle;
+			else
+				low = middle + 1;
+		}
+		return low;
+	}
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (number_compare(quantity, rating_scaled(rating, column_value(&table->up_to, middle))) <= 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+/*
  * Find the tier of a quantity above 0.  Beyond a finite last tier, either fail
  * or cut the quantity at its bound.
  */
 bool
 tiers_locate(const TierTable *table, Rating *rating, Number *quantity, int *tier)
 {
-	int			low = 0;
-	int			high = table->bounds;
+	Number		end;
 
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (number_compare(*quantity, rating_scaled(rating, column_value(&table->up_to, middle))) <= 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	if (unlikely(low == table->count))
-	{
-		Number		end = column_value(&table->up_to, table->count - 1);
-
-		if (table->flags & TIERS_BEYOND_ERROR)
-			return rating_fail(rating, ERRCODE_TARIFF_BEYOND_LAST_TIER, NULL,
-							   "quantity %s is beyond the last tier, which ends at %s",
-							   rating_quantity_text(rating, *quantity), number_to_text(end));
-		*quantity = rating_scaled(rating, end);
-		low--;
-	}
-	*tier = low;
+	*tier = tiers_search(table, rating, *quantity);
+	if (likely(*tier < table->count))
+		return true;
+	end = column_value(&table->up_to, table->count - 1);
+	if (table->flags & TIERS_BEYOND_ERROR)
+		return rating_fail(rating, ERRCODE_TARIFF_BEYOND_LAST_TIER, NULL,
+						   "quantity %s is beyond the last tier, which ends at %s",
+						   rating_quantity_text(rating, *quantity), number_to_text(end));
+	*quantity = rating_scaled(rating, end);
+	(*tier)--;
 	return true;
 }
 

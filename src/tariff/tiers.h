@@ -15,13 +15,14 @@
 #define TIERS_BEYOND_ERROR		0x01	/* a finite last tier: beyond it raises ... */
 #define TIERS_BEYOND_FREE		0x02	/* ... or costs nothing more */
 #define TIERS_HAVE_FLAT			0x04	/* some flat is not 0 */
-#define TIERS_HAVE_BASE			0x08	/* amounts at the lower bounds are stored */
+#define TIERS_HAVE_OFFSET		0x08	/* offsets are stored */
 #define TIERS_FINITE			(TIERS_BEYOND_ERROR | TIERS_BEYOND_FREE)
 
 /*
  * Tier i holds the quantities in (up_to[i - 1], up_to[i]], the first from 0.
- * base[i] is what the tiers below i cost when they are full, plus the flats up
- * to and with tier i.
+ * A graduated price is a straight line inside a tier: price[i] * quantity +
+ * offset[i], where the offset has the flats and what lower tiers cost more or
+ * less than this one.
  */
 typedef struct TierTable
 {
@@ -31,7 +32,7 @@ typedef struct TierTable
 	TariffColumn up_to;
 	TariffColumn price;
 	TariffColumn flat;			/* only with TIERS_HAVE_FLAT */
-	TariffColumn base;			/* only with TIERS_HAVE_BASE */
+	TariffColumn offset;		/* only with TIERS_HAVE_OFFSET */
 } TierTable;
 
 extern const char *const tiers_members[];
