@@ -13,10 +13,11 @@ COMMENT ON FUNCTION billing.rate(billing.tariff, pg_catalog.jsonb, pg_catalog.in
 'Like rate of a number, for quantities by unit, such as {"cpu-hour":"73"}. A price of one unit takes exactly one. Errors: those of rate, 22023 the quantities are no object of numbers, BL005 several units for a price of one unit.';
 
 CREATE TYPE billing.rating_result AS (amount billing.monetary, sqlstate pg_catalog.text, detail pg_catalog.text);
-COMMENT ON TYPE billing.rating_result IS 'What try_rate returns: either an amount, or the SQLSTATE and the message of the error that rate would raise.';
-COMMENT ON COLUMN billing.rating_result.amount IS 'The amount, when it could be rated.';
-COMMENT ON COLUMN billing.rating_result.sqlstate IS 'SQLSTATE of the error, when it could not.';
-COMMENT ON COLUMN billing.rating_result.detail IS 'Message of the error, when it could not.';
+COMMENT ON TYPE billing.rating_result IS
+'What try_rate and try_rate_each return: either an amount, or the SQLSTATE and the message that rate or rate_each would have raised.';
+COMMENT ON COLUMN billing.rating_result.amount IS 'The exact amount, unrounded at 15 decimals; null when it cannot be rated.';
+COMMENT ON COLUMN billing.rating_result.sqlstate IS 'Why it cannot be rated, as a code; null when it can.';
+COMMENT ON COLUMN billing.rating_result.detail IS 'Why it cannot be rated, in words; null when it can.';
 
 CREATE FUNCTION billing.try_rate(tariff billing.tariff, quantity pg_catalog."numeric", events pg_catalog.int8 DEFAULT NULL, dimensions pg_catalog.jsonb DEFAULT NULL, fraction pg_catalog."numeric" DEFAULT 1, complete pg_catalog.bool DEFAULT true) RETURNS billing.rating_result
     AS 'MODULE_PATHNAME', 'rating_try_rate' LANGUAGE C IMMUTABLE PARALLEL SAFE;

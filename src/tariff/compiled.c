@@ -51,6 +51,21 @@ tariff_open(const char *bytes, Tariff *tariff)
 	}
 }
 
+/* Read one wrapper number; false when the tariff does not have it. */
+bool
+tariff_number(const Tariff *tariff, uint16 bit, Number *value)
+{
+	const char *cursor = tariff->numbers;
+	uint16		before = tariff->head.members & TARIFF_HAS_NUMBERS & (bit - 1);
+
+	if (!(tariff->head.members & bit))
+		return false;
+	for (; before != 0; before &= before - 1)
+		(void) compiled_get_number(&cursor);
+	*value = compiled_get_number(&cursor);
+	return true;
+}
+
 void
 compiled_put_bytes(StringInfo out, const void *data, int size)
 {

@@ -40,7 +40,7 @@ typedef enum TariffModelId
 	TARIFF_MODEL_MATRIX = 8
 } TariffModelId;
 
-#define TARIFF_MODEL_COUNT 8	/* with the unused 0 */
+#define TARIFF_MODEL_COUNT 9	/* with the unused 0 */
 
 /* Which members a tariff has.  The first block has a number each. */
 #define TARIFF_HAS_MULTIPLY		0x0001	/* convert.multiply_by */
@@ -103,6 +103,7 @@ extern const char *const tariff_roundings[];
 extern const char *const tariff_on_zero_words[];
 
 extern void tariff_open(const char *bytes, Tariff *tariff);
+extern bool tariff_number(const Tariff *tariff, uint16 bit, Number *value);
 extern void compiled_put_bytes(StringInfo out, const void *data, int size);
 extern void compiled_put_number(StringInfo out, Number value);
 extern bool compiled_put_column(StringInfo out, const Number *values, int count);

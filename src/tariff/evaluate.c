@@ -119,7 +119,7 @@ convert_units(const Tariff *tariff, Rating *rating, const char **cursor)
 		converted = true;
 	}
 	if (converted && rating->steps)
-		rating_note(rating, number_zero(), "converted units: %s become %s",
+		rating_note(rating, STEP_NOTE, number_zero(), "converted units: %s become %s",
 					number_to_text(given), rating_quantity_text(rating, rating->quantity));
 }
 
@@ -138,7 +138,7 @@ take_free_units(Rating *rating, Number free)
 	else
 		rating->quantity = number_subtract(rating->quantity, scaled);
 	if (rating->steps)
-		rating_note(rating, number_zero(), "%s free units: %s remain", number_to_text(free),
+		rating_note(rating, STEP_NOTE, number_zero(), "%s free units: %s remain", number_to_text(free),
 					rating_quantity_text(rating, rating->quantity));
 	return true;
 }
@@ -171,7 +171,7 @@ adjust_amount(const Tariff *tariff, Rating *rating, const char **cursor, Number 
 		*amount = number_add(*amount, discount);
 		number.scale -= 2;
 		if (rating->steps)
-			rating_note(rating, discount, "discount of %s %%", number_to_text(number));
+			rating_note(rating, STEP_DISCOUNT, discount, "discount of %s %%", number_to_text(number));
 	}
 	if (next_number(tariff, TARIFF_HAS_MAXIMUM, cursor, &number))
 	{
@@ -180,7 +180,7 @@ adjust_amount(const Tariff *tariff, Rating *rating, const char **cursor, Number 
 		if (number_compare(*amount, limit) > 0)
 		{
 			if (rating->steps)
-				rating_note(rating, number_subtract(limit, *amount),
+				rating_note(rating, STEP_MAXIMUM, number_subtract(limit, *amount),
 							"cut at the maximum of %s", rating_quantity_text(rating, limit));
 			*amount = limit;
 		}
@@ -192,7 +192,7 @@ adjust_amount(const Tariff *tariff, Rating *rating, const char **cursor, Number 
 		if (number_compare(*amount, limit) < 0)
 		{
 			if (rating->steps)
-				rating_note(rating, number_subtract(limit, *amount),
+				rating_note(rating, STEP_MINIMUM, number_subtract(limit, *amount),
 							"raised to the minimum of %s", rating_quantity_text(rating, limit));
 			*amount = limit;
 		}
@@ -227,5 +227,88 @@ tariff_price(const Tariff *tariff, Rating *rating, Number *amount)
 		return model->price(tariff, rating, amount);
 	return prepare_units(tariff, rating, &cursor) &&
 		model->price(tariff, rating, amount) &&
+		adjust_amount(tariff, rating, &cursor, amount);
+}
+
+/* Do all events count in full? */
+static bool
+events_are_whole(const RatedEvent *events, int count)
+{
+	int			i;
+
+	for (i = 0; i < count; i++)
+		if (number_compare(events[i].fraction, number_make(1, 0)) != 0)
+			return false;
+	return true;
+}
+
+/*
+ * Convert the units of single events and take off the free ones, in time
+ * order.  Rounding the units of one event is not the rounding of the units of
+ * a period, so that is refused.
+ */
+static bool
+prepare_events(const Tariff *tariff, Rating *rating, const char **cursor,
+			   RatedEvent *events, int count)
+{
+	Number		factor = number_make(1, 0);
+	Number		free = number_zero();
+	int			i;
+
+	if (tariff->head.convert_round != NUMBER_ROUND_NONE)
+		return rating_fail(rating, ERRCODE_INVALID_PARAMETER_VALUE, NULL,
+						   "units of single events cannot be rounded, but the price rounds converted units");
+	(void) next_number(tariff, TARIFF_HAS_MULTIPLY, cursor, &factor);
+	rating->quantity = number_multiply(rating->quantity, factor);
+	for (i = 0; i < count; i++)
+		events[i].units = number_multiply(events[i].units, factor);
+	if (next_number(tariff, TARIFF_HAS_DIVIDE, cursor, &factor))
+	{
+		rating->divisor = rating_scaled(rating, factor);
+		rating->divided = true;
+	}
+	if (!next_number(tariff, TARIFF_HAS_FREE, cursor, &free))
+		return true;
+	free = rating_scaled(rating, free);
+	for (i = 0; i < count; i++)
+	{
+		Number		taken = events[i].units;
+
+		if (number_sign(taken) < 0)
+			return rating_fail(rating, ERRCODE_TARIFF_NEGATIVE_QUANTITY, NULL,
+							   "an event has quantity %s, which has no meaning for a price with free units",
+							   rating_quantity_text(rating, taken));
+		if (number_compare(taken, free) > 0)
+			taken = free;
+		events[i].units = number_subtract(events[i].units, taken);
+		free = number_subtract(free, taken);
+		rating->quantity = number_subtract(rating->quantity, taken);
+	}
+	return true;
+}
+
+/*
+ * The exact amount of single events in time order, whose units add up to
+ * rating->quantity.  A model that does not look at events prices their sum.
+ */
+bool
+tariff_price_each(const Tariff *tariff, Rating *rating,
+				  const RatedEvent *events, int count, Number *amount)
+{
+	const TariffModel *model = tariff_model(tariff);
+	const char *cursor = tariff->numbers;
+	RatedEvent *copy;
+
+	if (model->price_each == NULL)
+	{
+		if (!events_are_whole(events, count))
+			return rating_fail(rating, ERRCODE_INVALID_PARAMETER_VALUE, NULL,
+							   "single events cannot be prorated by a price of model %s", model->name);
+		return tariff_price(tariff, rating, amount);
+	}
+	copy = palloc(sizeof(RatedEvent) * Max(count, 1));
+	memcpy(copy, events, sizeof(RatedEvent) * count);
+	return prepare_events(tariff, rating, &cursor, copy, count) &&
+		model->price_each(tariff, rating, copy, count, amount) &&
 		adjust_amount(tariff, rating, &cursor, amount);
 }

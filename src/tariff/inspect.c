@@ -27,6 +27,27 @@ open_argument(FunctionCallInfo fcinfo, Tariff *tariff)
 	tariff_open(tariff_bytes(fcinfo, PG_GETARG_DATUM(0)), tariff);
 }
 
+/* Add a dimension unless it is there. */
+void
+facts_add_dimension(TariffFacts *facts, TariffText name)
+{
+	char	   *text = pnstrdup(name.data, name.length);
+	ListCell   *cell;
+
+	foreach(cell, facts->dimensions)
+		if (strcmp((char *) lfirst(cell), text) == 0)
+			return;
+	facts->dimensions = lappend(facts->dimensions, text);
+}
+
+/* Add what the pipeline has to know about a tariff. */
+void
+tariff_describe(const Tariff *tariff, TariffFacts *facts)
+{
+	if (tariff_model(tariff)->describe != NULL)
+		tariff_model(tariff)->describe(tariff, facts);
+}
+
 static void
 collect_facts(FunctionCallInfo fcinfo, TariffFacts *facts)
 {
@@ -34,8 +55,7 @@ collect_facts(FunctionCallInfo fcinfo, TariffFacts *facts)
 
 	memset(facts, 0, sizeof(TariffFacts));
 	open_argument(fcinfo, &tariff);
-	if (tariff_model(&tariff)->describe != NULL)
-		tariff_model(&tariff)->describe(&tariff, facts);
+	tariff_describe(&tariff, facts);
 }
 
 Datum

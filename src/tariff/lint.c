@@ -58,31 +58,20 @@ lint_price_sign(TariffLint *lint, const char *member, Number price)
 static void
 lint_wrappers(const Tariff *tariff, TariffLint *lint)
 {
-	const char *cursor = tariff->numbers;
-	uint16		members = tariff->head.members;
-	Number		maximum = number_zero();
-	Number		minimum = number_zero();
-	uint16		bit;
+	Number		discount;
+	Number		maximum;
+	Number		minimum;
+	bool		has_minimum = tariff_number(tariff, TARIFF_HAS_MINIMUM, &minimum);
 
-	for (bit = 1; bit & TARIFF_HAS_NUMBERS; bit <<= 1)
-	{
-		Number		value;
-
-		if (!(members & bit))
-			continue;
-		value = compiled_get_number(&cursor);
-		if (bit == TARIFF_HAS_MAXIMUM)
-			maximum = value;
-		else if (bit == TARIFF_HAS_MINIMUM)
-			minimum = value;
-		else if (bit == TARIFF_HAS_DISCOUNT && number_compare(value, number_make(100, 0)) == 0)
-			lint_report(lint, LINT_WARNING, "full_discount", "discount_percent is 100: all usage is free");
-	}
-	if ((members & TARIFF_HAS_MAXIMUM) && number_compare(minimum, maximum) > 0)
+	if (tariff_number(tariff, TARIFF_HAS_DISCOUNT, &discount) &&
+		number_compare(discount, number_make(100, 0)) == 0)
+		lint_report(lint, LINT_WARNING, "full_discount", "discount_percent is 100: all usage is free");
+	if (has_minimum && tariff_number(tariff, TARIFF_HAS_MAXIMUM, &maximum) &&
+		number_compare(minimum, maximum) > 0)
 		lint_report(lint, LINT_ERROR, "minimum_above_maximum",
 					"minimum %s is greater than maximum %s; the minimum wins",
 					number_to_text(minimum), number_to_text(maximum));
-	if ((members & TARIFF_HAS_MINIMUM) && tariff->head.window != 0)
+	if (has_minimum && tariff->head.window != 0)
 		lint_report(lint, LINT_NOTICE, "minimum_per_window",
 					"minimum is due for every %s, even one without usage that is rated",
 					tariff_windows[tariff->head.window]);

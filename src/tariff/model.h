@@ -118,16 +118,35 @@ extern void json_put_text(StringInfo json, TariffText text);
 
 /* evaluate.c */
 extern bool tariff_price(const Tariff *tariff, Rating *rating, Number *amount);
+extern bool tariff_price_each(const Tariff *tariff, Rating *rating,
+							  const RatedEvent *events, int count, Number *amount);
 extern bool rating_fail(Rating *rating, int sqlstate, const char *hint, const char *format,...) pg_attribute_printf(4, 5);
 extern bool rating_fail_negative(Rating *rating, const char *model);
 extern bool rating_fraction(Rating *rating, Number *fraction);
 extern char *rating_quantity_text(const Rating *rating, Number quantity);
 
+/* each.c */
+extern Number rating_prorated_units(const RatedEvent *events, int count);
+
+/* inspect.c */
+extern void tariff_describe(const Tariff *tariff, TariffFacts *facts);
+extern void facts_add_dimension(TariffFacts *facts, TariffText name);
+
 /* steps.c */
+typedef enum RatingStepKind
+{
+	STEP_NOTE,					/* nothing is charged: units converted, a cell found */
+	STEP_LINE,					/* units or a fee that are charged */
+	STEP_DISCOUNT,
+	STEP_MAXIMUM,
+	STEP_MINIMUM
+} RatingStepKind;
+
 extern void rating_step(Rating *rating, const Number *tier_from, const Number *tier_to,
 						Number quantity, const Number *unit_price, Number amount,
 						const char *format,...) pg_attribute_printf(7, 8);
-extern void rating_note(Rating *rating, Number amount, const char *format,...) pg_attribute_printf(3, 4);
+extern void rating_note(Rating *rating, RatingStepKind kind, Number amount,
+						const char *format,...) pg_attribute_printf(4, 5);
 
 static inline const TariffModel *
 tariff_model(const Tariff *tariff)

@@ -45,7 +45,7 @@ flat_price(const Tariff *tariff, Rating *rating, Number *amount)
 		return false;
 	*amount = rating_scaled(rating, number_multiply(fee, fraction));
 	if (rating->steps)
-		rating_note(rating, *amount, "fee of %s for %s of a period",
+		rating_note(rating, STEP_LINE, *amount, "fee of %s for %s of a period",
 					number_to_text(fee), number_to_text(fraction));
 	return true;
 }

@@ -26,7 +26,7 @@ graduated_print(const Tariff *tariff, StringInfo json)
 	tiers_print(tariff, json, false);
 }
 
-/* Report one tier: its flat and its units. */
+/* One tier: its units and its flat. */
 static Number
 graduated_step(const TierTable *table, Rating *rating, int tier, Number units)
 {
@@ -40,12 +40,12 @@ graduated_step(const TierTable *table, Rating *rating, int tier, Number units)
 	if (rating->steps != NULL)
 	{
 		tiers_limits(table, tier, &lower, &upper, &bounded);
-		if (number_sign(flat) != 0)
-			rating_step(rating, &lower, bounded ? &upper : NULL, number_zero(), NULL, flat,
-						"tier %d: flat amount", tier + 1);
 		rating_step(rating, &lower, bounded ? &upper : NULL, units, &price, amount,
 					"tier %d: %s units at %s each", tier + 1,
 					rating_quantity_text(rating, units), number_to_text(price));
+		if (number_sign(flat) != 0)
+			rating_step(rating, &lower, bounded ? &upper : NULL, number_zero(), NULL, flat,
+						"tier %d: flat amount", tier + 1);
 	}
 	return number_add(flat, amount);
 }
@@ -95,6 +95,90 @@ graduated_price(const Tariff *tariff, Rating *rating, Number *amount)
 	return true;
 }
 
+/*
+ * The price of going from one running total to another: each tier's units at
+ * its price.  Below zero the first tier goes on.
+ */
+static Number
+graduated_way(const TierTable *table, const Rating *rating, Number from, Number to)
+{
+	bool		back = number_compare(from, to) > 0;
+	Number		low = back ? to : from;
+	Number		high = back ? from : to;
+	Number		amount = number_zero();
+	int			i;
+
+	for (i = 0; i < table->count && number_compare(low, high) < 0; i++)
+	{
+		Number		end = high;
+
+		if (i < table->bounds)
+		{
+			Number		bound = rating_scaled(rating, column_value(&table->up_to, i));
+
+			if (number_compare(bound, low) <= 0)
+				continue;
+			if (number_compare(bound, high) < 0)
+				end = bound;
+		}
+		amount = number_add(amount, number_multiply(column_value(&table->price, i),
+													number_subtract(end, low)));
+		low = end;
+	}
+	return back ? number_negate(amount) : amount;
+}
+
+/* The flats of all tiers up to the highest total ever reached. */
+static bool
+graduated_flats(const Tariff *tariff, const TierTable *table, Rating *rating, Number highest, Number *amount)
+{
+	int			last;
+	int			i;
+
+	if (number_sign(highest) <= 0)
+		return tiers_zero_price(tariff, table, rating, amount);
+	if (!tiers_locate(table, rating, &highest, &last))
+		return false;
+	*amount = number_zero();
+	for (i = 0; i <= last; i++)
+		*amount = number_add(*amount, rating_scaled(rating, tiers_flat(table, i)));
+	return true;
+}
+
+/*
+ * Prorated tiers: the full units of the events, in time order, decide about
+ * the tiers; each part counts by the fraction of its event; the flat amount of
+ * every tier ever reached is due once; the total is not below 0.
+ */
+bool
+graduated_price_each(const Tariff *tariff, Rating *rating,
+					 const RatedEvent *events, int count, Number *amount)
+{
+	TierTable	table;
+	Number		total = number_zero();
+	Number		highest = number_zero();
+	Number		parts = number_zero();
+	int			i;
+
+	tiers_open(tariff, &table);
+	for (i = 0; i < count; i++)
+	{
+		Number		next = number_add(total, events[i].units);
+
+		parts = number_add(parts, number_multiply(graduated_way(&table, rating, total, next),
+												  events[i].fraction));
+		total = next;
+		if (number_compare(total, highest) > 0)
+			highest = total;
+	}
+	if (!graduated_flats(tariff, &table, rating, highest, amount))
+		return false;
+	*amount = number_add(*amount, parts);
+	if (number_sign(*amount) < 0)
+		*amount = number_zero();
+	return true;
+}
+
 static void
 graduated_lint(const Tariff *tariff, struct TariffLint *lint)
 {
@@ -109,5 +193,6 @@ const TariffModel tariff_graduated = {
 	.compile = graduated_compile,
 	.print = graduated_print,
 	.price = graduated_price,
+	.price_each = graduated_price_each,
 	.lint = graduated_lint
 };

@@ -37,5 +37,6 @@ const TariffModel tariff_graduated_percentage = {
 	.compile = graduated_percentage_compile,
 	.print = graduated_percentage_print,
 	.price = graduated_price,
+	.price_each = graduated_price_each,
 	.lint = graduated_percentage_lint
 };

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "tariff/lint.h"
 #include "tariff/model.h"
 
 static const char *const per_unit_members[] = {"unit_price", NULL};
@@ -50,11 +51,31 @@ per_unit_price(const Tariff *tariff, Rating *rating, Number *amount)
 	return true;
 }
 
+static bool
+per_unit_price_each(const Tariff *tariff, Rating *rating pg_attribute_unused(),
+					const RatedEvent *events, int count, Number *amount)
+{
+	const char *cursor = tariff->body;
+
+	*amount = number_multiply(rating_prorated_units(events, count), compiled_get_number(&cursor));
+	return true;
+}
+
+static void
+per_unit_lint(const Tariff *tariff, struct TariffLint *lint)
+{
+	const char *cursor = tariff->body;
+
+	lint_price_sign(lint, "unit_price", compiled_get_number(&cursor));
+}
+
 const TariffModel tariff_per_unit = {
 	.name = "per_unit",
 	.members = per_unit_members,
 	.takes = MODEL_TAKES_CONVERT | MODEL_TAKES_FREE,
 	.compile = per_unit_compile,
 	.print = per_unit_print,
-	.price = per_unit_price
+	.price = per_unit_price,
+	.price_each = per_unit_price_each,
+	.lint = per_unit_lint
 };

@@ -177,7 +177,7 @@ percentage_paid_base(const Percentage *percentage, Rating *rating)
 	if (!(percentage->flags & PERCENTAGE_FREE_AMOUNT))
 		return base;
 	if (rating->steps)
-		rating_note(rating, number_zero(), "%s of it are free",
+		rating_note(rating, STEP_NOTE, number_zero(), "%s of it are free",
 					number_to_text(percentage->number[FREE_AMOUNT]));
 	return number_compare(base, free_amount) <= 0 ? number_zero() : number_subtract(base, free_amount);
 }
@@ -217,8 +217,10 @@ typedef struct FreePart
  * first; the event in which free_amount ends pays for the rest of its amount.
  */
 static FreePart
-percentage_free_part(const Percentage *percentage, const RatedEvent *events, int count)
+percentage_free_part(const Percentage *percentage, const Rating *rating,
+					 const RatedEvent *events, int count)
 {
+	Number		free_amount = rating_scaled(rating, percentage->number[FREE_AMOUNT]);
 	bool		by_events = (percentage->flags & PERCENTAGE_FREE_EVENTS) != 0;
 	bool		by_amount = (percentage->flags & PERCENTAGE_FREE_AMOUNT) != 0;
 	FreePart	result = {0, number_zero()};
@@ -232,9 +234,9 @@ percentage_free_part(const Percentage *percentage, const RatedEvent *events, int
 		if (by_events && number_compare(percentage->number[FREE_EVENTS],
 										number_make(result.events, 0)) <= 0)
 			return result;
-		if (by_amount && number_compare(next, percentage->number[FREE_AMOUNT]) > 0)
+		if (by_amount && number_compare(next, free_amount) > 0)
 		{
-			result.amount = percentage->number[FREE_AMOUNT];
+			result.amount = free_amount;
 			return result;
 		}
 		result.amount = next;
@@ -244,17 +246,17 @@ percentage_free_part(const Percentage *percentage, const RatedEvent *events, int
 
 /* One event: its part of the amount and its fee, within the bounds. */
 static Number
-percentage_one_event(const Percentage *percentage, Number base)
+percentage_one_event(const Percentage *percentage, const Rating *rating, Number base)
 {
 	Number		amount = number_add(number_multiply(base, percentage->rate),
-									percentage->number[PER_EVENT]);
+									rating_scaled(rating, percentage->number[PER_EVENT]));
+	Number		least = rating_scaled(rating, percentage->number[EVENT_MIN]);
+	Number		most = rating_scaled(rating, percentage->number[EVENT_MAX]);
 
-	if ((percentage->flags & PERCENTAGE_EVENT_MIN) &&
-		number_compare(amount, percentage->number[EVENT_MIN]) < 0)
-		return percentage->number[EVENT_MIN];
-	if ((percentage->flags & PERCENTAGE_EVENT_MAX) &&
-		number_compare(amount, percentage->number[EVENT_MAX]) > 0)
-		return percentage->number[EVENT_MAX];
+	if ((percentage->flags & PERCENTAGE_EVENT_MIN) && number_compare(amount, least) < 0)
+		return least;
+	if ((percentage->flags & PERCENTAGE_EVENT_MAX) && number_compare(amount, most) > 0)
+		return most;
 	return amount;
 }
 
@@ -283,7 +285,7 @@ percentage_price_each(const Tariff *tariff, Rating *rating,
 	*amount = number_zero();
 	if (number_sign(rating->quantity) == 0 && tariff->head.on_zero == TARIFF_ON_ZERO_NOTHING)
 		return true;
-	free_part = percentage_free_part(&percentage, events, count);
+	free_part = percentage_free_part(&percentage, rating, events, count);
 	for (i = 0; i < count; i++)
 	{
 		Number		base = events[i].units;
@@ -293,7 +295,7 @@ percentage_price_each(const Tariff *tariff, Rating *rating,
 			continue;
 		if (i == free_part.events)
 			base = number_subtract(passed, free_part.amount);
-		*amount = number_add(*amount, percentage_one_event(&percentage, base));
+		*amount = number_add(*amount, percentage_one_event(&percentage, rating, base));
 	}
 	return true;
 }

@@ -68,6 +68,29 @@ volume_price(const Tariff *tariff, Rating *rating, Number *amount)
 	return true;
 }
 
+/* The full units decide about the tier, the prorated units are priced. */
+static bool
+volume_price_each(const Tariff *tariff, Rating *rating,
+				  const RatedEvent *events, int count, Number *amount)
+{
+	Number		quantity = rating->quantity;
+	int			sign = number_sign(quantity);
+	TierTable	table;
+	int			tier;
+
+	if (sign < 0)
+		return rating_fail_negative(rating, "volume");
+	tiers_open(tariff, &table);
+	if (sign == 0)
+		return tiers_zero_price(tariff, &table, rating, amount);
+	if (!tiers_locate(&table, rating, &quantity, &tier))
+		return false;
+	*amount = number_add(rating_scaled(rating, tiers_flat(&table, tier)),
+						 number_multiply(rating_prorated_units(events, count),
+										 column_value(&table.price, tier)));
+	return true;
+}
+
 static void
 volume_lint(const Tariff *tariff, struct TariffLint *lint)
 {
@@ -82,5 +105,6 @@ const TariffModel tariff_volume = {
 	.compile = volume_compile,
 	.print = volume_print,
 	.price = volume_price,
+	.price_each = volume_price_each,
 	.lint = volume_lint
 };

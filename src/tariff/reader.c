@@ -214,6 +214,21 @@ object_text(const ReaderObject *object, const char *name, char **value)
 	return true;
 }
 
+/* Read a string, number or boolean as text; *value is NULL when absent. */
+bool
+object_scalar_text(const ReaderObject *object, const char *name, char **value)
+{
+	JsonbValue	found;
+
+	*value = NULL;
+	if (object_find(object, name, &found) == NULL)
+		return object->reader->sqlstate == 0;
+	*value = reader_scalar_text(&found);
+	if (*value == NULL)
+		return reader_fail(object->reader, "%s%s must be a string", object->path, name);
+	return true;
+}
+
 /* All choices as "a, b, c". */
 static char *
 choices_text(const char *const *choices)

@@ -56,6 +56,7 @@ extern bool object_number(const ReaderObject *object, const char *name, Number *
 extern bool object_optional_number(const ReaderObject *object, const char *name, Number *value, bool *given);
 extern bool object_integer(const ReaderObject *object, const char *name, int minimum, int maximum, int *value);
 extern bool object_text(const ReaderObject *object, const char *name, char **value);
+extern bool object_scalar_text(const ReaderObject *object, const char *name, char **value);
 extern bool object_choice(const ReaderObject *object, const char *name, const char *const *choices, uint8 *value);
 extern bool object_boolean(const ReaderObject *object, const char *name, bool *value);
 extern bool object_object(const ReaderObject *object, const char *name, ReaderObject *value);

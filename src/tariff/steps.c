@@ -52,6 +52,7 @@ rating_step(Rating *rating, const Number *tier_from, const Number *tier_to,
 	RatingStep *step = palloc0(sizeof(RatingStep));
 	va_list		arguments;
 
+	step->kind = STEP_LINE;
 	if (tier_from != NULL)
 	{
 		step->has_from = true;
@@ -78,11 +79,12 @@ rating_step(Rating *rating, const Number *tier_from, const Number *tier_to,
 
 /* Report something that is not so many units at a price. */
 void
-rating_note(Rating *rating, Number amount, const char *format,...)
+rating_note(Rating *rating, RatingStepKind kind, Number amount, const char *format,...)
 {
 	RatingStep *step = palloc0(sizeof(RatingStep));
 	va_list		arguments;
 
+	step->kind = kind;
 	step->amount = step_value(rating, amount);
 	va_start(arguments, format);
 	step->what = step_text(format, arguments);

@@ -12,6 +12,7 @@
 
 typedef struct RatingStep
 {
+	RatingStepKind kind;
 	bool		has_from;
 	bool		has_to;
 	bool		has_quantity;

@@ -295,10 +295,10 @@ tiers_zero_price(const Tariff *tariff, const TierTable *table, Rating *rating, N
 	{
 		*amount = rating_scaled(rating, tiers_flat(table, 0));
 		if (rating->steps)
-			rating_note(rating, *amount, "tier 1: flat amount, due without usage");
+			rating_note(rating, STEP_LINE, *amount, "tier 1: flat amount, due without usage");
 	}
 	else if (rating->steps)
-		rating_note(rating, *amount, "no units: no tier is entered");
+		rating_note(rating, STEP_NOTE, *amount, "no units: no tier is entered");
 	return true;
 }
 

@@ -45,6 +45,8 @@ extern void tiers_limits(const TierTable *table, int tier, Number *lower, Number
 extern bool tiers_zero_price(const Tariff *tariff, const TierTable *table, Rating *rating, Number *amount);
 extern void tiers_lint(const Tariff *tariff, struct TariffLint *lint, bool graduated);
 extern bool graduated_price(const Tariff *tariff, Rating *rating, Number *amount);
+extern bool graduated_price_each(const Tariff *tariff, Rating *rating,
+								 const RatedEvent *events, int count, Number *amount);
 
 static inline Number
 tiers_flat(const TierTable *table, int tier)

@@ -1,0 +1,38 @@
+/*-------------------------------------------------------------------------
+ *
+ * dialect.h
+ *	  Rules that only one product has.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BILLING_TARIFF_DIALECT_H
+#define BILLING_TARIFF_DIALECT_H
+
+#include "tariff/steps.h"
+
+/* Numbers on disk: the position in tariff_dialects. */
+typedef enum TariffDialectId
+{
+	DIALECT_NONE = 0,
+	DIALECT_LAGO = 1,
+	DIALECT_OPENMETER = 2,
+	DIALECT_STRIPE = 3,
+	DIALECT_FLEXPRICE = 4,
+	DIALECT_METEROID = 5,
+	DIALECT_KILLBILL = 6,
+	DIALECT_CLOUDKITTY = 7,
+	DIALECT_WALDUR = 8
+} TariffDialectId;
+
+/* The lines of a bill. */
+typedef struct DialectLines
+{
+	Fixed	   *amounts;
+	int			count;
+} DialectLines;
+
+extern void dialect_lines(const Tariff *tariff, Rating *rating, Fixed total, DialectLines *lines);
+extern Fixed dialect_round(const Tariff *tariff, Fixed amount);
+extern void openmeter_lines(const Tariff *tariff, Rating *rating, DialectLines *lines);
+
+#endif							/* BILLING_TARIFF_DIALECT_H */

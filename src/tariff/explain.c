@@ -1,0 +1,133 @@
+/*-------------------------------------------------------------------------
+ *
+ * explain.c
+ *	  rating_steps() and rated_lines(): how an amount came about, and what the
+ *	  bill of the product shows whose rules a tariff follows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+#include "monetary/monetary.h"
+#include "tariff/dialect.h"
+#include "tariff/steps.h"
+#include "tariff/tariff.h"
+
+PG_FUNCTION_INFO_V1(rating_steps);
+PG_FUNCTION_INFO_V1(rating_steps_units);
+PG_FUNCTION_INFO_V1(rating_lines);
+PG_FUNCTION_INFO_V1(rating_lines_units);
+
+/* Rate and collect the steps; raises what rate would raise. */
+static Fixed
+explain(FunctionCallInfo fcinfo, bool units, Tariff *tariff, Rating *rating, RatingSteps *steps)
+{
+	bool		arguments_read = rating_arguments(fcinfo, units, tariff, rating);
+	Fixed		total;
+
+	memset(steps, 0, sizeof(RatingSteps));
+	rating->steps = steps;
+	if (!arguments_read || !tariff_rate(tariff, rating, &total))
+		rating_raise(rating);
+	return total;
+}
+
+/* Return one step as a row. */
+static void
+put_step(ReturnSetInfo *result, const Tariff *tariff, int number, const RatingStep *step)
+{
+	Datum		values[7];
+	bool		nulls[7] = {false};
+
+	if (!monetary_in_range(step->amount))
+		monetary_range_error(tariff->head.currency);
+	values[0] = Int32GetDatum(number);
+	nulls[1] = !step->has_from;
+	nulls[2] = !step->has_to;
+	nulls[3] = !step->has_price;
+	nulls[4] = !step->has_price;
+	if (step->has_from)
+		values[1] = NumericGetDatum(number_to_numeric(step->tier_from));
+	if (step->has_to)
+		values[2] = NumericGetDatum(number_to_numeric(step->tier_to));
+	if (step->has_price)
+	{
+		values[3] = NumericGetDatum(fixed_to_numeric(step->quantity));
+		values[4] = NumericGetDatum(number_to_numeric(step->unit_price));
+	}
+	values[5] = MonetaryPGetDatum(monetary_new(tariff->head.currency, step->amount));
+	values[6] = CStringGetTextDatum(step->what);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+static Datum
+steps_common(FunctionCallInfo fcinfo, bool units)
+{
+	Tariff		tariff;
+	Rating		rating;
+	RatingSteps steps;
+	Fixed		total = explain(fcinfo, units, &tariff, &rating, &steps);
+	ListCell   *cell;
+	int			number = 0;
+
+	if (!steps_settle(&steps, total))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("a step of the rating is out of range")));
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(cell, steps.list)
+		put_step((ReturnSetInfo *) fcinfo->resultinfo, &tariff, ++number,
+				 (RatingStep *) lfirst(cell));
+	PG_RETURN_NULL();
+}
+
+Datum
+rating_steps(PG_FUNCTION_ARGS)
+{
+	return steps_common(fcinfo, false);
+}
+
+Datum
+rating_steps_units(PG_FUNCTION_ARGS)
+{
+	return steps_common(fcinfo, true);
+}
+
+static Datum
+lines_common(FunctionCallInfo fcinfo, bool units)
+{
+	Tariff		tariff;
+	Rating		rating;
+	RatingSteps steps;
+	Fixed		total = explain(fcinfo, units, &tariff, &rating, &steps);
+	DialectLines lines;
+	int			i;
+
+	dialect_lines(&tariff, &rating, total, &lines);
+	InitMaterializedSRF(fcinfo, 0);
+	for (i = 0; i < lines.count; i++)
+	{
+		ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+		Datum		values[2] = {Int32GetDatum(i + 1),
+		MonetaryPGetDatum(monetary_new(tariff.head.currency, lines.amounts[i]))};
+		bool		nulls[2] = {false, false};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	PG_RETURN_NULL();
+}
+
+Datum
+rating_lines(PG_FUNCTION_ARGS)
+{
+	return lines_common(fcinfo, false);
+}
+
+Datum
+rating_lines_units(PG_FUNCTION_ARGS)
+{
+	return lines_common(fcinfo, true);
+}
