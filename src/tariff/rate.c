@@ -179,7 +179,9 @@ rating_rate_units(PG_FUNCTION_ARGS)
 
 /*
  * Make the image of a successful result once: a row with an amount and two
- * nulls.  Each call then copies it and fills in the amount.
+ * nulls.  Each call then copies it and fills in the amount.  heap_form_tuple
+ * has labelled it with its type, and in recent minor releases with the
+ * version of the type, so the header is copied as it is.
  */
 static TariffCache *
 try_rate_cache(FunctionCallInfo fcinfo)
@@ -202,7 +204,7 @@ try_rate_cache(FunctionCallInfo fcinfo)
 	MemoryContextSwitchTo(old_context);
 	cache->row_size = row->t_len;
 	cache->amount_offset = row->t_data->t_hoff;
-	cache->row = row->t_data;
+	cache->row = (HeapTupleHeader) DatumGetPointer(HeapTupleGetDatum(row));
 	return cache;
 }
 
