@@ -211,6 +211,20 @@ END $$;
 COMMENT ON FUNCTION billing.make_relation(text, text, text) IS 'Makes one work table of a run: unlogged in schema billing, or temporary. Returns its number of rows.';
 REVOKE ALL ON FUNCTION billing.make_relation(text, text, text) FROM PUBLIC;
 
+CREATE FUNCTION billing.fill_usage(template text, known_at timestamptz, own_at timestamptz, usage_from timestamptz, usage_to timestamptz, batch text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(billing.fill_in($1, $2, $3),
+               '{usage_from}', pg_catalog.format('%L::timestamptz', $4)), '{usage_to}', pg_catalog.format('%L::timestamptz', $5)),
+               '{batch}', pg_catalog.quote_literal($6)), '{usage_accounts}', '')
+$$;
+COMMENT ON FUNCTION billing.fill_usage(text, timestamptz, timestamptz, timestamptz, timestamptz, text) IS 'fill_in(), and the bounds of the usage that a step reads. Immutable.';
+
+CREATE FUNCTION billing.one_pass_above() RETURNS bigint
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ SELECT COALESCE(NULLIF(pg_catalog.current_setting('billing.one_pass_above', true), '')::bigint, 2000) $$;
+COMMENT ON FUNCTION billing.one_pass_above() IS 'Above how many accounts a run reads usage in one parallel pass instead of by index: the setting billing.one_pass_above, 2000 unless set. Both give the same quantities.';
+
 -- Fills in the steps of the pipeline up to what is owed.  rated_period must be there.
 CREATE FUNCTION billing.rate_scope(place text, known_at timestamptz, own_at timestamptz) RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -219,7 +233,7 @@ DECLARE
     longest interval := (SELECT s.longest_usage FROM ledger_state AS s);
     bounds  record;
     step    text;
-    extra   bigint;
+    one_pass boolean;
 BEGIN
     IF place = 'pg_temp' THEN
         PERFORM set_config('search_path', 'pg_catalog, pg_temp, billing', true);
@@ -228,21 +242,23 @@ BEGIN
     FOREACH step IN ARRAY ARRAY['rated_view', 'rated_contract', 'rated_spec', 'rated_segment'] LOOP
         PERFORM billing.make_relation(place, step, billing.fill_in(billing.rating_step(step), known_at, own_at));
     END LOOP;
-    PERFORM billing.make_relation(place, 'rated_quantity', replace(replace(replace(replace(billing.fill_in(
-        billing.rating_step('rated_quantity_plain'), known_at, own_at), '{usage_from}', quote_literal('infinity')), '{usage_to}', quote_literal('infinity')), '{usage_accounts}', ''), '{batch}', quote_literal('none')));
+    PERFORM billing.make_relation(place, 'rated_quantity', billing.fill_usage(billing.rating_step('rated_quantity_plain'), known_at, own_at, 'infinity', 'infinity', 'none'));
     FOR bounds IN
-        EXECUTE 'SELECT c.batch, min(c.from_at) AS usage_from, max(c.to_at) AS usage_to, count(*) AS contracts FROM rated_contract AS c WHERE c.rate_usage GROUP BY c.batch'
+        EXECUTE 'SELECT c.batch, min(c.from_at) AS usage_from, max(c.to_at) + $1 AS usage_to, count(*) AS contracts FROM rated_contract AS c WHERE c.rate_usage GROUP BY c.batch' USING longest
     LOOP
         -- Thousands of accounts are read in one pass; the planner would prefer as many index probes.
-        IF bounds.contracts > 5000 THEN
+        one_pass := bounds.contracts > billing.one_pass_above();
+        IF one_pass THEN
             PERFORM set_config('enable_nestloop', 'off', true);
         END IF;
-        FOREACH step IN ARRAY ARRAY['rated_quantity_plain', 'rated_quantity_general'] LOOP
-            EXECUTE format('SELECT count(*) FROM rated_segment AS s WHERE s.item_kind = ''meter'' AND s.enabled AND s.plain = %L', step = 'rated_quantity_plain') INTO extra;
-            CONTINUE WHEN extra = 0;
-            PERFORM billing.make_relation(place, 'rated_quantity_part', replace(replace(replace(replace(billing.fill_in(
-                billing.rating_step(step), known_at, own_at), '{usage_from}', quote_literal(bounds.usage_from)), '{usage_to}', quote_literal(bounds.usage_to + longest)),
-                '{usage_accounts}', ''), '{batch}', quote_literal(bounds.batch)));
+        FOR step IN EXECUTE 'SELECT DISTINCT CASE WHEN NOT s.plain THEN ''rated_quantity_general'' WHEN $1 THEN ''rated_quantity_pass'' ELSE ''rated_quantity_plain'' END
+                               FROM rated_segment AS s WHERE s.item_kind = ''meter'' AND s.enabled' USING one_pass AND bounds.batch = 'due' AND place <> 'pg_temp'
+        LOOP
+            IF step = 'rated_quantity_pass' THEN
+                PERFORM billing.make_relation(place, 'rated_piece', billing.fill_usage(billing.rating_step('rated_piece'), known_at, own_at, bounds.usage_from, bounds.usage_to, bounds.batch));
+                PERFORM set_config('enable_nestloop', 'on', true);
+            END IF;
+            PERFORM billing.make_relation(place, 'rated_quantity_part', billing.fill_usage(billing.rating_step(step), known_at, own_at, bounds.usage_from, bounds.usage_to, bounds.batch));
             EXECUTE 'INSERT INTO rated_quantity SELECT * FROM rated_quantity_part';
         END LOOP;
         PERFORM set_config('enable_nestloop', 'on', true);
