@@ -98,7 +98,7 @@ try_usage_interval(PG_FUNCTION_ARGS)
 static Jsonb *
 usage_parse_json(UsageText text)
 {
-	ErrorSaveContext errors = {T_ErrorSaveContext};
+	ErrorSaveContext errors = {.type = T_ErrorSaveContext};
 	Datum		result;
 
 	if (!DirectInputFunctionCallSafe(jsonb_in, pnstrdup(text.data, text.length), JSONBOID, -1,

@@ -12,7 +12,7 @@
 
 #include "tariff/reader.h"
 
-static void
+static void pg_attribute_printf(3, 0)
 reader_keep_error(TariffReader *reader, int sqlstate, const char *format, va_list arguments)
 {
 	char	   *text;

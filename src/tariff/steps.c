@@ -25,7 +25,7 @@ step_value(Rating *rating, Number value)
 	return result;
 }
 
-static char *
+static char *pg_attribute_printf(1, 0)
 step_text(const char *format, va_list arguments)
 {
 	va_list		copy;

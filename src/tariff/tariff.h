@@ -10,6 +10,7 @@
 
 #include "fmgr.h"
 
+#include "module/server_version.h"
 #include "tariff/model.h"
 
 /*
@@ -36,7 +37,7 @@ extern Datum tariff_from_json(Jsonb *json, TariffReader *reader);
 /* rate.c: also the ways into rating for C callers */
 extern bool rating_finish(Rating *rating, const Number *amount, Fixed *result);
 extern bool tariff_rate(const Tariff *tariff, Rating *rating, Fixed *result);
-extern void rating_raise(const Rating *rating) pg_attribute_noreturn();
+pg_noreturn extern void rating_raise(const Rating *rating);
 extern bool rating_arguments(FunctionCallInfo fcinfo, bool units, Tariff *tariff, Rating *rating);
 
 #endif							/* BILLING_TARIFF_H */

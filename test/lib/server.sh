@@ -131,11 +131,11 @@ make_private_tree() {
 }
 
 # strict_flags COMPILER: every warning is an error.  Unused parameters are none: the server gives callbacks their signature and has
-# such functions in its own headers.  clang is told to accept flags and
-# attributes of the gcc that compiled the server, and not to optimise over files as some of those flags ask, which needs a linker plugin.
+# such functions in its own headers.  Optimisation over files, which some distributions ask for, warns without reason and needs a
+# plugin of the linker.  clang is told to accept flags and attributes of the gcc that compiled the server.
 strict_flags() {
-	printf -- '-Wall -Wextra -Werror -Wno-unused-parameter'
-	[ "$1" != clang ] || printf ' -Wno-ignored-attributes -Wno-ignored-optimization-argument -Wno-unknown-warning-option -fno-lto'
+	printf -- '-Wall -Wextra -Werror -Wno-unused-parameter -fno-lto'
+	[ "$1" != clang ] || printf ' -Wno-ignored-attributes -Wno-ignored-optimization-argument -Wno-unknown-warning-option'
 }
 
 # build_into_tree COMPILER [TARGET]: compiles the checkout out of tree and installs it into the private tree.
