@@ -51,11 +51,11 @@ SELECT bool_and((a.price < b.price) = (b.price > a.price) AND (a.price <= b.pric
   FROM prices a, prices b;
 
 -- What is wrong is said, and where.
-CREATE FUNCTION pg_temp.refused(json text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.refused(written text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   where_ text;
 BEGIN
-  PERFORM json::billing.tariff;
+  PERFORM written::billing.tariff;
   RETURN 'accepted';
 EXCEPTION WHEN others THEN
   GET STACKED DIAGNOSTICS where_ = PG_EXCEPTION_DETAIL;

@@ -41,13 +41,13 @@ FROM split(usage_interval(timestamptz '2026-03-29 00:00 Europe/Berlin', '2026-03
 SELECT starts_at(part) AT TIME ZONE 'Europe/Berlin' AS local_start, duration(part)
 FROM split(usage_interval(timestamptz '2026-10-25 00:00 Europe/Berlin', '2026-10-26 00:00 Europe/Berlin', 1), interval '6 hours', 'Europe/Berlin') AS part;
 
--- A day without midnight (Beirut 2026-03-29 begins at 01:00), one with two, of which PostgreSQL takes the second (Havana 2026-11-01), a date that was left out (Apia 2011-12-30).
+-- A day without midnight (Beirut 2024-03-31 begins at 01:00), one with two, of which PostgreSQL takes the second (Havana 2024-11-03), a date that was left out (Apia 2011-12-30).
 SELECT starts_at(part) AT TIME ZONE 'Asia/Beirut' AS local_start, duration(part)
-FROM split(usage_interval(timestamptz '2026-03-28 00:00 Asia/Beirut', '2026-03-31 00:00 Asia/Beirut', 1), 'day', 'Asia/Beirut') AS part;
+FROM split(usage_interval(timestamptz '2024-03-30 00:00 Asia/Beirut', '2024-04-02 00:00 Asia/Beirut', 1), 'day', 'Asia/Beirut') AS part;
 SELECT starts_at(part) AT TIME ZONE 'America/Havana' AS local_start, duration(part)
-FROM split(usage_interval(timestamptz '2026-10-31 04:00Z', '2026-11-03 05:00Z', 1), 'day', 'America/Havana') AS part;
-SELECT part FROM split(usage_interval(timestamptz '2026-11-01 04:30Z', '2026-11-01 05:30Z', 1), 'day', 'America/Havana') AS part;
-SELECT timestamp '2026-11-01' AT TIME ZONE 'America/Havana' AS border;
+FROM split(usage_interval(timestamptz '2024-11-02 04:00Z', '2024-11-05 05:00Z', 1), 'day', 'America/Havana') AS part;
+SELECT part FROM split(usage_interval(timestamptz '2024-11-03 04:30Z', '2024-11-03 05:30Z', 1), 'day', 'America/Havana') AS part;
+SELECT timestamp '2024-11-03' AT TIME ZONE 'America/Havana' AS border;
 SELECT starts_at(part) AT TIME ZONE 'Pacific/Apia' AS local_start, duration(part)
 FROM split(usage_interval(timestamptz '2011-12-29 10:00Z', '2012-01-01 10:00Z', 1), 'day', 'Pacific/Apia') AS part;
 
