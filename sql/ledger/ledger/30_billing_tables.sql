@@ -159,8 +159,7 @@ CREATE TABLE billing.draft_line (
     own_at         timestamptz,
     rating_version int    NOT NULL,
     run_id         bigint NOT NULL,
-    PRIMARY KEY (account_id, key_id),
-    FOREIGN KEY (account_id, key_id) REFERENCES billing.charge_key
+    PRIMARY KEY (account_id, key_id)
 );
 COMMENT ON TABLE billing.draft_line IS 'What the last run wants to bill: one row a charge key, replaced by each run that looks at the key, gone when nothing is left to bill.';
 COMMENT ON COLUMN billing.draft_line.amount IS 'Owed plus decisions less booked.';

@@ -24,7 +24,7 @@ COMMENT ON FUNCTION billing.account_id(text) IS 'Number of the account with this
 
 -- Where the periods of accounts that have none begin: on the day said, else with the cycle of the first fact.
 CREATE FUNCTION billing.start_calendars(known_at timestamptz, own_at timestamptz, only_account bigint DEFAULT NULL) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
     started bigint;
@@ -40,7 +40,9 @@ BEGIN
           JOIN agreement_term AS t ON t.agreement_id = a.agreement_id
          CROSS JOIN LATERAL (SELECT t.consumer_id AS account_id UNION ALL SELECT d FROM descendants(t.consumer_id, start_calendars.known_at, start_calendars.own_at) AS d WHERE t.with_descendants) AS c
           JOIN (SELECT x.account_id, min(starts_at(x.consumed)) AS first_at FROM usage AS x
-                 WHERE billing.known(x.recorded_at, start_calendars.known_at, start_calendars.own_at) GROUP BY x.account_id) AS u ON u.account_id = c.account_id
+                 WHERE billing.known(x.recorded_at, start_calendars.known_at, start_calendars.own_at)
+                   AND EXISTS (SELECT FROM newcomer AS m WHERE m.starts_on IS NULL)   -- reads all usage: not without need
+                 GROUP BY x.account_id) AS u ON u.account_id = c.account_id
          WHERE n.starts_on IS NULL
          GROUP BY a.buyer_id
     ), subscribed AS (
@@ -65,13 +67,16 @@ BEGIN
       FROM (SELECT *, CASE WHEN d.said THEN d.day ELSE last_cycle_date(d.day, d.cycle_day) END AS start FROM first_day AS d WHERE d.day IS NOT NULL) AS f
         ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS started = ROW_COUNT;
+    IF started > 1000 THEN
+        ANALYZE account_calendar;
+    END IF;
     RETURN started;
 END $$;
 COMMENT ON FUNCTION billing.start_calendars(timestamptz, timestamptz, bigint) IS
 'Begins the calendar of accounts that have none: on account.starts_on, otherwise with the cycle that holds the account''s first usage or subscription. Returns how many began.';
 
 CREATE FUNCTION billing.store_periods(through date, known_at timestamptz, own_at timestamptz, only_account bigint DEFAULT NULL) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
     stored bigint := 0;
@@ -79,7 +84,7 @@ DECLARE
 BEGIN
     PERFORM billing.start_calendars(known_at, own_at, only_account);
     UPDATE account_calendar AS c SET next_date_to = c.date_to
-     WHERE c.next_date_to > c.date_to AND (only_account IS NULL OR c.account_id = only_account)
+     WHERE c.period_no > 0 AND c.next_date_to > c.date_to AND (only_account IS NULL OR c.account_id = only_account)
        AND c.account_id IN (SELECT s.account_id FROM account_setting AS s
                              WHERE s.recorded_at >= (SELECT l.last_known_at FROM ledger_state AS l));
     LOOP

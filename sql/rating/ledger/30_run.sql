@@ -54,7 +54,7 @@ COMMENT ON FUNCTION billing.set_watermark(bigint) IS 'Reads the watermark for a 
 
 CREATE FUNCTION billing.touched_periods(since timestamptz, until timestamptz)
     RETURNS TABLE (account_id bigint, period_no int)
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -227,7 +227,7 @@ COMMENT ON FUNCTION billing.one_pass_above() IS 'Above how many accounts a run r
 
 -- Fills in the steps of the pipeline up to what is owed.  rated_period must be there.
 CREATE FUNCTION billing.rate_scope(place text, known_at timestamptz, own_at timestamptz) RETURNS void
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
     longest interval := (SELECT s.longest_usage FROM ledger_state AS s);
@@ -238,7 +238,6 @@ BEGIN
     IF place = 'pg_temp' THEN
         PERFORM set_config('search_path', 'pg_catalog, pg_temp, billing', true);
     END IF;
-    PERFORM set_config('jit', 'off', true);   -- compiling these statements takes longer than running them
     FOREACH step IN ARRAY ARRAY['rated_view', 'rated_contract', 'rated_spec', 'rated_segment'] LOOP
         PERFORM billing.make_relation(place, step, billing.fill_in(billing.rating_step(step), known_at, own_at));
     END LOOP;
@@ -273,7 +272,7 @@ REVOKE ALL ON FUNCTION billing.rate_scope(text, timestamptz, timestamptz) FROM P
 
 -- Writes what a run found: keys, decisions, drafts, held differences, periods looked at.  All of it in one transaction.
 CREATE FUNCTION billing.apply_differences(place text, run bigint, known_at timestamptz, own_at timestamptz) RETURNS jsonb
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
     drafted bigint; dropped bigint; held_rows bigint; failed_rows bigint;
@@ -281,8 +280,8 @@ BEGIN
     IF place = 'pg_temp' THEN
         PERFORM set_config('search_path', 'pg_catalog, pg_temp, billing', true);
     END IF;
-    EXECUTE 'INSERT INTO billing.charge_key (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component)
-             SELECT o.account_id, o.period_no, o.agreement_id, o.item_id, o.subscription_id, o.consumer_id, o.charge_group, o.component
+    EXECUTE 'INSERT INTO billing.charge_key (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component, looked_owed)
+             SELECT o.account_id, o.period_no, o.agreement_id, o.item_id, o.subscription_id, o.consumer_id, o.charge_group, o.component, o.owed
                FROM rated_owed AS o WHERE NOT o.failed
                  ON CONFLICT DO NOTHING';
     PERFORM billing.make_relation(place, 'rated_difference', billing.fill_in(billing.rating_step('rated_difference'), known_at, own_at));
@@ -311,7 +310,7 @@ BEGIN
                     CASE WHEN d.chain_no = 0 THEN ''{}'' ELSE d.causes || (
                         SELECT CASE WHEN r.rest = 0 THEN ''{}'' ELSE jsonb_build_object(CASE WHEN amount(d.booked) = 0 THEN ''billed_again'' WHEN d.component = ''fee'' THEN ''subscription'' ELSE ''usage'' END, r.rest) END
                           FROM (SELECT amount(x.amount) - coalesce(sum(e.value::text::numeric), 0) AS rest FROM jsonb_each(d.causes) AS e) AS r) END,
-                    d.quantity, d.unit_price, d.price_ids, d.tax_code, $1, $2, billing.rating_version(), $3
+                    trim_scale(d.quantity), d.unit_price, d.price_ids, d.tax_code, $1, $2, billing.rating_version(), $3
                FROM rated_difference AS d
               CROSS JOIN LATERAL (SELECT d.decided + coalesce(sum(billing.monetary(e.value::text::numeric, billing.currency(d.nothing))), d.nothing) AS decided
                                     FROM jsonb_each(d.ignored_now) AS e) AS y
@@ -368,7 +367,7 @@ END $$;
 COMMENT ON FUNCTION billing.run_store_periods(bigint) IS 'Step of run_invoicing(): stores missing charge periods.';
 
 CREATE FUNCTION billing.run_rate(run bigint) RETURNS void
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
     this  run := (SELECT r FROM run AS r WHERE r.run_id = run);

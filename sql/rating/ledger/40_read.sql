@@ -66,7 +66,7 @@ BEGIN
     END IF;
     RETURN QUERY EXECUTE billing.rating_query(ARRAY[billing.account_id(account)], dates, NULL, coalesce(known_at, 'infinity'), NULL, $query$
         SELECT d.key_id, p.date_from, p.date_to, s.key, i.key, b.key, c.key, d.charge_group, d.component,
-               d.quantity, coalesce(m.unit, f.unit), d.unit_price, CASE WHEN NOT d.failed THEN d.target END, CASE WHEN NOT d.failed THEN d.exact END, d.decided,
+               trim_scale(d.quantity), coalesce(m.unit, f.unit), d.unit_price, CASE WHEN NOT d.failed THEN d.target END, CASE WHEN NOT d.failed THEN d.exact END, d.decided,
                d.booked, CASE WHEN NOT d.failed THEN d.target + d.decided - d.booked END,
                (SELECT billing.sum(billing.monetary(e.value::text::numeric, billing.currency(d.nothing))) FROM jsonb_each(d.held) AS e),
                CASE WHEN NOT d.failed THEN billing.amount(d.target) END, billing.currency(d.nothing),
@@ -115,7 +115,7 @@ BEGIN
     RETURN QUERY EXECUTE billing.rating_query(buyers, daterange(first_open, through, '[]'), through, 'infinity', NULL, $query$
         SELECT a.key, s.key, p.date_from, p.date_to, i.key, b.key, c.key, d.charge_group, d.component,
                CASE WHEN d.interim THEN 'interim' WHEN d.chain_no > 0 THEN 'correction' ELSE 'charge' END,
-               d.quantity, coalesce(m.unit, f.unit), d.unit_price, CASE WHEN NOT d.failed THEN x.difference END, CASE WHEN NOT d.failed THEN billing.amount(x.difference) END,
+               trim_scale(d.quantity), coalesce(m.unit, f.unit), d.unit_price, CASE WHEN NOT d.failed THEN x.difference END, CASE WHEN NOT d.failed THEN billing.amount(x.difference) END,
                billing.currency(d.nothing), d.causes, d.problem
           FROM rated_difference AS d
           JOIN rated_period AS p USING (account_id, period_no)
