@@ -276,6 +276,7 @@ CREATE TABLE billing.agreement_term (
     recorded_by  text   NOT NULL DEFAULT session_user,
     EXCLUDE USING gist (agreement_id WITH =, valid WITH &&, known WITH &&)
 );
+CREATE INDEX agreement_term_agreement ON billing.agreement_term (agreement_id);
 CREATE INDEX agreement_term_consumer ON billing.agreement_term (consumer_id);
 COMMENT ON TABLE billing.agreement_term IS 'What an agreement says over time: whose usage is charged, by which price list, on which invoice; facts.';
 COMMENT ON COLUMN billing.agreement_term.consumer_id IS 'Account whose usage is charged to the buyer; usually the buyer itself, a reseller''s customer for wholesale.';

@@ -67,6 +67,7 @@ CREATE TABLE billing.charge_key (
     UNIQUE (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component),
     FOREIGN KEY (account_id, period_no) REFERENCES billing.charge_period
 );
+CREATE INDEX charge_key_number ON billing.charge_key (key_id);
 COMMENT ON TABLE billing.charge_key IS 'The identity of everything that can be owed.';
 COMMENT ON COLUMN billing.charge_key.account_id IS 'The buyer.';
 COMMENT ON COLUMN billing.charge_key.consumer_id IS 'Whose usage it is; the buyer itself unless the agreement charges for another account.';
@@ -79,7 +80,7 @@ CREATE TABLE billing.decision (
     account_id  bigint NOT NULL,
     decision_id bigint GENERATED ALWAYS AS IDENTITY,
     key_id      bigint NOT NULL,
-    kind        text   NOT NULL CHECK (kind IN ('goodwill', 'dispute', 'waived', 'ignored')),
+    kind        text   NOT NULL CHECK (kind IN ('goodwill', 'dispute', 'waived', 'ignored', 'frozen', 'unfrozen')),
     cause       text   CHECK (cause IN ('usage', 'subscription', 'price', 'plan', 'discount', 'reference_data', 'fx', 'tax', 'engine')),
     amount      billing.monetary NOT NULL,
     reason      text   NOT NULL CHECK (reason <> ''),
@@ -87,11 +88,13 @@ CREATE TABLE billing.decision (
     recorded_by text   NOT NULL DEFAULT session_user,
     PRIMARY KEY (account_id, decision_id),
     FOREIGN KEY (account_id, key_id) REFERENCES billing.charge_key,
-    CHECK ((kind = 'ignored') = (cause IS NOT NULL))
+    CHECK ((kind = 'ignored') = (cause IS NOT NULL)),
+    CHECK (kind NOT IN ('frozen', 'unfrozen') OR billing.amount(amount) = 0)
 );
 CREATE INDEX decision_key ON billing.decision (account_id, key_id);
 CREATE INDEX decision_recorded ON billing.decision (recorded_at);
 COMMENT ON TABLE billing.decision IS 'Approved statements about a charge key that are not a matter of rating; added to what is owed. Append-only.';
+COMMENT ON COLUMN billing.decision.kind IS 'goodwill: a gift. waived: given up. dispute: its result. ignored: written by a run for a correction policy. frozen, unfrozen: of amount 0, when and why the charge was put on hold and released.';
 COMMENT ON COLUMN billing.decision.cause IS 'Of kind ignored: the cause whose difference is ignored.';
 
 CREATE TABLE billing.run (

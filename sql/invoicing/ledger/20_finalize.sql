@@ -1,0 +1,319 @@
+-- Making drafts final: one set-based statement, proven by the chain constraints of billing.line.
+
+CREATE FUNCTION billing.wait_for_run() RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    AS $$ SELECT pg_catalog.pg_advisory_xact_lock(1651076210, 0) $$;
+COMMENT ON FUNCTION billing.wait_for_run() IS
+'Waits for the lock of run_invoicing() and keeps runs and finalisers of other sessions off until the transaction ends. The chain constraints of lines hold without it too; it turns "one of the two fails" into "one of the two waits". Volatile.';
+
+CREATE FUNCTION billing.format_number(prefix text, digits int, counter bigint) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$ SELECT $1 OPERATOR(pg_catalog.||) pg_catalog.lpad($3::pg_catalog.text, GREATEST($2, pg_catalog.length($3::pg_catalog.text)), '0') $$;
+COMMENT ON FUNCTION billing.format_number(text, int, bigint) IS 'The number of an invoice as printed: the prefix of its series and the counter with leading zeros to that many digits. Immutable.';
+
+CREATE FUNCTION billing.next_issue_date(series billing.number_series, issue_date date) RETURNS date
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    IF next_issue_date.issue_date < series.last_issue_date THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('issue date %s is before %s, the date of number %s of seller "%s"', next_issue_date.issue_date, series.last_issue_date,
+                             format_number(series.prefix, series.digits, series.last_number),
+                             (SELECT s.key FROM seller AS s WHERE s.seller_id = series.seller_id)),
+            HINT = format('Numbers never go up while dates go down: take %s or a later date.', series.last_issue_date);
+    END IF;
+    RETURN next_issue_date.issue_date;
+END $$;
+COMMENT ON FUNCTION billing.next_issue_date(billing.number_series, date) IS
+'The date, if a document with the next number of the series may bear it. Errors: 22023 if it is before the date of the last number. Stable.';
+
+CREATE FUNCTION billing.charge_words(account_id bigint, key_id bigint) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT format('charge %s (account "%s", %s "%s"%s, %s to %s)', k.key_id, a.key, i.kind, i.key,
+                  CASE WHEN k.charge_group = '{}' THEN '' ELSE ' ' || k.charge_group::text END, p.date_from, p.date_to - 1)
+      FROM charge_key AS k
+      JOIN charge_period AS p USING (account_id, period_no)
+      JOIN account AS a USING (account_id)
+      JOIN item AS i USING (item_id)
+     WHERE k.account_id = $1 AND k.key_id = $2
+$$;
+COMMENT ON FUNCTION billing.charge_words(bigint, bigint) IS 'A charge as messages name it: number, account, item, group and period. Stable.';
+
+CREATE FUNCTION billing.raise_stale_draft(account_id bigint, violation text) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    stale record;
+BEGIN
+    SELECT d.account_id, d.key_id, count(*) OVER () AS drafts,
+           format('link %s from %s', d.chain_no, d.booked_before) AS continues,
+           coalesce(format('at link %s with %s', head.chain_no, head.booked_after), 'without any link') AS stands INTO stale
+      FROM draft_line AS d
+      LEFT JOIN LATERAL (SELECT l.chain_no, l.booked_after FROM line AS l
+                          WHERE l.account_id = d.account_id AND l.key_id = d.key_id
+                          ORDER BY l.chain_no DESC LIMIT 1) AS head ON true
+     WHERE (raise_stale_draft.account_id IS NULL OR d.account_id = raise_stale_draft.account_id)
+       AND (d.chain_no <> coalesce(head.chain_no, 0) + 1 OR d.booked_before <> coalesce(head.booked_after, d.booked_before))
+     ORDER BY d.account_id, d.key_id LIMIT 1;
+    RAISE serialization_failure USING
+        MESSAGE = CASE WHEN FOUND THEN format('the draft of %s is stale', charge_words(stale.account_id, stale.key_id)) ELSE 'a draft is stale' END,
+        DETAIL = CASE WHEN FOUND THEN format('It is %s, but the chain of final lines is %s; stale drafts in all: %s.', stale.continues, stale.stands, stale.drafts)
+                      ELSE violation END,
+        HINT = 'Something was billed, voided or cancelled after it was drafted. Run again, with billing.run_invoicing() or billing.bill_account(), then finalise.';
+END $$;
+COMMENT ON FUNCTION billing.raise_stale_draft(bigint, text) IS
+'Raises 40001 and names the first draft, of one account or (null) of all, that does not continue the chain of its charge. Stable.';
+
+CREATE FUNCTION billing.lock_number_series(sellers int[], series text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    missing record;
+BEGIN
+    -- In order, so that no two transactions wait for each other in a circle.
+    PERFORM FROM number_series AS n
+      WHERE n.seller_id = ANY (sellers) AND n.series = lock_number_series.series
+      ORDER BY n.seller_id, n.type FOR NO KEY UPDATE;
+    SELECT s.key, t.type INTO missing
+      FROM seller AS s CROSS JOIN (VALUES ('380'), ('381')) AS t(type)
+     WHERE s.seller_id = ANY (sellers)
+       AND NOT EXISTS (SELECT FROM number_series AS n WHERE n.seller_id = s.seller_id AND n.type = t.type AND n.series = lock_number_series.series)
+     ORDER BY s.key, t.type LIMIT 1;
+    IF FOUND THEN
+        RAISE undefined_object USING
+            MESSAGE = format('seller "%s" has no number series "%s" for %s', missing.key, lock_number_series.series,
+                             CASE missing.type WHEN '380' THEN 'invoices (380)' ELSE 'credit notes (381)' END),
+            HINT = 'Make it with billing.set_number_series().';
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.lock_number_series(int[], text) IS
+'Locks the counters of invoices and credit notes of these sellers until the transaction ends. Errors: 42704 if one has no such series. Volatile.';
+
+CREATE VIEW billing.account_on_hold AS
+SELECT q.account_id
+  FROM (SELECT DISTINCT w.account_id FROM billing.pending AS w) AS q
+ CROSS JOIN LATERAL (SELECT s.on_rating_error FROM billing.account_setting AS s
+                      WHERE s.account_id = q.account_id ORDER BY s.setting_no DESC LIMIT 1) AS s
+ WHERE s.on_rating_error = 'hold_account';
+COMMENT ON VIEW billing.account_on_hold IS 'Accounts that are billed nothing until a charge of theirs can be rated (on_rating_error = hold_account).';
+
+CREATE FUNCTION billing.drafts_to_finalize(through date, account_id bigint, interim boolean) RETURNS SETOF billing.draft_detail
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 10000
+    SET search_path = pg_catalog, billing, pg_temp SET plan_cache_mode = force_custom_plan SET enable_nestloop = on SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    last_day     constant date    := drafts_to_finalize.through;
+    one_account  constant bigint  := drafts_to_finalize.account_id;
+    interim_only constant boolean := drafts_to_finalize.interim;
+BEGIN
+    RETURN QUERY
+        SELECT d.*
+          FROM draft_detail AS d
+         WHERE (one_account IS NULL OR d.account_id = one_account)
+           AND CASE WHEN interim_only THEN d.interim ELSE NOT d.interim AND d.due_on <= last_day END
+           AND d.frozen_at IS NULL
+           AND d.account_id NOT IN (SELECT h.account_id FROM account_on_hold AS h);
+END $$;
+COMMENT ON FUNCTION billing.drafts_to_finalize(date, bigint, boolean) IS
+'The drafts that finalising takes: those due by the day through, of one account or (null) all, but not of frozen charges and of accounts on hold; interim: only those of progressive billing. Stable.';
+
+-- The statement in words: sum lines to tax groups and tax groups to documents; leave out documents with a tax code that has no rate;
+-- draw numbers; write documents, lines, taxes and events; take the drafts away; pin the periods.  Constraints are checked when the
+-- statement ends, which is why lines may come before their invoices.  Nested loops are off because the planner takes the intermediate
+-- results for a few rows and would loop over two hundred thousand; choosing the drafts, which needs them, is a function of its own.
+CREATE FUNCTION billing.finalize_drafts(run_id bigint, through date, issue_date date, account_id bigint, series text, interim boolean)
+    RETURNS TABLE (invoice_id bigint, number text, payer text, total billing.monetary)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, billing, pg_temp SET enable_nestloop = off SET jit = off SET work_mem = '64MB'
+AS $$
+#variable_conflict use_column
+DECLARE
+    this_run     constant bigint  := finalize_drafts.run_id;
+    last_day     constant date    := finalize_drafts.through;
+    one_account  constant bigint  := finalize_drafts.account_id;
+    this_series  constant text    := finalize_drafts.series;
+    interim_only constant boolean := finalize_drafts.interim;
+    invoice_ids  constant regclass := pg_get_serial_sequence('billing.invoice', 'invoice_id');
+    stamp        constant timestamptz := recorded_at();
+    former_date  constant text    := current_setting('billing.issue_date', true);
+    failed_table text;
+    violation    text;
+BEGIN
+    PERFORM set_config('billing.issue_date', coalesce(to_char(finalize_drafts.issue_date, 'YYYY-MM-DD'), ''), true);
+    PERFORM lock_number_series(ARRAY(SELECT DISTINCT a.seller_id FROM draft_line AS d JOIN agreement AS a USING (agreement_id)
+                                      WHERE one_account IS NULL OR d.account_id = one_account), this_series);
+    RETURN QUERY
+    WITH chosen AS MATERIALIZED (
+        SELECT d.*, dense_rank() OVER (ORDER BY d.seller_id, d.payer_key COLLATE "C", d.invoice_group_id, d.currency COLLATE "C") AS document_no,
+               row_number() OVER (PARTITION BY d.seller_id, d.payer_key COLLATE "C", d.invoice_group_id, d.currency COLLATE "C"
+                                  ORDER BY d.account_key COLLATE "C", d.consumer_key COLLATE "C", stage_of(d.component), d.item_key COLLATE "C",
+                                           d.charge_group::text COLLATE "C", d.date_from, d.key_id) AS line_no
+          FROM drafts_to_finalize(last_day, one_account, interim_only) AS d
+    ), grouped AS MATERIALIZED (
+        SELECT c.document_no, c.tax_category, c.tax_rate, c.tax_code, c.tax_exemption_code, c.tax_exemption_reason,
+               row_number() OVER (PARTITION BY c.document_no
+                                  ORDER BY c.tax_category DESC, c.tax_rate DESC, c.tax_code, c.tax_exemption_code, c.tax_exemption_reason) AS group_no,
+               sum(c.amount) AS taxable, bool_or(c.tax_rate_missing) AS tax_rate_missing, max(c.tax_point_date) AS tax_point_date, max(c.known_at) AS known_at,
+               min(c.seller_id) AS seller_id, min(c.payer_id) AS payer_id, min(c.payer_key) AS payer_key, min(c.invoice_group_id) AS invoice_group_id,
+               min(c.currency) AS currency, min(c.issue_date) AS issue_date
+          FROM chosen AS c
+         GROUP BY c.document_no, c.tax_category, c.tax_rate, c.tax_code, c.tax_exemption_code, c.tax_exemption_reason
+    ), party AS MATERIALIZED (
+        SELECT g.document_no, coalesce(s.rounding_mode, 'half_up') AS rounding_mode,
+               jsonb_strip_nulls(jsonb_build_object('key', g.payer_key, 'legal_name', s.legal_name, 'address', s.address, 'country', s.country,
+                                                    'vat_id', s.vat_id, 'endpoint_id', s.endpoint_id)) AS copy
+          FROM grouped AS g
+          LEFT JOIN LATERAL (SELECT x.* FROM account_setting AS x
+                              WHERE x.account_id = g.payer_id AND x.from_date <= g.issue_date
+                              ORDER BY x.setting_no DESC LIMIT 1) AS s ON true
+         WHERE g.group_no = 1
+    ), taxed AS MATERIALIZED (
+        SELECT g.*, tax_of(g.taxable, g.tax_rate, p.rounding_mode) AS tax FROM grouped AS g JOIN party AS p USING (document_no)
+    ), document AS MATERIALIZED (
+        SELECT nextval(invoice_ids) AS invoice_id, d.*,
+               CASE WHEN sign(d.total_without_tax) < 0 THEN '381' ELSE '380' END AS type
+          FROM (SELECT t.document_no, min(t.seller_id) AS seller_id, min(t.payer_id) AS payer_id, min(t.payer_key) AS payer_key,
+                       min(t.invoice_group_id) AS invoice_group_id, min(t.currency) AS currency, min(t.issue_date) AS issue_date,
+                       sum(t.taxable) AS total_without_tax, sum(t.tax) AS tax_total, max(t.tax_point_date) AS tax_point_date, max(t.known_at) AS known_at
+                  FROM taxed AS t
+                 GROUP BY t.document_no
+                HAVING NOT bool_or(t.tax_rate_missing)
+                 ORDER BY t.document_no) AS d
+    ), issuer AS MATERIALIZED (
+        SELECT s.seller_id, s.payment_days,
+               jsonb_strip_nulls(jsonb_build_object('key', k.key, 'legal_name', s.legal_name, 'address', s.address, 'country', s.country,
+                                                    'tax_ids', s.tax_ids, 'endpoint_id', s.endpoint_id)) AS copy
+          FROM seller_today AS s JOIN seller AS k USING (seller_id)
+    ), drawn AS (
+        UPDATE number_series AS n
+           SET last_number = n.last_number + q.documents, last_issue_date = next_issue_date(n, q.issue_date)
+          FROM (SELECT d.seller_id, d.type, min(d.issue_date) AS issue_date, count(*) AS documents FROM document AS d GROUP BY d.seller_id, d.type) AS q
+         WHERE n.seller_id = q.seller_id AND n.type = q.type AND n.series = this_series
+        RETURNING n.seller_id, n.type, n.prefix, n.digits, n.last_number - q.documents AS last_number
+    ), numbered AS MATERIALIZED (
+        SELECT q.*, format_number(q.prefix, q.digits, q.counter) AS number
+          FROM (SELECT d.*, n.prefix, n.digits, n.last_number + row_number() OVER (PARTITION BY d.seller_id, d.type ORDER BY d.document_no) AS counter
+                  FROM document AS d JOIN drawn AS n USING (seller_id, type)) AS q
+    ), written_invoice AS (
+        INSERT INTO invoice (invoice_id, seller_id, payer_id, invoice_group_id, type, series, number, issue_date, tax_point_date, posting_period,
+                             due_date, currency, total_without_tax, tax_total, total, corrects_ids, seller_copy, buyer_copy, purchase_order,
+                             buyer_reference, language, known_at, run_id)
+        OVERRIDING SYSTEM VALUE
+        SELECT d.invoice_id, d.seller_id, d.payer_id, d.invoice_group_id, d.type, this_series, d.number, d.issue_date, d.tax_point_date,
+               date_trunc('month', d.issue_date::timestamp), d.issue_date + coalesce(g.payment_days, s.payment_days), d.currency,
+               d.total_without_tax, d.tax_total, d.total_without_tax + d.tax_total, coalesce(c.corrects_ids, '{}'), s.copy, p.copy,
+               g.purchase_order, g.buyer_reference, g.language, d.known_at, this_run
+          FROM numbered AS d
+          JOIN party AS p USING (document_no)
+          JOIN issuer AS s USING (seller_id)
+         CROSS JOIN LATERAL (SELECT x.* FROM invoice_group AS x WHERE x.invoice_group_id = d.invoice_group_id LIMIT 1) AS g
+          LEFT JOIN (SELECT l.document_no, array_agg(DISTINCT l.corrects_invoice_id) AS corrects_ids
+                       FROM chosen AS l WHERE l.corrects_invoice_id IS NOT NULL GROUP BY l.document_no) AS c USING (document_no)
+    ), written_number AS (
+        INSERT INTO invoice_number (seller_id, type, series, counter, number, invoice_id)
+        SELECT d.seller_id, d.type, this_series, d.counter, d.number, d.invoice_id FROM numbered AS d
+    ), written_line AS (
+        INSERT INTO line (account_id, key_id, chain_no, booked_before, amount, booked_after, invoice_id, line_no, kind, stage, causes,
+                          corrects_invoice_id, seller_id, period_from, period_to, item_key, item_name, account_key, consumer_key, charge_group,
+                          quantity, unit, unit_price, price_ids, owed, decided, tax_code, tax_category, tax_rate, tax_exemption_code,
+                          tax_exemption_reason, tax_point_date, known_at, own_at, rating_version, run_id)
+        SELECT l.account_id, l.key_id, l.chain_no, l.booked_before, l.amount, l.booked_before + l.amount, d.invoice_id, l.line_no, l.kind,
+               stage_of(l.component), l.causes, l.corrects_invoice_id, l.seller_id, l.date_from, l.date_to, l.item_key, l.item_name,
+               l.account_key, l.consumer_key, l.charge_group, l.quantity, l.unit, l.unit_price, l.price_ids, l.owed, l.decided,
+               l.tax_code, l.tax_category, l.tax_rate, l.tax_exemption_code, l.tax_exemption_reason, l.tax_point_date, l.known_at, l.own_at,
+               l.rating_version, l.run_id
+          FROM chosen AS l JOIN document AS d USING (document_no)
+    ), written_tax AS (
+        INSERT INTO invoice_tax (invoice_id, group_no, category, rate, tax_code, exemption_code, exemption_reason, taxable, tax)
+        SELECT d.invoice_id, t.group_no, t.tax_category, t.tax_rate, t.tax_code, t.tax_exemption_code, t.tax_exemption_reason, t.taxable, t.tax
+          FROM taxed AS t JOIN document AS d USING (document_no)
+    ), written_event AS (
+        INSERT INTO invoice_event (invoice_id, event_no, event, recorded_at)
+        SELECT d.invoice_id, 1, 'finalized', stamp FROM document AS d
+    ), refused AS MATERIALIZED (
+        SELECT c.account_id, c.key_id, c.period_no, c.agreement_id, c.item_id, c.charge_group, c.tax_rate_missing, c.tax_code, c.seller_id, c.tax_point_date
+          FROM chosen AS c WHERE c.document_no IN (SELECT t.document_no FROM taxed AS t WHERE t.tax_rate_missing)
+    ), used_draft AS (
+        DELETE FROM draft_line AS x USING chosen AS l
+         WHERE x.account_id = l.account_id AND x.key_id = l.key_id AND (one_account IS NULL OR x.account_id = one_account)
+           AND l.document_no IN (SELECT d.document_no FROM document AS d)
+        RETURNING 1
+    ), written_error AS (
+        INSERT INTO run_error (run_id, account_id, period_no, agreement_id, item_id, charge_group, reason, sqlstate, detail)
+        SELECT this_run, c.account_id, c.period_no, c.agreement_id, c.item_id, c.charge_group, 'no_tax_rate', '22023',
+               format('tax code "%s" of seller "%s" has no rate on %s', c.tax_code, (SELECT s.key FROM seller AS s WHERE s.seller_id = c.seller_id), c.tax_point_date)
+          FROM refused AS c WHERE c.tax_rate_missing
+    ), pinned AS (
+        UPDATE charge_period AS p
+           SET closed_known_at = p.looked_known_at, closed_own_at = p.looked_own_at, rating_version = billing.rating_version()
+         WHERE NOT interim_only AND p.closed_known_at IS NULL AND p.looked_known_at IS NOT NULL AND p.date_to <= last_day
+           AND (one_account IS NULL OR p.account_id = one_account)
+           AND p.account_id NOT IN (SELECT h.account_id FROM account_on_hold AS h)
+           AND (p.account_id, p.period_no) NOT IN (SELECT c.account_id, c.period_no FROM refused AS c)
+        RETURNING 1
+    ), noted AS (
+        UPDATE run AS r
+           SET counts = r.counts || jsonb_build_object('invoices', (SELECT count(*) FROM document), 'lines', (SELECT count(*) FROM used_draft),
+                                                       'lines_left_out', (SELECT count(*) FROM refused), 'periods_closed', (SELECT count(*) FROM pinned))
+         WHERE r.run_id = this_run
+    )
+    SELECT d.invoice_id, d.number, d.payer_key, d.total_without_tax + d.tax_total FROM numbered AS d ORDER BY d.document_no;
+    PERFORM set_config('billing.issue_date', coalesce(former_date, ''), true);
+EXCEPTION WHEN unique_violation OR foreign_key_violation THEN
+    GET STACKED DIAGNOSTICS failed_table = TABLE_NAME, violation = MESSAGE_TEXT;
+    IF failed_table = 'line' THEN
+        PERFORM raise_stale_draft(one_account, violation);
+    END IF;
+    RAISE;
+END $$;
+COMMENT ON FUNCTION billing.finalize_drafts(bigint, date, date, bigint, text, boolean) IS
+'Behind finalize_invoices() and finalize_interim(): turns drafts into final invoices and notes counts in the run. One account or (null) all; interim: only those of progressive billing, whatever their day, and without pinning periods. Errors as finalize_invoices(). Volatile.';
+
+
+CREATE FUNCTION billing.finalize_invoices(through date, issue_date date DEFAULT NULL, account text DEFAULT NULL, series text DEFAULT '')
+    RETURNS TABLE (invoice_id bigint, number text, payer text, total billing.monetary)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    this_run    bigint;
+    one_account bigint;
+    left_out    bigint;
+BEGIN
+    PERFORM check_ledger();
+    IF through IS NULL OR NOT isfinite(through) OR NOT isfinite(coalesce(issue_date, through)) THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('through and issue_date must be days, not %s and %s', coalesce(through::text, 'null'), coalesce(issue_date::text, 'null')),
+            HINT = 'through is the day up to which charges fall due, such as the first day of a month; leave issue_date out for today.';
+    END IF;
+    IF finalize_invoices.account IS NOT NULL THEN
+        one_account := find_account(finalize_invoices.account);
+    END IF;
+    PERFORM wait_for_run();
+    INSERT INTO run (procedure, through) VALUES ('finalize_invoices', finalize_invoices.through) RETURNING run_id INTO this_run;
+    RETURN QUERY SELECT f.* FROM finalize_drafts(this_run, through, issue_date, one_account, coalesce(series, ''), false) AS f;
+    UPDATE run AS r
+       SET errors = (SELECT count(*) FROM run_error AS e WHERE e.run_id = this_run), finished_at = clock_timestamp(),
+           state = CASE WHEN EXISTS (SELECT FROM run_error AS e WHERE e.run_id = this_run) THEN 'done_with_errors' ELSE 'done' END
+     WHERE r.run_id = this_run
+    RETURNING (r.counts ->> 'lines_left_out')::bigint INTO left_out;
+    IF left_out > 0 THEN
+        RAISE WARNING '% lines were left out because their invoices have lines with a tax code without rate', left_out
+            USING HINT = format('See billing.run_error of run %s; give the codes a rate with billing.set_tax_rate() and finalise again.', this_run);
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.finalize_invoices(date, date, text, text) IS
+'Makes final invoices of the drafts that fall due by the day through, in each account''s calendar: one a seller, payer (by bill_to on the issue date), invoice group and currency; a credit note (type 381) where the total without tax is negative. Numbers are drawn from the sellers'' series without gaps, and the periods billed are closed: from now on their prices, agreements and taxes are read as known at the last run. issue_date: default today in the seller''s time zone. account: only the charges of this account, whoever pays them. Returns one row an invoice; the row of billing.run that it leaves counts lines, closed periods and what was left out. Errors: 40001 if a draft does not continue what was billed meanwhile (run again), 22023 for an issue date before the last one of the series or a bad argument, 42704 unknown account or series. Volatile.';
+
+CREATE FUNCTION billing.finalize_interim(run_id bigint) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    invoices bigint;
+BEGIN
+    PERFORM wait_for_run();
+    SELECT count(*) INTO invoices FROM finalize_drafts(finalize_interim.run_id, NULL, NULL, NULL, '', true) AS f;
+    RETURN invoices;
+END $$;
+COMMENT ON FUNCTION billing.finalize_interim(bigint) IS
+'Makes progressive invoices final at once: the last step of a run. Returns how many. Periods are not pinned, since they are still running. Errors as finalize_invoices(). Volatile.';
