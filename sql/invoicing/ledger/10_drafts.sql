@@ -33,7 +33,9 @@ SELECT d.account_id, d.key_id, d.interim, d.amount, d.booked_before, d.chain_no,
        p.date_from, p.date_to,
        -- A correction changes what was billed for good: not what was billed progressively, nor what was taken back as a whole.
        CASE WHEN d.interim THEN 'interim'
-            WHEN d.chain_no = 1 OR previous.kind = 'interim' OR (previous.kind IN ('void', 'cancellation') AND billing.is_zero(d.booked_before)) THEN 'charge'
+            WHEN d.chain_no = 1 OR previous.kind = 'interim' THEN 'charge'
+            WHEN previous.kind IN ('void', 'cancellation')
+                 AND (billing.is_zero(d.booked_before) OR billing.is_zero(d.amount OPERATOR(billing.+) previous.amount)) THEN 'charge'
             ELSE 'correction' END AS kind,
        -- The first day that may be given as "through" to bill this draft.  A due time later than midnight falls to the next day.
        CASE WHEN i.in_advance THEN p.date_from

@@ -46,7 +46,7 @@ DECLARE
 BEGIN
     IF happened IS NOT NULL THEN
         RAISE object_not_in_prerequisite_state USING
-            MESSAGE = format('invoice %s cannot be %s: it was %s', document.number, wanted, happened), HINT = refuse_after.hint;
+            MESSAGE = format('invoice %s cannot be %s: it is already %s', document.number, wanted, happened), HINT = refuse_after.hint;
     END IF;
 END $$;
 COMMENT ON FUNCTION billing.refuse_after(billing.invoice, text[], text, text) IS
