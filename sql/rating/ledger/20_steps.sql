@@ -105,32 +105,45 @@ AS $function$
     -- Who charges whom for whose usage, under which price list, in each view of a period.  spec_no numbers the distinct
     -- combinations on which prices depend: a handful for thousands of accounts without prices of their own.
     WHEN 'rated_contract' THEN $step$
-        SELECT row_number() OVER () AS contract_no, b.*, one.consumer_id,
+        WITH term AS (
+            SELECT v.account_id, v.period_no, v.variant, a.agreement_id, a.seller_id, t.list_id, one.consumer_id, one.consumer_id = t.consumer_id AS bears_fees,
+                   t.progressive_threshold, greatest(p.date_from, lower(t.valid)) AS from_date, least(p.date_to, upper(t.valid)) AS to_date
+              FROM rated_view AS v
+              JOIN rated_period AS p USING (account_id, period_no)
+              JOIN billing.agreement AS a ON a.buyer_id = v.account_id
+              JOIN billing.agreement_term AS t ON t.agreement_id = a.agreement_id
+               AND billing.known(t.known, v.plan_at, v.plan_own) AND t.valid && daterange(p.date_from, p.date_to)
+             CROSS JOIN LATERAL (SELECT t.consumer_id
+                                  UNION ALL
+                                 SELECT d.account_id FROM billing.descendants(t.consumer_id, v.plan_at, v.plan_own) AS d(account_id) WHERE t.with_descendants) AS one
+        ), island AS (   -- terms that say the same of list and consumer are one: only prices cut segments
+            SELECT t.*, sum(t.starts::int) OVER (PARTITION BY t.account_id, t.period_no, t.variant, t.agreement_id, t.consumer_id ORDER BY t.from_date) AS island_no
+              FROM (SELECT x.*, lag(x.to_date) OVER w IS DISTINCT FROM x.from_date OR lag(x.list_id) OVER w <> x.list_id AS starts
+                      FROM term AS x WINDOW w AS (PARTITION BY x.account_id, x.period_no, x.variant, x.agreement_id, x.consumer_id ORDER BY x.from_date)) AS t
+        ), merged AS (
+            SELECT i.account_id, i.period_no, i.variant, i.agreement_id, i.seller_id, i.list_id, i.consumer_id, bool_or(i.bears_fees) AS bears_fees,
+                   max(i.progressive_threshold) AS progressive_threshold, min(i.from_date) AS from_date, max(i.to_date) AS to_date
+              FROM island AS i
+             GROUP BY i.account_id, i.period_no, i.variant, i.agreement_id, i.seller_id, i.list_id, i.consumer_id, i.island_no
+        )
+        SELECT row_number() OVER () AS contract_no, b.*,
                dense_rank() OVER (ORDER BY b.list_id, b.own_account, b.time_zone, b.from_date, b.to_date, b.from_at, b.to_at, b.full_from, b.date_to, b.interim,
                                            b.price_at, b.price_own, b.reference_at, b.reference_own, b.advance_at, b.advance_own, b.now_own) AS spec_no
-          FROM (SELECT v.account_id, v.period_no, v.variant, v.now_own, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own, v.advance_at, v.advance_own,
-                       v.plan_at, v.plan_own, p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage AND (NOT p.interim OR t.progressive_threshold IS NOT NULL) AS rate_usage, p.rate_arrears, p.rate_advance, p.batch,
-                       a.agreement_id, a.seller_id, t.list_id, t.consumer_id AS first_consumer_id, t.with_descendants, t.progressive_threshold,
-                       l.currency, s.rounding_mode, coalesce(o.account_id, 0) AS own_account,
-                       greatest(p.date_from, lower(t.valid)) AS from_date,
-                       least(p.date_to, upper(t.valid)) AS to_date,
-                       CASE WHEN lower(t.valid) > p.date_from THEN lower(t.valid)::timestamp AT TIME ZONE p.time_zone ELSE p.starts_at END AS from_at,
-                       least(p.rated_to, CASE WHEN upper(t.valid) < p.date_to THEN upper(t.valid)::timestamp AT TIME ZONE p.time_zone ELSE p.rated_to END) AS to_at
-                  FROM rated_view AS v
+          FROM (SELECT m.*, v.now_own, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own, v.advance_at, v.advance_own,
+                       p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage AND (NOT p.interim OR m.progressive_threshold IS NOT NULL) AS rate_usage,
+                       p.rate_arrears, p.rate_advance, p.batch, l.currency, s.rounding_mode, coalesce(o.account_id, 0) AS own_account,
+                       CASE WHEN m.from_date > p.date_from THEN m.from_date::timestamp AT TIME ZONE p.time_zone ELSE p.starts_at END AS from_at,
+                       least(p.rated_to, CASE WHEN m.to_date < p.date_to THEN m.to_date::timestamp AT TIME ZONE p.time_zone ELSE p.rated_to END) AS to_at
+                  FROM merged AS m
+                  JOIN rated_view AS v USING (account_id, period_no, variant)
                   JOIN rated_period AS p USING (account_id, period_no)
-                  JOIN billing.agreement AS a ON a.buyer_id = v.account_id
-                  JOIN billing.agreement_term AS t ON t.agreement_id = a.agreement_id
-                   AND billing.known(t.known, v.plan_at, v.plan_own) AND t.valid && daterange(p.date_from, p.date_to)
                   JOIN LATERAL (SELECT x.currency, x.rounding_mode FROM billing.account_setting AS x
                                  WHERE x.account_id = v.account_id AND x.from_date <= p.date_from AND billing.known(x.recorded_at, v.plan_at, v.plan_own)
                                  ORDER BY x.setting_no DESC LIMIT 1) AS s ON true
-                  JOIN billing.price_list AS l ON l.list_id = t.list_id AND l.currency = s.currency
+                  JOIN billing.price_list AS l ON l.list_id = m.list_id AND l.currency = s.currency
                   LEFT JOIN (SELECT x.list_id, x.account_id FROM billing.price AS x WHERE x.account_id <> 0
                              UNION SELECT x.list_id, x.account_id FROM billing.pin_advance AS x WHERE x.account_id <> 0) AS o
-                    ON o.list_id = t.list_id AND o.account_id = v.account_id) AS b
-         CROSS JOIN LATERAL (SELECT b.first_consumer_id AS consumer_id
-                              UNION ALL
-                             SELECT d.account_id FROM billing.descendants(b.first_consumer_id, b.plan_at, b.plan_own) AS d(account_id) WHERE b.with_descendants) AS one
+                    ON o.list_id = m.list_id AND o.account_id = v.account_id) AS b
          WHERE b.from_at < b.to_at OR (b.rate_advance AND b.from_date < b.to_date)
     $step$
 
@@ -343,7 +356,7 @@ AS $function$
               JOIN billing.subscription AS b ON b.agreement_id = c.agreement_id AND b.item_id = s.item_id
               JOIN billing.subscription_term AS t ON t.subscription_id = b.subscription_id AND billing.known(t.known, c.usage_at, c.usage_own)
              CROSS JOIN LATERAL (SELECT extract(epoch FROM least(c.to_date, upper(t.dates), s.to_local) - greatest(c.from_date, lower(t.dates), s.from_local))::numeric / 86400 AS days) AS d
-             WHERE c.consumer_id = c.first_consumer_id AND d.days > 0
+             WHERE c.bears_fees AND d.days > 0
                AND CASE WHEN s.in_advance THEN c.rate_advance ELSE c.rate_arrears END
              OFFSET 0
         )
