@@ -5,7 +5,7 @@
 -- not a failed COPY.
 
 CREATE FUNCTION billing.check_usage_batch() RETURNS boolean
-    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     stranger text;

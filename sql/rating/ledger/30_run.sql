@@ -222,7 +222,8 @@ COMMENT ON FUNCTION billing.fill_usage(text, timestamptz, timestamptz, timestamp
 
 CREATE FUNCTION billing.one_pass_above() RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$ SELECT COALESCE(NULLIF(pg_catalog.current_setting('billing.one_pass_above', true), '')::bigint, 2000) $$;
+    AS $$ SELECT COALESCE(CASE WHEN pg_catalog.current_setting('billing.one_pass_above', true) OPERATOR(pg_catalog.<>) ''
+                       THEN pg_catalog.current_setting('billing.one_pass_above', true)::bigint END, 2000) $$;
 COMMENT ON FUNCTION billing.one_pass_above() IS 'Above how many accounts a run reads usage in one parallel pass instead of by index: the setting billing.one_pass_above, 2000 unless set. Both give the same quantities.';
 
 -- Fills in the steps of the pipeline up to what is owed.  rated_period must be there.

@@ -98,7 +98,7 @@ COMMENT ON FUNCTION billing.drop_sealed_usage() IS
 'Drops the monthly partitions of usage that lie wholly in sealed periods of every account, and says so in usage_dropped. A partition that leaves in any other way makes the next run raise. Returns the partitions dropped.';
 
 CREATE FUNCTION billing.check_usage_partitions() RETURNS void
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     missing date;
