@@ -21,7 +21,7 @@ COMMENT ON FUNCTION billing.tax_of(billing.monetary, numeric, text) IS
 
 CREATE FUNCTION billing.stage_of(component text) RETURNS smallint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT CASE $1 WHEN 'discount' THEN 4 WHEN 'minimum' THEN 5 WHEN 'account_discount' THEN 6 WHEN 'commitment' THEN 7 ELSE 1 END::smallint $$;
+    AS $$ SELECT CASE WHEN $1 OPERATOR(pg_catalog.=) 'discount' THEN 4 WHEN $1 OPERATOR(pg_catalog.=) 'minimum' THEN 5 WHEN $1 OPERATOR(pg_catalog.=) 'account_discount' THEN 6 WHEN $1 OPERATOR(pg_catalog.=) 'commitment' THEN 7 ELSE 1 END::smallint $$;
 COMMENT ON FUNCTION billing.stage_of(text) IS
 'Stage of the price build-up that a component of a charge belongs to: 1 fee or usage, 4 item discount, 5 item minimum and maximum, 6 account discount, 7 commitment. Immutable.';
 

@@ -213,16 +213,34 @@ BEGIN
             (NULL, 'account', 'Key of the account.'),
             (NULL, 'seller', 'Key of the seller.'),
             (NULL, 'item', 'Key of the meter or fee.'),
+            (NULL, 'payer', 'Key of the account that pays.'),
+            (NULL, 'payer_key', 'Key of the account that pays.'),
+            (NULL, 'consumer', 'Key of the account that consumed.'),
+            (NULL, 'subscription', 'Key of the subscription; null = not about one.'),
+            (NULL, 'invoice_group', 'Key of the invoice group among those of its payer.'),
+            (NULL, 'document', 'invoice or credit note.'),
+            (NULL, 'lines', 'How many lines it has.'),
+            (NULL, 'due_on', 'First day that bills it when given as "through".'),
+            (NULL, 'frozen_at', 'When freeze_charge() kept it from being billed; null = it is not frozen.'),
+            (NULL, 'corrects_invoice_id', 'Invoice of the link before in the chain; null = the first.'),
+            (NULL, 'tax_rate_missing', 'Whether the tax code has no rate on the tax point date.'),
+            (NULL, 'category_name', 'Category of the tax in words.'),
+            ('draft_detail', 'kind', 'Kind that the line will have, see line.'),
+            ('draft_lines', 'kind', 'charge = first of its key, interim = before the period ended, correction = of an earlier line.'),
             (NULL, 'owed_amount', 'owed as a number, in units of currency.'),
             (NULL, 'booked_amount', 'booked as a number, in units of currency.'),
             (NULL, 'drafted_amount', 'drafted as a number, in units of currency.'))
         SELECT c.relname, a.attname,
                (SELECT w.meaning FROM word AS w WHERE w.name = a.attname AND (w.relation = c.relname OR w.relation IS NULL)
-                 ORDER BY w.relation IS NULL LIMIT 1) AS meaning
+                 ORDER BY w.relation IS NULL LIMIT 1) AS meaning,
+               substring(a.attname FROM '^(.*)_numeric$') AS amount
           FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
          WHERE c.relnamespace = 'billing'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
            AND a.attnum > 0 AND NOT a.attisdropped AND col_description(c.oid, a.attnum) IS NULL
     LOOP
+        IF named.amount IS NOT NULL THEN
+            named.meaning := format('%s as a number, for tools that do not know the type monetary.', named.amount);
+        END IF;
         IF named.meaning IS NOT NULL THEN
             EXECUTE format('COMMENT ON COLUMN billing.%I.%I IS %L', named.relname, named.attname, named.meaning);
         END IF;
