@@ -71,7 +71,10 @@ BEGIN
     IF EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'billing_ledger_guard') THEN
         RETURN;
     END IF;
-    CREATE FUNCTION billing.guard_ledger() RETURNS event_trigger
+    -- Not in schema billing: DROP SCHEMA billing CASCADE would take the function and with it the trigger before it can speak.
+    CREATE SCHEMA IF NOT EXISTS billing_guard;
+    COMMENT ON SCHEMA billing_guard IS 'Keeps the function of the event trigger billing_ledger_guard out of schema billing, which it guards.';
+    CREATE OR REPLACE FUNCTION billing_guard.guard_ledger() RETURNS event_trigger
         LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $function$
     BEGIN
@@ -85,13 +88,13 @@ BEGIN
                 HINT = 'Use CALL billing.uninstall_ledger(…), or SET billing.allow_ledger_drop = on if that is what you want.';
         END IF;
     END $function$;
-    COMMENT ON FUNCTION billing.guard_ledger() IS 'Event trigger function: refuses commands that would drop the ledger, such as DROP EXTENSION billing CASCADE, unless billing.allow_ledger_drop is on.';
-    REVOKE ALL ON FUNCTION billing.guard_ledger() FROM PUBLIC;
-    CREATE EVENT TRIGGER billing_ledger_guard ON sql_drop EXECUTE FUNCTION billing.guard_ledger();
+    COMMENT ON FUNCTION billing_guard.guard_ledger() IS 'Event trigger function: refuses commands that would drop the ledger, such as DROP EXTENSION billing CASCADE, unless billing.allow_ledger_drop is on.';
+    REVOKE ALL ON FUNCTION billing_guard.guard_ledger() FROM PUBLIC;
+    CREATE EVENT TRIGGER billing_ledger_guard ON sql_drop EXECUTE FUNCTION billing_guard.guard_ledger();
     COMMENT ON EVENT TRIGGER billing_ledger_guard IS 'Refuses to drop the billing extension or schema while a ledger exists.';
 END $procedure$;
 COMMENT ON PROCEDURE billing.create_ledger_guard() IS
-'Creates the event trigger that refuses DROP EXTENSION billing CASCADE while a ledger exists. create_ledger() calls it when run by a superuser.';
+'Creates the event trigger that refuses DROP EXTENSION billing CASCADE and the like while a ledger exists, and schema billing_guard with its function. create_ledger() calls it when run by a superuser.';
 REVOKE ALL ON PROCEDURE billing.create_ledger_guard() FROM PUBLIC;
 
 CREATE PROCEDURE billing.upgrade_ledger()
@@ -119,8 +122,9 @@ CREATE PROCEDURE billing.uninstall_ledger(confirmation text DEFAULT NULL)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    object record;
     invoices bigint;
+    statement text;
+    statements text[];
 BEGIN
     IF to_regclass('billing.ledger_state') IS NULL THEN
         RAISE undefined_table USING MESSAGE = 'this database has no ledger';
@@ -133,8 +137,11 @@ BEGIN
     PERFORM set_config('billing.allow_ledger_drop', 'on', true);
     IF EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'billing_ledger_guard') THEN
         DROP EVENT TRIGGER billing_ledger_guard;
+        DROP FUNCTION billing_guard.guard_ledger();
+        DROP SCHEMA billing_guard;
     END IF;
-    FOR object IN
+    -- All names are read before the first object goes, because some take others with them.
+    statements := ARRAY(SELECT format('DROP %s IF EXISTS %s CASCADE', o.kind, o.name) FROM (
         SELECT 'VIEW' AS kind, c.oid::regclass::text AS name FROM pg_class AS c WHERE c.relnamespace = 'billing'::regnamespace AND c.relkind = 'v'
            AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e')
         UNION ALL
@@ -146,9 +153,11 @@ BEGIN
         UNION ALL
         SELECT 'TYPE', t.oid::regtype::text FROM pg_type AS t JOIN pg_class AS c ON c.oid = t.typrelid AND c.relkind = 'c' WHERE t.typnamespace = 'billing'::regnamespace
            AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = t.oid AND d.classid = 'pg_type'::regclass AND d.deptype = 'e')
-    LOOP
-        EXECUTE format('DROP %s IF EXISTS %s CASCADE', object.kind, object.name);
+    ) AS o);
+    FOREACH statement IN ARRAY statements LOOP
+        EXECUTE statement;
     END LOOP;
+    PERFORM set_config('billing.allow_ledger_drop', 'off', true);
 END $$;
 COMMENT ON PROCEDURE billing.uninstall_ledger(text) IS
 'Drops every object of the ledger and all its data. With final invoices in it the confirmation ''destroy all invoices'' is required. Roles stay, since other databases may use them. Errors: 42P01 if there is no ledger, 55006 without the confirmation.';
