@@ -259,9 +259,9 @@ BEGIN
         PERFORM check_account_start(this_account, set_account.starts_on);
         UPDATE account AS a SET starts_on = set_account.starts_on WHERE a.account_id = this_account;
     END IF;
-    IF set_account.from_date IS NULL AND set_account.status IS DISTINCT FROM (account_setting_on(this_account, 'infinity')).status
-       AND set_account.status IS NOT NULL
-    THEN
+    IF set_account.from_date IS NULL AND set_account.status = (account_setting_on(this_account, 'infinity')).status THEN
+        named.status := NULL;    -- it is that already
+    ELSIF set_account.from_date IS NULL AND set_account.status IS NOT NULL THEN
         RAISE invalid_parameter_value USING MESSAGE = format('from which day on is account "%s" %s?', set_account.key, set_account.status),
             HINT = 'Say from_date => with status =>.';
     END IF;

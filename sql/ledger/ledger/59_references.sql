@@ -196,7 +196,9 @@ BEGIN
     IF code IS NULL OR set_number_series.series IS NULL THEN
         RAISE invalid_parameter_value USING MESSAGE = 'type and series must not be null';
     END IF;
-    PERFORM check_word('type', code, '{380,381}');
+    IF code NOT IN ('380', '381') THEN
+        PERFORM check_word('type', code, '{invoice,credit_note}');
+    END IF;
     PERFORM FROM seller AS s WHERE s.seller_id = this_seller FOR NO KEY UPDATE;
     SELECT n.* INTO former FROM number_series AS n WHERE n.seller_id = this_seller AND n.type = code AND n.series = set_number_series.series FOR NO KEY UPDATE;
     wanted := former;
