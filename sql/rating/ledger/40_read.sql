@@ -56,7 +56,7 @@ CREATE FUNCTION billing.charges(account text, dates daterange, known_at timestam
     RETURNS TABLE (charge bigint, period_from date, period_to date, seller text, item text, subscription text, consumer text, charge_group jsonb, component text,
                    quantity numeric, unit text, unit_price numeric, owed billing.monetary, owed_exact billing.monetary, decided billing.monetary,
                    booked billing.monetary, unbilled billing.monetary, held billing.monetary, owed_amount numeric, currency text, state text, problem text)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 BEGIN
     PERFORM billing.check_ledger();
@@ -93,7 +93,7 @@ COMMENT ON FUNCTION billing.payer_of(bigint, date) IS 'Account that pays for an 
 CREATE FUNCTION billing.preview_invoice(account text, through date)
     RETURNS TABLE (account_key text, seller text, period_from date, period_to date, item text, subscription text, consumer text, charge_group jsonb, component text,
                    kind text, quantity numeric, unit text, unit_price numeric, line_amount billing.monetary, amount numeric, currency text, causes jsonb, problem text)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
     payer  bigint := billing.account_id(account);

@@ -29,7 +29,7 @@ REVOKE ALL ON FUNCTION billing.line_query(bigint, text) FROM PUBLIC;
 
 CREATE FUNCTION billing.explain_line(line_id bigint)
     RETURNS TABLE (step int, stage text, what text, tier_from numeric, tier_to numeric, quantity numeric, unit_price numeric, amount billing.monetary)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
     this billing.line := (SELECT l FROM billing.line AS l WHERE l.line_id = explain_line.line_id);
@@ -101,7 +101,7 @@ COMMENT ON FUNCTION billing.explain_line(bigint) IS
 
 CREATE FUNCTION billing.line_usage(line_id bigint)
     RETURNS TABLE (key uuid, revision smallint, starts_at timestamptz, ends_at timestamptz, recorded numeric, counted numeric, resource text, dimensions jsonb, recorded_at timestamptz, standing text)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 BEGIN
     PERFORM billing.check_ledger();

@@ -3,7 +3,7 @@
 CREATE FUNCTION billing.unbilled_usage(dates daterange, account text DEFAULT NULL)
     RETURNS TABLE (account_key text, meter text, usage_key uuid, revision smallint, starts_at timestamptz, ends_at timestamptz, quantity numeric,
                    seller text, agreement text, reason text, detail text)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
     only_account bigint := billing.account_id(account);
