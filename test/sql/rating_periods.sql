@@ -80,7 +80,7 @@ SELECT use('patient', 'calls', '2025-01-31', 2);
 CALL run_invoicing(through => '2025-02-04') \gset
 SELECT period, kind, quantity FROM drafts WHERE account = 'patient';
 
--- "through" is a day in each account's calendar: on 2 January Tokyo and New York have both finished 1 January, whatever the instant.
+-- "through" is a day in each account's calendar: through 2 February bills what ends then in Tokyo and in New York, 14 hours apart.
 SELECT set_account('tokyo', time_zone => 'Asia/Tokyo', cycle_day => 2, starts_on => '2025-01-02') > 0 AS set;
 SELECT set_account('york', time_zone => 'America/New_York', cycle_day => 2, starts_on => '2025-01-02') > 0 AS set;
 CALL run_invoicing(through => '2025-02-02') \gset
