@@ -68,6 +68,26 @@ volume_price(const Tariff *tariff, Rating *rating, Number *amount)
 	return true;
 }
 
+/* Prorated units of the events, of which those beyond the end cost nothing. */
+static Number
+volume_prorated_units(const RatedEvent *events, int count, Number end)
+{
+	Number		units = number_zero();
+	Number		passed = number_zero();
+	int			i;
+
+	for (i = 0; i < count; i++)
+	{
+		Number		next = number_add(passed, events[i].units);
+		Number		from = number_compare(passed, end) < 0 ? passed : end;
+		Number		to = number_compare(next, end) < 0 ? next : end;
+
+		units = number_add(units, number_multiply(number_subtract(to, from), events[i].fraction));
+		passed = next;
+	}
+	return units;
+}
+
 /* The full units decide about the tier, the prorated units are priced. */
 static bool
 volume_price_each(const Tariff *tariff, Rating *rating,
@@ -76,6 +96,7 @@ volume_price_each(const Tariff *tariff, Rating *rating,
 	Number		quantity = rating->quantity;
 	int			sign = number_sign(quantity);
 	TierTable	table;
+	Number		units;
 	int			tier;
 
 	if (sign < 0)
@@ -85,9 +106,10 @@ volume_price_each(const Tariff *tariff, Rating *rating,
 		return tiers_zero_price(tariff, &table, rating, amount);
 	if (!tiers_locate(&table, rating, &quantity, &tier))
 		return false;
+	units = number_compare(quantity, rating->quantity) < 0 ?
+		volume_prorated_units(events, count, quantity) : rating_prorated_units(events, count);
 	*amount = number_add(rating_scaled(rating, tiers_flat(&table, tier)),
-						 number_multiply(rating_prorated_units(events, count),
-										 column_value(&table.price, tier)));
+						 number_multiply(units, column_value(&table.price, tier)));
 	return true;
 }
 

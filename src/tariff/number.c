@@ -313,11 +313,27 @@ number_to_numeric(Number a)
 	return DatumGetNumeric(result);
 }
 
-/* Collect the digits of a decimal; false when text is none. */
+/* Append one digit; false when they become too many. */
 static bool
-parse_digits(const char **text, Number *result, int *digits, bool *any)
+parse_digit(Number *result, int digit, bool after_point, int *digits)
+{
+	if (*digits > 0 || digit != 0)
+		(*digits)++;
+	result->mantissa = result->mantissa * 10 + digit;
+	result->scale += after_point;
+	return *digits <= NUMBER_MAX_DIGITS;
+}
+
+/*
+ * Collect the digits of a decimal; false when they are too many.  Zeros at the
+ * end of the decimals do not count.
+ */
+static bool
+parse_digits(const char **text, Number *result, bool *any)
 {
 	bool		after_point = false;
+	int			digits = 0;
+	int			zeros = 0;
 
 	for (; (**text >= '0' && **text <= '9') || (**text == '.' && !after_point); (*text)++)
 	{
@@ -327,12 +343,16 @@ parse_digits(const char **text, Number *result, int *digits, bool *any)
 			continue;
 		}
 		*any = true;
-		if (*digits > 0 || **text != '0')
-			(*digits)++;
-		if (*digits > NUMBER_MAX_DIGITS)
+		if (after_point && **text == '0')
+		{
+			zeros++;
+			continue;
+		}
+		for (; zeros > 0; zeros--)
+			if (!parse_digit(result, 0, true, &digits))
+				return false;
+		if (!parse_digit(result, **text - '0', after_point, &digits))
 			return false;
-		result->mantissa = result->mantissa * 10 + (**text - '0');
-		result->scale += after_point;
 	}
 	return true;
 }
@@ -371,14 +391,13 @@ number_parse(const char *text, Number *result, bool *too_long)
 {
 	bool		negative = (*text == '-');
 	bool		any = false;
-	int			digits = 0;
 	long		exponent = 0;
 
 	*too_long = false;
 	*result = number_zero();
 	if (*text == '-' || *text == '+')
 		text++;
-	if (!parse_digits(&text, result, &digits, &any))
+	if (!parse_digits(&text, result, &any))
 	{
 		*too_long = true;
 		return true;
