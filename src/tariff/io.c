@@ -73,7 +73,9 @@ tariff_bytes(FunctionCallInfo fcinfo, Datum datum)
 	TariffCache *cache;
 	Size		size;
 
-	if (likely(!VARATT_IS_EXTENDED(stored) || VARATT_IS_SHORT(stored)))
+	/* A pointer to an out-of-line value counts as short, too. */
+	if (likely(!VARATT_IS_EXTENDED(stored) ||
+			   (VARATT_IS_SHORT(stored) && !VARATT_IS_EXTERNAL(stored))))
 		return VARDATA_ANY(stored);
 	if (fcinfo->flinfo == NULL)
 		return VARDATA_ANY(detoast_attr(stored));

@@ -627,7 +627,7 @@ matrix_lint(const Tariff *tariff, struct TariffLint *lint)
 	holes = matrix_holes(&matrix);
 	if (holes > 0)
 		lint_report(lint, matrix.has_default ? LINT_NOTICE : LINT_WARNING, "missing_cells",
-					UINT64_FORMAT " combinations of the values that occur have no cell and %s",
+					"combinations of the values that occur without a cell: " UINT64_FORMAT "; they %s",
 					holes, matrix.has_default ? "take the default" : "cannot be rated");
 	if (!matrix.has_default)
 		lint_report(lint, LINT_NOTICE, "no_default",

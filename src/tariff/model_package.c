@@ -90,7 +90,7 @@ package_lint(const Tariff *tariff, struct TariffLint *lint)
 	lint_price_sign(lint, "amount", compiled_get_number(&cursor));
 	if (rounding == NUMBER_ROUND_DOWN)
 		lint_report(lint, LINT_NOTICE, "package_rounds_down",
-					"A package that is not full costs nothing");
+					"a package that is not full costs nothing");
 }
 
 const TariffModel tariff_package = {

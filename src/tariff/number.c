@@ -423,6 +423,53 @@ number_parse(const char *text, Number *result, bool *too_long)
 	return true;
 }
 
+/* Is text a decimal, perhaps with an exponent of at most four digits? */
+static bool
+text_is_decimal(const char *text)
+{
+	bool		any = false;
+	bool		point = false;
+	int			exponent_digits = 0;
+
+	if (*text == '-' || *text == '+')
+		text++;
+	for (; (*text >= '0' && *text <= '9') || (*text == '.' && !point); text++)
+	{
+		point |= (*text == '.');
+		any |= (*text != '.');
+	}
+	if (any && (*text == 'e' || *text == 'E'))
+	{
+		text++;
+		if (*text == '-' || *text == '+')
+			text++;
+		for (; *text >= '0' && *text <= '9'; text++)
+			exponent_digits++;
+		if (exponent_digits == 0 || exponent_digits > 4)
+			return false;
+	}
+	return any && *text == '\0';
+}
+
+/* Read a quantity that came as text; it may be as long as a numeric one. */
+NumberDecode
+number_from_text(const char *text, Number *result)
+{
+	bool		too_long;
+
+	if (!number_parse(text, result, &too_long))
+		return NUMBER_MALFORMED;
+	if (!too_long)
+		return NUMBER_DECODED;
+	if (strlen(text) > 2 * NUMERIC_ACCEPTED_DIGITS * NUMERIC_BASE_DIGITS)
+		return NUMBER_TOO_LONG;
+	if (!text_is_decimal(text))
+		return NUMBER_MALFORMED;
+	return number_from_datum(DirectFunctionCall3(numeric_in, CStringGetDatum(text),
+												 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)),
+							 result);
+}
+
 Number
 number_negate_general(const Number *a)
 {

@@ -59,10 +59,12 @@ typedef enum NumberDecode
 {
 	NUMBER_DECODED,
 	NUMBER_NOT_FINITE,
-	NUMBER_TOO_LONG				/* more digits than rating accepts */
+	NUMBER_TOO_LONG,			/* more digits than rating accepts */
+	NUMBER_MALFORMED
 } NumberDecode;
 
 extern NumberDecode number_from_datum(Datum datum, Number *result);
+extern NumberDecode number_from_text(const char *text, Number *result);
 extern Number number_from_fixed(Fixed value);
 extern Numeric number_to_numeric(Number a);
 extern bool number_parse(const char *text, Number *result, bool *too_long);

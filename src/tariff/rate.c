@@ -79,6 +79,9 @@ rating_fail_null(FunctionCallInfo fcinfo, Rating *rating)
 static bool
 rating_fail_decode(Rating *rating, NumberDecode decode)
 {
+	if (decode == NUMBER_MALFORMED)
+		return rating_fail(rating, ERRCODE_INVALID_PARAMETER_VALUE, NULL,
+						   "the quantity of a unit must be a number");
 	if (decode == NUMBER_NOT_FINITE)
 		return rating_fail(rating, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, NULL,
 						   "quantity must be a finite number");
@@ -96,8 +99,7 @@ rating_single_unit(Rating *rating, Datum quantities)
 	Jsonb	   *json = DatumGetJsonbP(quantities);
 	JsonbIterator *iterator;
 	JsonbValue	value;
-	NumberDecode decode = NUMBER_DECODED;
-	bool		too_long;
+	NumberDecode decode = NUMBER_MALFORMED;
 
 	if (!JB_ROOT_IS_OBJECT(json))
 		return rating_fail(rating, ERRCODE_INVALID_PARAMETER_VALUE, NULL,
@@ -112,12 +114,8 @@ rating_single_unit(Rating *rating, Datum quantities)
 	(void) JsonbIteratorNext(&iterator, &value, true);
 	if (value.type == jbvNumeric)
 		decode = number_from_datum(NumericGetDatum(value.val.numeric), &rating->quantity);
-	else if (value.type != jbvString ||
-			 !number_parse(reader_scalar_text(&value), &rating->quantity, &too_long))
-		return rating_fail(rating, ERRCODE_INVALID_PARAMETER_VALUE, NULL,
-						   "the quantity of a unit must be a number");
-	else if (too_long)
-		decode = NUMBER_TOO_LONG;
+	else if (value.type == jbvString)
+		decode = number_from_text(reader_scalar_text(&value), &rating->quantity);
 	return decode == NUMBER_DECODED || rating_fail_decode(rating, decode);
 }
 

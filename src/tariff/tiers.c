@@ -302,7 +302,7 @@ tiers_zero_price(const Tariff *tariff, const TierTable *table, Rating *rating, N
 	return true;
 }
 
-/* What a tier costs for each unit more, seen from a quantity inside it. */
+/* Does the amount fall where the next tier begins? */
 static void
 tiers_lint_cliff(const TierTable *table, int tier, struct TariffLint *lint)
 {
@@ -332,13 +332,14 @@ tiers_lint_bounds(const TierTable *table, int tier, struct TariffLint *lint)
 void
 tiers_lint(const Tariff *tariff, struct TariffLint *lint, bool graduated)
 {
+	const char *price = tariff->head.model == TARIFF_MODEL_GRADUATED_PERCENTAGE ? "percent" : "unit_price";
 	TierTable	table;
 	int			i;
 
 	tiers_open(tariff, &table);
 	for (i = 0; i < table.count; i++)
 	{
-		lint_price_sign(lint, psprintf("tiers[%d].unit_price", i), column_value(&table.price, i));
+		lint_price_sign(lint, psprintf("tiers[%d].%s", i, price), column_value(&table.price, i));
 		lint_price_sign(lint, psprintf("tiers[%d].flat", i), tiers_flat(&table, i));
 		if (i < table.bounds)
 			tiers_lint_bounds(&table, i, lint);

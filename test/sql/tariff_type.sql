@@ -1,6 +1,4 @@
 -- The type tariff: reading, canonical text, equality, limits.
-\set VERBOSITY verbose
-\set SHOW_CONTEXT never
 \pset format unaligned
 \pset tuples_only on
 
