@@ -170,7 +170,7 @@ SELECT i, j, t, CASE WHEN j = 1 THEN 0 WHEN j = 2 THEN -q
                      WHEN j = 4 THEN coalesce((t#>>'{tiers,1,up_to}')::numeric, q) + 0.000001 ELSE q END AS q,
        floor(random() * 5)::bigint AS events, jsonb_build_object('region', 'r' || floor(1 + random() * 6)) AS dimensions,
        CASE WHEN random() < 0.3 THEN round(random()::numeric, 6) ELSE 1 END AS fraction, random() < 0.8 AS complete
-  FROM (SELECT i, pg_temp.any_tariff(0, CASE WHEN i % 4 = 0 THEN 12 ELSE 4 END, CASE WHEN i % 4 = 0 THEN 18 ELSE 3 END) AS t FROM generate_series(1, 1500) AS i) AS tariffs,
+  FROM (SELECT i, pg_temp.any_tariff(0, CASE WHEN i % 4 = 0 THEN 12 ELSE 4 END, CASE WHEN i % 4 = 0 THEN 18 ELSE 3 END) AS t FROM generate_series(1, 900) AS i) AS tariffs,
        LATERAL (SELECT j, CASE WHEN i % 4 = 0 THEN pg_temp.any_number(14, 40) ELSE pg_temp.any_number(5, 6) END AS q FROM generate_series(1, 8) AS j OFFSET 0) AS quantities
  WHERE t IS NOT NULL;
 
@@ -186,7 +186,7 @@ SELECT i, j, tariff, q, events, dimensions, fraction, complete, reference, resul
              WHEN reference IS NULL THEN (result).sqlstate NOT IN ('BL001', 'BL002', 'BL004') OR (result).sqlstate IS NULL
              ELSE amount((result).amount) IS DISTINCT FROM reference END)
  LIMIT 5;
-SELECT count(*) AS cases, count((result).amount) > 9000 AS most_are_rated, count(*) FILTER (WHERE (result).sqlstate = 'BL001') > 0 AS bl001,
+SELECT count(*) AS cases, count((result).amount) > 5000 AS most_are_rated, count(*) FILTER (WHERE (result).sqlstate = 'BL001') > 0 AS bl001,
        count(*) FILTER (WHERE (result).sqlstate = 'BL002') > 0 AS bl002, count(*) FILTER (WHERE (result).sqlstate = 'BL004') > 0 AS bl004,
        count(*) FILTER (WHERE scale(trim_scale(q)) > 30) > 0 AS many_decimals
   FROM results;
