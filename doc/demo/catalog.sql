@@ -6,8 +6,8 @@ BEGIN;
 SELECT billing.set_seller('northwind', legal_name => 'Northwind GmbH', country => 'DE', currency => 'EUR', time_zone => 'Europe/Berlin',
     address => '{"street": "Hafenstrasse 1", "city": "Hamburg", "post_code": "20457", "country": "DE"}', tax_ids => '{"vat": "DE123456789"}', default_tax_code => 'standard');
 SELECT billing.set_tax_rate('standard', 19, seller => 'northwind');
-SELECT billing.set_number_series('northwind', '380', prefix => 'NW-2026-');
-SELECT billing.set_number_series('northwind', '381', prefix => 'NW-CN-2026-');
+SELECT billing.set_number_series(type => '380', seller => 'northwind', prefix => 'NW-2026-');
+SELECT billing.set_number_series(type => '381', seller => 'northwind', prefix => 'NW-CN-2026-');
 SELECT billing.set_meter('api_calls', unit => 'call', aggregation => 'sum', seller => 'northwind', name => 'API calls');
 SELECT billing.set_meter('storage', unit => 'GB-hour', aggregation => 'sum', seller => 'northwind', name => 'Block storage');
 SELECT billing.set_meter('gpu', unit => 'HUR', aggregation => 'sum', seller => 'northwind', name => 'GPU hours');
@@ -23,12 +23,12 @@ SELECT billing.set_price('platform', '{"model": "per_unit", "currency": "EUR", "
 -- A seller in New York: tokens of language models in dollars, by volume.
 SELECT billing.set_seller('contoso', legal_name => 'Contoso Inc.', country => 'US', currency => 'USD', time_zone => 'America/New_York',
     address => '{"street": "1 Harbor Way", "city": "New York", "post_code": "10004", "country": "US"}');
-SELECT billing.set_number_series('contoso', '380', prefix => 'C-');
-SELECT billing.set_number_series('contoso', '381', prefix => 'C-CN-');
+SELECT billing.set_number_series(type => '380', seller => 'contoso', prefix => 'C-');
+SELECT billing.set_number_series(type => '381', seller => 'contoso', prefix => 'C-CN-');
 SELECT billing.set_meter('tokens_in', unit => 'token', aggregation => 'sum', seller => 'contoso', name => 'Prompt tokens');
 SELECT billing.set_meter('tokens_out', unit => 'token', aggregation => 'sum', seller => 'contoso', name => 'Generated tokens');
 SELECT billing.set_price('tokens_in', '{"model": "volume", "currency": "USD", "tiers": [
-    {"up_to": "1000000", "unit_price": "0.000003"}, {"unit_price": "0.0000024"}]}', valid_from => '2026-01-01', seller => 'contoso');
+    {"up_to": "100000", "unit_price": "0.000003"}, {"unit_price": "0.0000024"}]}', valid_from => '2026-01-01', seller => 'contoso');
 SELECT billing.set_price('tokens_out', '{"model": "package", "currency": "USD", "size": "1000", "amount": "0.015"}', valid_from => '2026-01-01', seller => 'contoso');
 
 -- 600 customers of the first, 400 of the second.
@@ -43,5 +43,5 @@ SELECT billing.set_subscription(format('customer-%s', to_char(n, 'FM0000')), 'se
 COMMIT;
 \o
 \unset QUIET
-SELECT s.key AS seller, s.legal_name, s.currency, (SELECT count(*) FROM billing.agreements AS a WHERE a.seller = s.key) AS accounts FROM billing.sellers AS s ORDER BY 1;
+SELECT s.seller, s.legal_name, s.currency, (SELECT count(*) FROM billing.agreements AS a WHERE a.seller = s.seller) AS accounts FROM billing.sellers AS s ORDER BY 1;
 SELECT item, model(tariff) AS model, currency(tariff) AS currency FROM billing.prices ORDER BY 1;

@@ -15,4 +15,4 @@ SELECT state, counts, errors, date_trunc('milliseconds', duration) AS duration F
 SELECT * FROM billing.finalize_invoices(through => '2026-11-01', issue_date => '2026-11-09');
 \o
 \unset QUIET
-SELECT invoice_number, account, item, period_from, kind, quantity, line_amount, causes FROM billing.invoice_lines WHERE kind = 'correction' ORDER BY line_id LIMIT 8;
+SELECT number, account, item, period_from, kind, quantity, amount, causes FROM billing.invoice_lines WHERE kind = 'correction' ORDER BY line_id LIMIT 8;

@@ -4,7 +4,8 @@ SELECT billing.invoice_text(i.invoice_id) FROM billing.invoices AS i ORDER BY i.
 \pset format aligned
 \pset tuples_only off
 \echo One line, explained to the cent:
-SELECT l.line_id, l.item, l.line_amount FROM billing.invoice_lines AS l WHERE l.kind = 'charge' ORDER BY l.quantity DESC NULLS LAST LIMIT 1 \gset
+SELECT l.line_id, l.number AS invoice, l.account, l.item, l.amount FROM billing.invoice_lines AS l WHERE l.kind = 'charge' ORDER BY l.quantity DESC NULLS LAST LIMIT 1 \gset
+\echo :invoice, :account, :item: :amount
 SELECT e.* FROM billing.explain_line(:line_id) AS e;
 \echo Not billed, and why:
 SELECT u.reason, count(*) AS usage_rows FROM billing.unbilled_usage('[2026-10-01,2026-11-01)') AS u GROUP BY u.reason ORDER BY u.reason;
