@@ -130,9 +130,6 @@ AS $$
 DECLARE
     finding record;
 BEGIN
-    IF to_regprocedure('billing.lint(billing.tariff)') IS NULL THEN
-        RETURN;
-    END IF;
     FOR finding IN SELECT l.severity, l.code, l.detail FROM lint(report_lint.tariff) AS l LOOP
         IF finding.severity IN ('warning', 'error') THEN
             RAISE WARNING '%', finding.detail USING HINT = format('billing.lint() calls this %s.', finding.code);
