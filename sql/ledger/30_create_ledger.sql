@@ -72,9 +72,14 @@ BEGIN
         RETURN;
     END IF;
     -- Not in schema billing: DROP SCHEMA billing CASCADE would take the function and with it the trigger before it can speak.
-    CREATE SCHEMA IF NOT EXISTS billing_guard;
+    -- Made anew: a function that somebody else has put there would run as whoever drops something.
+    IF to_regnamespace('billing_guard') IS NOT NULL THEN
+        DROP FUNCTION IF EXISTS billing_guard.guard_ledger();
+        DROP SCHEMA billing_guard;
+    END IF;
+    CREATE SCHEMA billing_guard;
     COMMENT ON SCHEMA billing_guard IS 'Keeps the function of the event trigger billing_ledger_guard out of schema billing, which it guards.';
-    CREATE OR REPLACE FUNCTION billing_guard.guard_ledger() RETURNS event_trigger
+    CREATE FUNCTION billing_guard.guard_ledger() RETURNS event_trigger
         LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $function$
     BEGIN
