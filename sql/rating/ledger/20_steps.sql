@@ -374,7 +374,7 @@ AS $function$
                    min(c.seller_id) AS seller_id, min(c.currency) AS currency, min(c.rounding_mode) AS rounding_mode, bool_or(coalesce(s.in_advance, false)) AS in_advance,
                    bool_or(c.interim AND s.item_kind = 'meter') AS interim, min(c.progressive_threshold) AS progressive_threshold,
                    sum(CASE WHEN r.weight = 1 THEN r.amount ELSE r.amount * r.weight END) / min(r.divisor) AS exact,
-                   sum(r.quantity) / min(r.divisor) AS quantity,
+                   sum(r.quantity) FILTER (WHERE r.sqlstate IS NULL) / min(r.divisor) AS quantity,
                    CASE WHEN count(DISTINCT s.unit_price) = 1 AND count(s.unit_price) = count(*) THEN min(s.unit_price) END AS unit_price,
                    min(s.price_ids) AS price_ids, min(s.tax_code) AS tax_code,
                    count(*) FILTER (WHERE r.sqlstate IS NULL) AS rated,

@@ -48,6 +48,7 @@ BEGIN
                    NULL::numeric AS tier_from, NULL::numeric AS tier_to, q.quantity, NULL::numeric AS unit_price, NULL::billing.monetary AS amount
               FROM rated_quantity AS q JOIN this_contract AS c USING (contract_no) JOIN this_segment AS s USING (segment_no), this_line AS l
              WHERE q.charge_group = l.charge_group
+               AND NOT EXISTS (SELECT FROM this_amount AS a WHERE a.contract_no = q.contract_no AND a.segment_no = q.segment_no AND a.rate_group = q.rate_group AND a.sqlstate IS NOT NULL)
         ), priced AS (
             SELECT a.*, s.tariff, s.fraction, s.interim, s.from_at, s.item_kind, s.carries, row_number() OVER (ORDER BY s.from_at, a.rate_group::text) AS no,
                    CASE WHEN a.weight = 1 AND a.divisor = 1 THEN a.amount ELSE a.amount * a.weight / a.divisor END AS prorated
@@ -121,6 +122,10 @@ BEGIN
            AND (x.recorded_at IS NULL OR x.recorded_at >= l.known_at OR x.recorded_at >= prev.known_at)
            AND (s.filter = '{}' OR billing.meter_accepts(s.filter, u.dimensions))
            AND (s.charge_by = '{}' OR billing.chosen_dimensions(s.charge_by, u.dimensions, r.key) = l.charge_group)
+           -- what the price has no cell for is not on the line
+           AND NOT EXISTS (SELECT FROM this_amount AS a
+                            WHERE a.contract_no = c.contract_no AND a.segment_no = s.segment_no AND a.sqlstate IS NOT NULL
+                              AND a.rate_group = billing.chosen_dimensions(s.rate_by, u.dimensions, r.key))
          ORDER BY u.ends_at, u.key, u.revision $query$);
 END $$;
 COMMENT ON FUNCTION billing.line_usage(bigint) IS
@@ -148,6 +153,7 @@ BEGIN
            AND billing.clip(u.consumed, p.starts_at, p.ends_at) IS NOT NULL
            AND l.known_at > u.recorded_at
            AND k.charge_group = billing.chosen_dimensions(ARRAY(SELECT jsonb_object_keys(k.charge_group)), u.dimensions, r.key)
+           AND EXISTS (SELECT FROM billing.line_usage(l.line_id) AS w WHERE w.key = u.key AND w.revision = u.revision)
          ORDER BY l.line_id;
 END $$;
 COMMENT ON FUNCTION billing.usage_lines(text, text, text) IS 'The final lines on which recorded usage was counted, by the account, the id and the source it was recorded with. Stable.';
