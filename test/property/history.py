@@ -50,9 +50,9 @@ WEIGHTS = {
 }
 
 
-def generate(seed, steps):
+def generate(seed, steps, without=()):
     rng = random.Random(seed)
-    names, weights = zip(*WEIGHTS.items())
+    names, weights = zip(*((name, weight) for name, weight in WEIGHTS.items() if name not in without))
     return [(name, rng.randrange(2**31)) for name in rng.choices(names, weights, k=steps)]
 
 
@@ -197,7 +197,7 @@ class History:
         }
         choices = {
             "tokens": ("per_unit", "graduated", "graduated_flat", "volume", "volume", "package", "minimum", "free", "carried"),
-            "calls": ("per_unit", "matrix", "graduated", "flat"),
+            "calls": ("per_unit", "graduated", "flat"),
             "storage": ("per_unit", "graduated", "volume"),
             "events": ("per_unit", "package", "graduated", "flat"),
             "peak": ("per_unit", "volume", "graduated"),
@@ -250,14 +250,18 @@ class History:
         rows, stamp = self.database.record("SELECT id, outcome, detail FROM billing.record_usage(%s)", as_json(payloads), connection=connection)
         for row, usage, payload in zip(rows, usages, payloads):
             agree(row[:2] == (usage.id, "accepted"), "recording {} gave {}", payload, row)
-            self.sent[usage.id] = payload
             usage.stamp = stamp
         return stamp
 
-    def record_now(self, usages):
-        self.record_usage(usages)
+    def told_of(self, usages):
+        """These are committed."""
         for usage in usages:
             self.ledger.record(usage)
+            self.sent[usage.id] = self.usage_payload(usage)
+
+    def record_now(self, usages):
+        self.record_usage(usages)
+        self.told_of(usages)
 
     def do_record(self):
         self.record_now([self.new_usage(self.recent()) for _ in range(self.rng.randrange(1, 9))])
@@ -432,7 +436,10 @@ class History:
         stamp = self.database.set("end_subscription", account=subscription[0][0], key=subscription[1], ends_on=ends_on,
                                   agreement=subscription[0][2])
         if stamp:
-            self.ledger.subscriptions[subscription].append(Subscription(stamp, None, ends_on, None))
+            facts, (_, last_day, last) = self.ledger.subscriptions[subscription], spans[-1]
+            if ends_on > last_day:
+                facts.append(Subscription(stamp, last.quantity, last_day, ends_on))
+            facts.append(Subscription(stamp, None, ends_on, None))
 
     def do_agreement(self):
         """The reseller is charged for another consumer, or by another list, from some day on."""
@@ -540,7 +547,7 @@ class History:
         """Never above what an open recorder has stamped, and never more than its second and the clock behind."""
         if self.slow_stamp is not None:
             agree(asof.known_at <= self.slow_stamp, "watermark {} is above the stamp {} of an open recorder", asof.known_at, self.slow_stamp)
-        if self.ledger.last_watermark:
+        if self.last_known_at:
             agree(asof.known_at >= self.last_known_at, "watermark {} went back from {}", asof.known_at, self.last_known_at)
         self.last_known_at = asof.known_at
 
@@ -699,8 +706,7 @@ class History:
         if self.slow_stamp is None:
             return False
         self.database.slow.commit()
-        for usage in self.slow_facts:
-            self.ledger.record(usage)
+        self.told_of(self.slow_facts)
         self.slow_facts, self.slow_stamp = [], None
 
     def do_bill_in_transaction(self):
@@ -719,8 +725,7 @@ class History:
         except psycopg2.Error:
             connection.rollback()
             raise
-        for usage in usages:
-            self.ledger.record(usage)
+        self.told_of(usages)
         known_at, own_at = self.database.rows("SELECT known_at, own_at FROM billing.run WHERE run_id = %s", number)[0]
         agree(own_at == stamp, "bill_account counted the stamp {}, the facts have {}", own_at, stamp)
         self.told_of_run(through, Watermark(known_at, own_at), [self.ledger.accounts[account]])

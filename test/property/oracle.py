@@ -314,16 +314,16 @@ class Ledger:
                         yield account.key
 
     def segments(self, item, buyer, period, terms, view, now):
-        """[(from, to, tariff, tax code)]: spans in which one tariff holds, neighbours with equal ones as one."""
+        """[(from, to, tariff, tax code, list)]: spans in which one tariff holds, neighbours with equal ones as one."""
         found = []
         for date_from, date_to, term in terms:
             start, end = period.day_starts_at(date_from), period.day_starts_at(date_to)
             for a, b, price in self.priced_spans(term.price_list, item, buyer, start, end, period.time_zone, view.price, now):
-                same = (canonical(price.tariff), price.tax_code)
-                if found and found[-1][1] == a and (canonical(found[-1][2]), found[-1][3]) == same:
-                    found[-1] = (found[-1][0], b, found[-1][2], found[-1][3])
+                same = (canonical(price.tariff), price.tax_code, term.price_list)
+                if found and found[-1][1] == a and (canonical(found[-1][2]), *found[-1][3:]) == same:
+                    found[-1] = (found[-1][0], b, *found[-1][2:])
                 else:
-                    found.append((a, b, price.tariff, price.tax_code))
+                    found.append((a, b, price.tariff, price.tax_code, term.price_list))
         return found
 
     def priced_spans(self, price_list, item, buyer, start, end, zone, pin, now):
@@ -364,7 +364,7 @@ class Ledger:
             usage = [u for u in self.usage[consumer, item]
                      if u.starts_at < limit and u.ends_at >= period.starts_at and u.counts(view.usage)]
             before = defaultdict(Fraction)
-            for start, end, tariff, tax_code in segments:
+            for start, end, tariff, *_ in segments:
                 end = min(end, limit)
                 if start >= end:
                     continue
@@ -416,7 +416,7 @@ class Ledger:
             spans = newest_by_span(facts, period.date_from, period.date_to, lambda f: f.quantity is not None)
             owed, key = Owed(), Key(account.key, period.number, agreement, item, subscription[1], terms[0][2].consumer, (), "fee")
             for date_from, date_to, fact in spans:
-                for start, end, tariff, tax_code in segments:
+                for start, end, tariff, *_ in segments:
                     span_from = max(period.local_border(start), midnight(date_from))
                     span_to = min(period.local_border(end), midnight(date_to))
                     if span_from < span_to:
