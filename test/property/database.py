@@ -64,7 +64,7 @@ class Database:
         self.main = connect(name)
         self.runner = connect(name, autocommit=True)
         self.slow = None
-        self.seen_decision = 0
+        self.seen_decision = self.seen_advance = 0
 
     def open_slow(self):
         self.slow = connect(self.name)
@@ -104,8 +104,8 @@ class Database:
 
     def run(self, through):
         number = self.value("CALL billing.run_invoicing(%s, NULL)", through)
-        known_at, own_at, state, failure = self.rows("SELECT known_at, own_at, state, failure FROM billing.run WHERE run_id = %s", number)[0]
-        return number, Watermark(known_at, own_at), state, failure
+        known_at, state, failure = self.rows("SELECT known_at, state, failure FROM billing.run WHERE run_id = %s", number)[0]
+        return number, Watermark(known_at), state, failure
 
     # ---------------------------------------------------------------- state
 
@@ -118,8 +118,8 @@ class Database:
         return found
 
     def pins(self):
-        return {(account, number): Watermark(known_at, own_at) for account, number, known_at, own_at in self.rows("""
-                SELECT a.key, p.period_no, p.closed_known_at, p.closed_own_at
+        return {(account, number): known_at for account, number, known_at in self.rows("""
+                SELECT a.key, p.period_no, p.closed_known_at
                   FROM billing.charge_period AS p JOIN billing.account AS a USING (account_id) WHERE p.closed_known_at IS NOT NULL""")}
 
     KEYS = """
@@ -165,6 +165,16 @@ class Database:
         if rows:
             self.seen_decision = rows[-1][0]
         return [(keys[account, key], cause, Fraction(amount), stamp) for _, account, key, cause, amount, stamp in rows]
+
+    def policy_advances_since(self):
+        """[(stamp, cause, list, item, account, from, to, advance_to)] of the pins that runs have moved since the last call."""
+        rows = self.rows("""SELECT x.advance_id, x.recorded_at, x.cause, l.key, i.key, a.key, lower(x.valid), upper(x.valid), x.advance_to
+                              FROM billing.pin_advance AS x JOIN billing.account AS a USING (account_id)
+                              LEFT JOIN billing.price_list AS l USING (list_id) LEFT JOIN billing.item AS i USING (item_id)
+                             WHERE x.advance_id > %s AND x.reason = 'correction policy: bill' ORDER BY 1""", self.seen_advance)
+        if rows:
+            self.seen_advance = rows[-1][0]
+        return [tuple(row[1:]) for row in rows]
 
 
 def as_json(value):

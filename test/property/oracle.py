@@ -34,16 +34,19 @@ def agree(condition, what, *details):
 
 @dataclass(frozen=True)
 class Watermark:
-    """Facts stamped before known_at count, and those stamped own_at."""
+    """Facts stamped before known_at count, and those of the caller's own transactions in which an account was billed."""
 
     known_at: datetime.datetime
-    own_at: datetime.datetime = None
+    own: frozenset = frozenset()
 
     def knows(self, stamp):
-        return stamp < self.known_at or (self.own_at is not None and stamp == self.own_at)
+        return stamp < self.known_at or stamp in self.own
 
-    def advanced(self, stamp):
-        return replace(self, known_at=max(self.known_at, stamp + MICROSECOND))
+    def with_own(self, stamps):
+        return replace(self, own=self.own | frozenset(stamps))
+
+    def advanced(self, known_at):
+        return replace(self, known_at=max(self.known_at, known_at))
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Account:
     starts_on: datetime.date
     settings: list = field(default_factory=list)
     periods: dict = field(default_factory=dict)
+    own_stamps: set = field(default_factory=set)
 
     def setting(self, date, asof):
         holding = [s for s in self.settings if asof.knows(s.stamp) and s.from_date <= date]
@@ -143,6 +147,11 @@ class Advance:
     account: str
     valid_from: datetime.datetime
     valid_to: datetime.datetime
+    advance_to: datetime.datetime = None      # None: what the same transaction recorded counts too
+
+    @property
+    def known_at(self):
+        return self.advance_to or self.stamp + MICROSECOND
 
 
 @dataclass(frozen=True)
@@ -229,7 +238,8 @@ class Ledger:
         self.booked = defaultdict(Fraction)
         self.sealed_owed = {}
         self.frozen = {}
-        self.policies = {}                        # (account or None, cause) -> (action, greatest amount)
+        self.policies = defaultdict(list)         # (account or None, cause) -> [(stamp, action, greatest amount)]
+        self.period_advances = []                 # (stamp, cause, account, date_from, date_to, advance_to) of plan and definitions
         self.drafts = {}
         self.held = {}
         self.failed = set()
@@ -436,19 +446,24 @@ class Ledger:
         definition = definition_at(self.fees[key.item], asof, asof) if key.item in self.fees else None
         return bool(definition and definition.in_advance)
 
-    def action(self, account, cause, change):
+    def action(self, account, cause, change, asof):
         for owner in (account, None):
-            if (owner, cause) in self.policies:
-                action, greatest_amount = self.policies[owner, cause]
+            known = [policy for policy in self.policies[owner, cause] if asof.knows(policy[0])]
+            if known:
+                _, action, greatest_amount = known[-1]
                 if action == "bill" and greatest_amount is not None and abs(change) > greatest_amount:
                     return "hold"
                 return action
         return DEFAULT_ACTION[cause]
 
     def run(self, through, asof, accounts=None):
-        """Drafts and held amounts after a run, and what it has billed progressively; yields the decisions it must have written."""
+        """Drafts and held amounts after a run, and what it has billed progressively.
+
+        Yields what the correction policy did: ("ignored", key, cause, amount of the decision), ("billed", key, cause, change).
+        """
         self.last_watermark = asof
         for account in accounts or self.accounts.values():
+            asof = self.last_watermark.with_own(account.own_stamps)
             for period in account.periods.values():
                 if period.date_to <= through and period.due_at <= instant(midnight(through), period.time_zone):
                     period.arrears_due = True
@@ -463,13 +478,22 @@ class Ledger:
         trial = copy.copy(self)
         trial.drafts, trial.held, trial.failed = dict(self.drafts), dict(self.held), set(self.failed)
         for account, period in periods:
-            if list(trial.look_at(account, period, asof)):
+            for did in trial.look_at(account, period, asof):
                 return True
         return (trial.drafts, trial.held, trial.failed) != (self.drafts, self.held, self.failed)
 
-    def views(self, period, asof):
+    def views(self, account, period, asof):
+        """As billed; then with prices, agreements and definitions read as known now, one after the other."""
         pin = period.pin or asof
-        return [View(pin, pin, pin, asof), View(asof, pin, pin, asof), View(asof, asof, pin, asof), View(asof, asof, asof, asof)]
+        plan, reference = (self.advanced_pin(pin, cause, account, period, asof) for cause in ("plan", "reference_data"))
+        return [View(pin, plan, reference, asof), View(asof, plan, reference, asof), View(asof, asof, reference, asof),
+                View(asof, asof, asof, asof)]
+
+    def advanced_pin(self, pin, cause, account, period, asof):
+        for stamp, for_cause, key, date_from, date_to, advance_to in self.period_advances:
+            if (for_cause, key) == (cause, account.key) and asof.knows(stamp) and date_from <= period.date_from and period.date_to <= date_to:
+                pin = pin.advanced(advance_to)
+        return pin
 
     def rate_views(self, account, period, views, asof):
         rated = {view: self.rate_period(account, period, view, asof) for view in set(views)}
@@ -483,7 +507,7 @@ class Ledger:
     def look_at(self, account, period, asof):
         if not (period.arrears_due or period.advance_due):
             return
-        owed = [{}] * 4 if period.sealed else self.rate_views(account, period, self.views(period, asof), asof)
+        owed = [{}] * 4 if period.sealed else self.rate_views(account, period, self.views(account, period, asof), asof)
         keys = {key for one in owed for key in one}
         keys |= {key for key in list(self.booked) + list(self.decisions) if key.buyer == account.key and key.period == period.number}
         for key in keys:
@@ -520,23 +544,27 @@ class Ledger:
 
     def settle(self, account, period, key, exact, asof):
         """The draft and the held amounts of one key, given what it owes in each view."""
-        amounts = [self.in_money(account, period, view, value) for view, value in zip(self.views(period, asof), exact)]
+        amounts = [self.in_money(account, period, view, value) for view, value in zip(self.views(account, period, asof), exact)]
         if period.sealed:
             amounts = [self.sealed_owed.get(key, ZERO)] * 4
         target, held = amounts[0], {}
         for cause, former, new in zip(CAUSES, amounts, amounts[1:]):
-            change = new - former
-            action = self.action(account.key, cause, change)
-            if action == "hold" and change:
-                held[cause] = change
-            elif action == "bill":
-                target += change
-            elif action == "ignore":
-                target += change
-                more = -change - self.ignored(key, cause, asof)
-                if more and key not in self.frozen:
-                    yield key, cause, more
-                    target += more
+            change, ignored = new - former, self.ignored(key, cause, asof)
+            if not period.pin or not (change or ignored):
+                continue
+            action = self.action(account.key, cause, change, asof)
+            if action == "hold":        # what was ignored stays so, and is not held either
+                target -= ignored
+                if change + ignored:
+                    held[cause] = change + ignored
+                continue
+            target += change
+            if key not in self.frozen and change + ignored:
+                if action == "ignore":
+                    target -= change + ignored
+                    yield "ignored", key, cause, -change - ignored
+                else:
+                    yield "billed", key, cause, change + ignored
         self.put(self.held, key, held)
         if key not in self.frozen:
             self.put(self.drafts, key, target + self.decided(key, asof) - self.booked[key])
@@ -566,19 +594,19 @@ class Ledger:
             del self.drafts[key]
 
     def take_pins(self, rows, through=None, only=None):
-        """rows: the pins stored now, {(account, number): Watermark}.  Only what was rated as a whole and fell due by through may
+        """rows: the pins stored now, {(account, number): instant}.  Only what was rated as a whole and fell due by through may
         get one, it must get one, and never another."""
         for account in self.accounts.values():
             for period in account.periods.values():
                 found = rows.get((account.key, period.number))
                 if period.pin:
-                    agree(found == period.pin, "the pin of period {} of {} moved", period.number, account.key)
+                    agree(found == period.pin.known_at, "the pin of period {} of {} moved", period.number, account.key)
                     continue
                 wanted = through is not None and only in (None, account.key) and period.arrears_due and period.date_to <= through
                 agree((found is not None) == wanted, "period {} of {} is pinned at {}, expected {}", period.number, account.key,
                       found, wanted)
-                agree(found is None or found.known_at <= self.last_watermark.known_at, "the pin {} lies after the last run", found)
-                period.pin = found
+                agree(found is None or found <= self.last_watermark.known_at, "the pin {} lies after the last run", found)
+                period.pin = found and Watermark(found, frozenset(account.own_stamps))
 
     @staticmethod
     def put(table, key, value):
@@ -614,7 +642,7 @@ def spans_of_prices(prices, advances, start, end, zone, pin, now):
         asof = pin
         for advance in advances:
             if covers(advance, a, zone):
-                asof = asof.advanced(advance.stamp)
+                asof = asof.advanced(advance.known_at)
         price = newest_price([p for p in prices if asof.knows(p.stamp)], a, zone) or newest_price(prices, a, zone)
         if price is not None:
             yield a, b, price

@@ -116,8 +116,9 @@ class TestLedger(unittest.TestCase):
             number += 1
             account.periods[number] = self.ledger.expected_period(account, number, asof)
         decisions = list(self.ledger.run(date, asof))
-        for key, cause, amount in decisions:
-            self.ledger.decide(key, self.tick(), amount, cause)
+        for did, key, cause, amount in decisions:
+            if did == "ignored":
+                self.ledger.decide(key, self.tick(), amount, cause)
         return asof
 
     def finalize(self):
@@ -159,7 +160,7 @@ class TestLedger(unittest.TestCase):
         self.assertEqual(self.amounts(self.ledger.held), {})
 
     def test_ignored_price_change_bills_nothing(self):
-        self.ledger.policies[None, "price"] = ("ignore", None)
+        self.ledger.policies[None, "price"].append((stamp(4), "ignore", None))
         self.use("a", "2026-01-10", 1000)
         self.run_through(DATE(2026, 2, 1))
         self.finalize()
@@ -220,7 +221,7 @@ class TestLedger(unittest.TestCase):
     def test_cut_between_instants_of_one_transaction(self):
         """The caller's own facts count before facts of others that the watermark does not reach."""
         self.use("a", "2026-01-10", 100)
-        asof = Watermark(stamp(self.clock), own_at=stamp(self.clock))
+        asof = Watermark(stamp(self.clock), own=frozenset([stamp(self.clock)]))
         self.assertTrue(asof.knows(stamp(self.clock)))
         self.assertFalse(asof.knows(stamp(self.clock + 1)))
 

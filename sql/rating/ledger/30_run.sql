@@ -282,8 +282,9 @@ BEGIN
         PERFORM set_config('search_path', 'pg_catalog, pg_temp, billing', true);
     END IF;
     EXECUTE 'INSERT INTO billing.charge_key (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component, looked_owed)
-             SELECT o.account_id, o.period_no, o.agreement_id, o.item_id, o.subscription_id, o.consumer_id, o.charge_group, o.component, o.owed
-               FROM rated_owed AS o WHERE NOT o.failed
+             SELECT o.account_id, o.period_no, o.agreement_id, o.item_id, o.subscription_id, o.consumer_id, o.charge_group, o.component,
+                    CASE WHEN p.closed_known_at IS NULL THEN o.owed END   -- a closed period may be under another rating version: nothing was looked at then
+               FROM rated_owed AS o JOIN rated_period AS p USING (account_id, period_no) WHERE NOT o.failed
                  ON CONFLICT DO NOTHING';
     PERFORM billing.make_relation(place, 'rated_difference', billing.fill_in(billing.rating_step('rated_difference'), known_at, own_at));
 
