@@ -78,28 +78,31 @@ each_begin(FunctionCallInfo fcinfo, MemoryContext context)
 }
 
 static bool
-same_bytes(struct varlena *kept, Datum datum)
+same_bytes(const struct varlena *kept, const struct varlena *value)
 {
-	struct varlena *value = PG_DETOAST_DATUM_PACKED(datum);
-
 	return VARSIZE_ANY_EXHDR(kept) == VARSIZE_ANY_EXHDR(value) &&
 		memcmp(VARDATA_ANY(kept), VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)) == 0;
 }
 
-/* All rows of a group must have one tariff and the same dimensions. */
-static bool
-each_check_group(FunctionCallInfo fcinfo, EachState *state)
+/*
+ * All rows of a group must have one tariff and the same dimensions.  Returns
+ * the name of what differs, or NULL.  Runs in the caller's memory context, so
+ * that values that are detoasted for each row are freed with the row.
+ */
+static const char *
+each_difference(FunctionCallInfo fcinfo, EachState *state)
 {
 	bool		has_dimensions = PG_NARGS() > EACH_DIMENSIONS && !PG_ARGISNULL(EACH_DIMENSIONS);
 
-	if (PG_ARGISNULL(EACH_TARIFF) || !same_bytes(state->tariff, PG_GETARG_DATUM(EACH_TARIFF)))
-		return rating_fail(&state->rating, ERRCODE_INVALID_PARAMETER_VALUE, "Group by the tariff.",
-						   "the events of one group have different tariffs");
+	if (state->tariff == NULL)
+		return NULL;
+	if (PG_ARGISNULL(EACH_TARIFF) ||
+		!same_bytes(state->tariff, tariff_fetch(fcinfo, PG_GETARG_DATUM(EACH_TARIFF))))
+		return "tariffs";
 	if (has_dimensions != (state->dimensions != NULL) ||
-		(has_dimensions && !same_bytes(state->dimensions, PG_GETARG_DATUM(EACH_DIMENSIONS))))
-		return rating_fail(&state->rating, ERRCODE_INVALID_PARAMETER_VALUE, "Group by the dimensions.",
-						   "the events of one group have different dimensions");
-	return true;
+		(has_dimensions && !same_bytes(state->dimensions, PG_GETARG_VARLENA_PP(EACH_DIMENSIONS))))
+		return "dimensions";
+	return NULL;
 }
 
 /* Read one number of an event. */
@@ -124,8 +127,6 @@ each_append(FunctionCallInfo fcinfo, EachState *state)
 {
 	RatedEvent *event;
 
-	if (!each_check_group(fcinfo, state))
-		return;
 	if (state->count == state->capacity)
 	{
 		state->capacity *= 2;
@@ -151,17 +152,22 @@ rating_each_add(PG_FUNCTION_ARGS)
 	MemoryContext context;
 	MemoryContext old_context;
 	EachState  *state;
+	const char *difference;
 
 	if (!AggCheckCallContext(fcinfo, &context))
 		elog(ERROR, "aggregate function called in non-aggregate context");
 	state = PG_ARGISNULL(EACH_STATE) ? each_begin(fcinfo, context) :
 		(EachState *) PG_GETARG_POINTER(EACH_STATE);
-	if (state->rating.sqlstate == 0)
-	{
-		old_context = MemoryContextSwitchTo(context);
+	if (state->rating.sqlstate != 0)
+		PG_RETURN_POINTER(state);
+	difference = each_difference(fcinfo, state);
+	old_context = MemoryContextSwitchTo(context);
+	if (difference != NULL)
+		rating_fail(&state->rating, ERRCODE_INVALID_PARAMETER_VALUE, "Group by the tariff and the dimensions.",
+					"the events of one group have different %s", difference);
+	else
 		each_append(fcinfo, state);
-		MemoryContextSwitchTo(old_context);
-	}
+	MemoryContextSwitchTo(old_context);
 	PG_RETURN_POINTER(state);
 }
 

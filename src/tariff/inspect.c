@@ -24,7 +24,7 @@ PG_FUNCTION_INFO_V1(tariff_per_event);
 static void
 open_argument(FunctionCallInfo fcinfo, Tariff *tariff)
 {
-	tariff_open(tariff_bytes(fcinfo, PG_GETARG_DATUM(0)), tariff);
+	tariff_open(VARDATA_ANY(tariff_fetch(fcinfo, PG_GETARG_DATUM(0))), tariff);
 }
 
 /* Add a dimension unless it is there. */

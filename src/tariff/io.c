@@ -62,12 +62,13 @@ cache_fill(TariffCache *cache, MemoryContext context, struct varlena *stored, Si
 }
 
 /*
- * The compiled bytes of a tariff argument.  Plain and short-header values are
- * read where they lie; one that was compressed or moved out of line is
- * detoasted once for each call site and as long as it stays the same.
+ * A tariff argument whose bytes can be read, behind VARDATA_ANY.  Plain and
+ * short-header values are taken where they lie; one that was compressed or
+ * moved out of line is detoasted once for each call site and as long as it
+ * stays the same.
  */
-const char *
-tariff_bytes(FunctionCallInfo fcinfo, Datum datum)
+struct varlena *
+tariff_fetch(FunctionCallInfo fcinfo, Datum datum)
 {
 	struct varlena *stored = (struct varlena *) DatumGetPointer(datum);
 	TariffCache *cache;
@@ -76,26 +77,15 @@ tariff_bytes(FunctionCallInfo fcinfo, Datum datum)
 	/* A pointer to an out-of-line value counts as short, too. */
 	if (likely(!VARATT_IS_EXTENDED(stored) ||
 			   (VARATT_IS_SHORT(stored) && !VARATT_IS_EXTERNAL(stored))))
-		return VARDATA_ANY(stored);
+		return stored;
 	if (fcinfo->flinfo == NULL)
-		return VARDATA_ANY(detoast_attr(stored));
+		return detoast_attr(stored);
 	cache = tariff_cache(fcinfo);
 	size = VARSIZE_ANY(stored);
 	if (cache->stored == NULL || cache->stored_size != size ||
 		memcmp(cache->stored, stored, size) != 0)
 		cache_fill(cache, fcinfo->flinfo->fn_mcxt, stored, size);
-	return VARDATA_ANY(cache->plain);
-}
-
-/* The same without a call site to remember anything, with the size. */
-const char *
-tariff_plain_bytes(Datum datum, int *size)
-{
-	struct varlena *plain = PG_DETOAST_DATUM_PACKED(datum);
-
-	if (size != NULL)
-		*size = VARSIZE_ANY_EXHDR(plain);
-	return VARDATA_ANY(plain);
+	return cache->plain;
 }
 
 /* A tariff from a JSON document, or 0 after reader_fail. */
@@ -197,7 +187,7 @@ tariff_text(Datum datum)
 	StringInfoData json;
 	Tariff		tariff;
 
-	tariff_open(tariff_plain_bytes(datum, NULL), &tariff);
+	tariff_open(VARDATA_ANY(PG_DETOAST_DATUM_PACKED(datum)), &tariff);
 	initStringInfo(&json);
 	tariff_print(&tariff, &json);
 	return json.data;

@@ -95,7 +95,7 @@ tariff_lint(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	lint.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	lint.path = "";
-	tariff_open(tariff_bytes(fcinfo, PG_GETARG_DATUM(0)), &tariff);
+	tariff_open(VARDATA_ANY(tariff_fetch(fcinfo, PG_GETARG_DATUM(0))), &tariff);
 	tariff_lint_all(&tariff, &lint);
 	PG_RETURN_NULL();
 }

@@ -140,7 +140,7 @@ rating_arguments(FunctionCallInfo fcinfo, bool units, Tariff *tariff, Rating *ra
 	rating->fraction = PG_GETARG_DATUM(ARGUMENT_FRACTION);
 	rating->dimensions = PG_ARGISNULL(ARGUMENT_DIMENSIONS) ? (Datum) 0 :
 		PG_GETARG_DATUM(ARGUMENT_DIMENSIONS);
-	tariff_open(tariff_bytes(fcinfo, PG_GETARG_DATUM(ARGUMENT_TARIFF)), tariff);
+	tariff_open(VARDATA_ANY(tariff_fetch(fcinfo, PG_GETARG_DATUM(ARGUMENT_TARIFF))), tariff);
 	if (units)
 		return rating_single_unit(rating, PG_GETARG_DATUM(ARGUMENT_QUANTITY));
 	decode = number_from_datum(PG_GETARG_DATUM(ARGUMENT_QUANTITY), &rating->quantity);

@@ -29,8 +29,7 @@ typedef struct TariffCache
 } TariffCache;
 
 extern TariffCache *tariff_cache(FunctionCallInfo fcinfo);
-extern const char *tariff_bytes(FunctionCallInfo fcinfo, Datum datum);
-extern const char *tariff_plain_bytes(Datum datum, int *size);
+extern struct varlena *tariff_fetch(FunctionCallInfo fcinfo, Datum datum);
 extern char *tariff_text(Datum datum);
 extern Datum tariff_from_json(Jsonb *json, TariffReader *reader);
 
