@@ -1,0 +1,190 @@
+-- Corrections of recorded usage, as new facts: the old place is named in usage_change, the new revision is a usage row of its own.
+
+CREATE FUNCTION billing.current_usage(account_id bigint, key uuid,
+                                      OUT revision smallint, OUT meter_id int, OUT starts_at timestamptz, OUT ends_at timestamptz, OUT quantity numeric,
+                                      OUT resource_id bigint, OUT dimensions jsonb)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    month  date := (SELECT k.month FROM usage_key AS k WHERE k.account_id = current_usage.account_id AND k.key = current_usage.key);
+    first  timestamptz := month::timestamp AT TIME ZONE 'UTC';
+    parts  record;
+BEGIN
+    -- A long fact was split at month borders: its parts lead back from the month in which it ends.
+    LOOP
+        SELECT min(u.revision) AS revision, min(u.meter_id) AS meter_id, min(starts_at(u.consumed)) AS starts_at, max(u.ends_at) AS ends_at,
+               billing.total(u.consumed) AS quantity, min(u.resource_id) AS resource_id, (array_agg(u.dimensions))[1] AS dimensions
+          INTO parts
+          FROM usage AS u
+         WHERE u.account_id = current_usage.account_id AND u.key = current_usage.key
+           AND u.ends_at >= first AND u.ends_at < (month + interval '1 month') AT TIME ZONE 'UTC'
+           AND NOT EXISTS (SELECT FROM usage_change AS c WHERE c.account_id = u.account_id AND c.key = u.key AND c.revision = u.revision);
+        EXIT WHEN parts.starts_at IS NULL OR parts.starts_at > first OR parts.starts_at = parts.ends_at;
+        IF parts.starts_at IS NOT DISTINCT FROM starts_at THEN
+            EXIT;
+        END IF;
+        starts_at := parts.starts_at;
+        first := (first AT TIME ZONE 'UTC' - interval '1 month') AT TIME ZONE 'UTC';
+    END LOOP;
+    revision := parts.revision;
+    meter_id := parts.meter_id;
+    starts_at := parts.starts_at;
+    ends_at := parts.ends_at;
+    quantity := parts.quantity;
+    resource_id := parts.resource_id;
+    dimensions := parts.dimensions;
+END $$;
+COMMENT ON FUNCTION billing.current_usage(bigint, uuid) IS
+'The revision of recorded usage that counts now, put together from its parts if it was split at month borders; all null if there is none. Stable.';
+REVOKE ALL ON FUNCTION billing.current_usage(bigint, uuid) FROM PUBLIC;
+
+CREATE FUNCTION billing.check_usage_unsealed(account_id bigint, from_at timestamptz, to_at timestamptz) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    sealed charge_period;
+BEGIN
+    SELECT p.* INTO sealed
+      FROM agreement_term AS t
+      JOIN agreement AS a USING (agreement_id)
+      JOIN charge_period AS p ON p.account_id = a.buyer_id AND p.ends_at >= from_at AND p.starts_at <= to_at AND p.sealed_at IS NOT NULL
+       AND billing.clip(billing.usage_interval(from_at, to_at, 1), p.starts_at, p.ends_at) IS NOT NULL
+     WHERE t.consumer_id = check_usage_unsealed.account_id
+     LIMIT 1;
+    IF FOUND THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('the period from %s to %s is sealed', sealed.date_from, sealed.date_to),
+            HINT = 'Settle it with billing.decide(): what a sealed period owes can still be changed by decisions.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.check_usage_unsealed(bigint, timestamptz, timestamptz) IS 'Raises 55000 when usage of an account in a span falls into a sealed period. Stable.';
+REVOKE ALL ON FUNCTION billing.check_usage_unsealed(bigint, timestamptz, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION billing.change_usage(change_kind text, account text, id text, source text, to_account text, quantity numeric,
+                                     starts_at timestamptz, ends_at timestamptz, resource text, dimensions jsonb, reason text) RETURNS int
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    owner_id   bigint := billing.account_id(account);
+    target_id  bigint := CASE change_kind WHEN 'move' THEN billing.account_id(to_account) WHEN 'correct' THEN billing.account_id(account) END;
+    usage_id   uuid := billing.usage_key_of(id, source);
+    old        record;
+    new_part   usage_interval;
+    stamp      timestamptz;
+    load       int;
+    resource_no bigint;
+BEGIN
+    PERFORM billing.check_ledger();
+    old := billing.current_usage(owner_id, usage_id);
+    IF old.revision IS NULL THEN
+        RAISE undefined_object USING
+            MESSAGE = format('account "%s" has no usage with id "%s"%s that counts', account, id, CASE WHEN source <> '' THEN format(' of source "%s"', source) ELSE '' END),
+            HINT = 'It was never recorded here, or it was voided, moved to another account, or sealed; billing.usage_change tells.';
+    END IF;
+    IF change_kind = 'move' AND EXISTS (SELECT FROM usage_key AS k WHERE k.account_id = target_id AND k.key = usage_id) THEN
+        RAISE unique_violation USING MESSAGE = format('account "%s" has usage with id "%s" already', to_account, id),
+            HINT = 'Void one of the two with billing.void_usage() and record it under another id.';
+    END IF;
+    PERFORM billing.check_usage_unsealed(owner_id, old.starts_at, old.ends_at);
+    stamp := billing.recorded_at();
+    BEGIN
+        INSERT INTO usage_change (account_id, key, revision, meter_id, starts_at, ends_at, kind, successor_account_id, reason, recorded_at)
+        VALUES (owner_id, usage_id, old.revision, old.meter_id, old.starts_at, old.ends_at, change_kind, target_id, reason, stamp);
+    EXCEPTION WHEN unique_violation THEN
+        RAISE serialization_failure USING MESSAGE = format('usage "%s" of account "%s" was changed by another session meanwhile', id, account),
+            HINT = 'Look at it again and repeat the change if it is still right.';
+    END;
+    IF target_id IS NULL THEN
+        RETURN old.revision;
+    END IF;
+    IF (quantity IS NOT NULL AND quantity IN ('NaN', 'Infinity', '-Infinity')) OR scale(trim_scale(quantity)) > 15 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('quantity %s is no number of at most 15 decimals', quantity);
+    END IF;
+    new_part := billing.usage_interval(coalesce(starts_at, CASE WHEN old.starts_at = old.ends_at THEN ends_at END, old.starts_at),
+                                       coalesce(ends_at, CASE WHEN old.starts_at = old.ends_at THEN starts_at END, old.ends_at), coalesce(quantity, old.quantity));
+    PERFORM billing.check_usage_unsealed(target_id, billing.starts_at(new_part), billing.ends_at(new_part));
+    resource_no := billing.changed_resource(owner_id, target_id, old.resource_id, resource, stamp);
+    load := billing.usage_load_of_day(change_kind || '_usage', stamp);
+    IF target_id <> owner_id THEN
+        INSERT INTO usage_key (account_id, key, payload, month)
+        SELECT target_id, usage_id, k.payload, billing.utc_month(billing.ends_at(new_part)) FROM usage_key AS k WHERE k.account_id = owner_id AND k.key = usage_id;
+    ELSE
+        UPDATE usage_key AS k SET month = billing.utc_month(billing.ends_at(new_part))
+         WHERE k.account_id = owner_id AND k.key = usage_id AND k.month <> billing.utc_month(billing.ends_at(new_part));
+    END IF;
+    INSERT INTO usage (account_id, ends_at, consumed, recorded_at, key, meter_id, load_id, revision, resource_id, dimensions)
+    SELECT target_id, billing.ends_at(p.part), p.part, stamp, usage_id, old.meter_id, load, old.revision + 1, resource_no, coalesce(dimensions, old.dimensions)
+      FROM (SELECT new_part AS part WHERE billing.ends_at(new_part) - billing.starts_at(new_part) <= '31 days'
+            UNION ALL
+            SELECT billing.split(new_part, 'month', 'UTC') WHERE billing.ends_at(new_part) - billing.starts_at(new_part) > '31 days') AS p;
+    PERFORM billing.note_longest_usage(least(billing.ends_at(new_part) - billing.starts_at(new_part), '31 days'));
+    RETURN old.revision + 1;
+END $$;
+COMMENT ON FUNCTION billing.change_usage(text, text, text, text, text, numeric, timestamptz, timestamptz, text, jsonb, text) IS
+'Behind correct_usage(), void_usage() and move_usage(): names the old place in usage_change and records the next revision. Volatile.';
+REVOKE ALL ON FUNCTION billing.change_usage(text, text, text, text, text, numeric, timestamptz, timestamptz, text, jsonb, text) FROM PUBLIC;
+
+CREATE FUNCTION billing.changed_resource(owner_id bigint, target_id bigint, old_resource_id bigint, new_resource text, stamp timestamptz) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    resource_key text := coalesce(new_resource, (SELECT r.key FROM resource AS r WHERE r.account_id = owner_id AND r.resource_id = old_resource_id));
+BEGIN
+    IF resource_key IS NULL THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO resource (account_id, key, recorded_at) VALUES (target_id, resource_key, stamp) ON CONFLICT DO NOTHING;
+    RETURN (SELECT r.resource_id FROM resource AS r WHERE r.account_id = target_id AND r.key = resource_key);
+END $$;
+COMMENT ON FUNCTION billing.changed_resource(bigint, bigint, bigint, text, timestamptz) IS 'The resource of changed usage in the account it goes to, made there if it is missing. Volatile.';
+REVOKE ALL ON FUNCTION billing.changed_resource(bigint, bigint, bigint, text, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION billing.correct_usage(account text, id text, quantity numeric DEFAULT NULL, source text DEFAULT NULL, starts_at timestamptz DEFAULT NULL,
+                                      ends_at timestamptz DEFAULT NULL, resource text DEFAULT NULL, dimensions jsonb DEFAULT NULL, reason text DEFAULT NULL) RETURNS int
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    IF num_nonnulls(quantity, starts_at, ends_at, resource, dimensions) = 0 THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'nothing to correct', HINT = 'Give quantity, starts_at, ends_at, resource or dimensions; use billing.void_usage() to take usage back.';
+    END IF;
+    RETURN billing.change_usage('correct', account, id, source, NULL, quantity, starts_at, ends_at, resource, dimensions, reason);
+END $$;
+COMMENT ON FUNCTION billing.correct_usage(text, text, numeric, text, timestamptz, timestamptz, text, jsonb, text) IS
+'Corrects recorded usage: what is given replaces what was recorded, the rest stays; for a point in time either of starts_at and ends_at moves it. The recorded row stays as it is, a new revision counts instead, and the next run bills the difference. Returns the number of the new revision. Errors: 42704 unknown account, or no usage with this id that counts; 22023 bad value; 40001 changed by another session meanwhile; 55000 the period is sealed. Volatile.';
+
+CREATE FUNCTION billing.void_usage(account text, id text, source text DEFAULT NULL, reason text DEFAULT NULL) RETURNS int
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    RETURN billing.change_usage('void', account, id, source, NULL, NULL, NULL, NULL, NULL, NULL, reason);
+END $$;
+COMMENT ON FUNCTION billing.void_usage(text, text, text, text) IS
+'Takes recorded usage back: it no longer counts, and the next run credits what was billed for it. Its id stays used. Returns the number of the revision that was voided. Errors: 42704, 40001 and 55000 as correct_usage(). Volatile.';
+
+CREATE FUNCTION billing.move_usage(account text, id text, to_account text, source text DEFAULT NULL, reason text DEFAULT NULL) RETURNS int
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    IF billing.account_id(to_account) = billing.account_id(account) THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('usage "%s" is in account "%s" already', id, account);
+    END IF;
+    RETURN billing.change_usage('move', account, id, source, to_account, NULL, NULL, NULL, NULL, NULL, reason);
+END $$;
+COMMENT ON FUNCTION billing.move_usage(text, text, text, text, text) IS
+'Moves recorded usage to another account under the same id: the next run credits the one and bills the other. Returns the number of the new revision. Errors: 42704, 40001 and 55000 as correct_usage(); 23505 if the other account has usage with this id; 22023 if it is there already. Volatile.';
+
+CREATE VIEW billing.usage_by_day AS
+    SELECT a.key AS account, i.key AS meter, (u.ends_at AT TIME ZONE s.time_zone)::date AS day, count(*) AS usage_rows, billing.total(u.consumed) AS quantity
+      FROM billing.usage AS u
+      JOIN billing.account AS a USING (account_id)
+      JOIN billing.item AS i ON i.item_id = u.meter_id
+     CROSS JOIN LATERAL (SELECT x.time_zone FROM billing.account_setting AS x WHERE x.account_id = u.account_id ORDER BY x.setting_no DESC LIMIT 1) AS s
+     WHERE NOT EXISTS (SELECT FROM billing.usage_change AS c WHERE c.account_id = u.account_id AND c.key = u.key AND c.revision = u.revision)
+     GROUP BY a.key, i.key, (u.ends_at AT TIME ZONE s.time_zone)::date;
+COMMENT ON VIEW billing.usage_by_day IS 'Usage that counts, by account, meter and the day of the account''s calendar in which it ends: number of rows and plain sum.';
+COMMENT ON COLUMN billing.usage_by_day.account IS 'The account that consumed.';
+COMMENT ON COLUMN billing.usage_by_day.meter IS 'What was counted.';
+COMMENT ON COLUMN billing.usage_by_day.day IS 'Day in which the usage ends, in the account''s time zone now in force.';
+COMMENT ON COLUMN billing.usage_by_day.usage_rows IS 'Number of usage rows.';
+COMMENT ON COLUMN billing.usage_by_day.quantity IS 'Sum of the quantities, whatever the meter''s aggregation.';
