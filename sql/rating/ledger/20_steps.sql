@@ -294,7 +294,7 @@ AS $function$
                    WHEN 'min' THEN min(billing.quantity(w.part))
                    WHEN 'avg' THEN avg(billing.quantity(w.part))
                    WHEN 'latest' THEN (array_agg(billing.quantity(w.part) ORDER BY u.ends_at DESC, u.key DESC))[1]
-                   WHEN 'unique_count' THEN count(DISTINCT coalesce(u.dimensions ->> s.unique_dimension, r.key))::numeric
+                   WHEN 'unique_count' THEN count(DISTINCT CASE WHEN s.unique_dimension IS NULL THEN r.key ELSE u.dimensions ->> s.unique_dimension END)::numeric
                    WHEN 'percentile' THEN (array_agg(billing.quantity(w.part) ORDER BY billing.quantity(w.part)))[greatest(1, ceil(min(s.percentile) * count(*)))::int]
                    WHEN 'time_weighted' THEN billing.time_weighted_sum(billing.quantity(u.consumed), u.ends_at, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) / 3600
                END AS quantity,
