@@ -42,18 +42,21 @@ tariff_compare(FunctionCallInfo fcinfo)
 	return result;
 }
 
+/* Operator =: the same canonical JSON. */
 Datum
 tariff_eq(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(tariff_compare(fcinfo) == 0);
 }
 
+/* Operator <>. */
 Datum
 tariff_ne(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(tariff_compare(fcinfo) != 0);
 }
 
+/* Operator <, and the next three: an order without meaning. */
 Datum
 tariff_lt(PG_FUNCTION_ARGS)
 {
@@ -78,6 +81,7 @@ tariff_ge(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(tariff_compare(fcinfo) >= 0);
 }
 
+/* Btree support 1: -1, 0 or 1. */
 Datum
 tariff_cmp(PG_FUNCTION_ARGS)
 {
@@ -86,6 +90,7 @@ tariff_cmp(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32((result > 0) - (result < 0));
 }
 
+/* Hash support 1; equal tariffs have equal bytes, so the bytes are hashed. */
 Datum
 tariff_hash(PG_FUNCTION_ARGS)
 {
@@ -96,6 +101,7 @@ tariff_hash(PG_FUNCTION_ARGS)
 	return result;
 }
 
+/* Hash support 2: with a seed, for hash partitions. */
 Datum
 tariff_hash_extended(PG_FUNCTION_ARGS)
 {

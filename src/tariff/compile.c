@@ -30,6 +30,7 @@ typedef struct Wrappers
 	Number		number[WRAPPER_NUMBERS];
 } Wrappers;
 
+/* Find the model by its name, into head->model. */
 static bool
 compile_model(const ReaderObject *object, TariffHead *head)
 {
@@ -145,6 +146,10 @@ compile_convert(const ReaderObject *object, Wrappers *wrappers)
 	return true;
 }
 
+/*
+ * Read all members that stand around the model, and refuse those that mean
+ * nothing to it.
+ */
 static bool
 compile_wrappers(const ReaderObject *object, const TariffModel *model, Wrappers *wrappers)
 {

@@ -66,12 +66,14 @@ tariff_number(const Tariff *tariff, uint16 bit, Number *value)
 	return true;
 }
 
+/* Append bytes as they are. */
 void
 compiled_put_bytes(StringInfo out, const void *data, int size)
 {
 	appendBinaryStringInfo(out, data, size);
 }
 
+/* Append one mantissa in the width of its column, 8 or 16 bytes. */
 static void
 compiled_put_mantissa(StringInfo out, int128 mantissa, int size)
 {
@@ -83,6 +85,7 @@ compiled_put_mantissa(StringInfo out, int128 mantissa, int size)
 		compiled_put_bytes(out, &mantissa, sizeof(mantissa));
 }
 
+/* Append a single number.  A parsed number always fits. */
 void
 compiled_put_number(StringInfo out, Number value)
 {
@@ -129,6 +132,7 @@ compiled_put_column(StringInfo out, const Number *values, int count)
 	return true;
 }
 
+/* Append a text of at most 65,535 bytes with its length. */
 void
 compiled_put_text(StringInfo out, const char *text, int length)
 {

@@ -112,6 +112,7 @@ extern void compiled_put_text(StringInfo out, const char *text, int length);
 #define compiled_get(cursor, variable) \
 	(memcpy(&(variable), *(cursor), sizeof(variable)), *(cursor) += sizeof(variable))
 
+/* A mantissa of 8 or 16 bytes, wherever it lies. */
 static inline int128
 compiled_mantissa(const char *data, int size)
 {
@@ -156,6 +157,7 @@ compiled_get_column(const char **cursor, int count)
 	return column;
 }
 
+/* One row of a column. */
 static inline Number
 column_value(const TariffColumn *column, int row)
 {
@@ -163,6 +165,7 @@ column_value(const TariffColumn *column, int row)
 					   column->scale);
 }
 
+/* Find a text and move the cursor behind it; nothing is copied. */
 static inline TariffText
 compiled_get_text(const char **cursor)
 {

@@ -45,6 +45,7 @@ openmeter_discounted(const Tariff *tariff, Fixed line)
 	return line - dialect_round(tariff, value);
 }
 
+/* The lines of a rating whose steps were collected. */
 void
 openmeter_lines(const Tariff *tariff, Rating *rating, DialectLines *lines)
 {

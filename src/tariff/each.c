@@ -57,6 +57,10 @@ rating_prorated_units(const RatedEvent *events, int count)
 	return units;
 }
 
+/*
+ * Make the state of a group from its first row.  A null tariff is kept as the
+ * error of the group.
+ */
 static EachState *
 each_begin(FunctionCallInfo fcinfo, MemoryContext context)
 {
@@ -77,6 +81,7 @@ each_begin(FunctionCallInfo fcinfo, MemoryContext context)
 	return state;
 }
 
+/* Have two values the same contents, whatever their headers are? */
 static bool
 same_bytes(const struct varlena *kept, const struct varlena *value)
 {
@@ -146,6 +151,7 @@ each_append(FunctionCallInfo fcinfo, EachState *state)
 	state->count++;
 }
 
+/* Transition function of all four aggregates; the dimensions may be absent. */
 Datum
 rating_each_add(PG_FUNCTION_ARGS)
 {

@@ -43,6 +43,7 @@ rating_fail(Rating *rating, int sqlstate, const char *hint, const char *format,.
 	return false;
 }
 
+/* Fail because the quantity is below zero and the model is not linear. */
 bool
 rating_fail_negative(Rating *rating, const char *model)
 {

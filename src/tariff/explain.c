@@ -63,6 +63,7 @@ put_step(ReturnSetInfo *result, const Tariff *tariff, int number, const RatingSt
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/* All steps of a rating, settled so that they add up to its amount. */
 static Datum
 steps_common(FunctionCallInfo fcinfo, bool units)
 {
@@ -84,18 +85,21 @@ steps_common(FunctionCallInfo fcinfo, bool units)
 	PG_RETURN_NULL();
 }
 
+/* SQL: rating_steps(tariff, numeric, ...). */
 Datum
 rating_steps(PG_FUNCTION_ARGS)
 {
 	return steps_common(fcinfo, false);
 }
 
+/* SQL: rating_steps(tariff, jsonb, ...). */
 Datum
 rating_steps_units(PG_FUNCTION_ARGS)
 {
 	return steps_common(fcinfo, true);
 }
 
+/* The lines of the bill of the tariff's dialect. */
 static Datum
 lines_common(FunctionCallInfo fcinfo, bool units)
 {
@@ -120,12 +124,14 @@ lines_common(FunctionCallInfo fcinfo, bool units)
 	PG_RETURN_NULL();
 }
 
+/* SQL: rated_lines(tariff, numeric, ...). */
 Datum
 rating_lines(PG_FUNCTION_ARGS)
 {
 	return lines_common(fcinfo, false);
 }
 
+/* SQL: rated_lines(tariff, jsonb, ...). */
 Datum
 rating_lines_units(PG_FUNCTION_ARGS)
 {

@@ -21,6 +21,7 @@ PG_FUNCTION_INFO_V1(tariff_carries);
 PG_FUNCTION_INFO_V1(tariff_needs_events);
 PG_FUNCTION_INFO_V1(tariff_per_event);
 
+/* Open the tariff that is the first argument. */
 static void
 open_argument(FunctionCallInfo fcinfo, Tariff *tariff)
 {
@@ -48,6 +49,7 @@ tariff_describe(const Tariff *tariff, TariffFacts *facts)
 		tariff_model(tariff)->describe(tariff, facts);
 }
 
+/* Collect the facts of the first argument, nested tariffs included. */
 static void
 collect_facts(FunctionCallInfo fcinfo, TariffFacts *facts)
 {
@@ -58,6 +60,7 @@ collect_facts(FunctionCallInfo fcinfo, TariffFacts *facts)
 	tariff_describe(&tariff, facts);
 }
 
+/* SQL: currency(tariff). */
 Datum
 tariff_get_currency(PG_FUNCTION_ARGS)
 {
@@ -69,6 +72,7 @@ tariff_get_currency(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(text));
 }
 
+/* SQL: model(tariff). */
 Datum
 tariff_get_model(PG_FUNCTION_ARGS)
 {
@@ -78,6 +82,7 @@ tariff_get_model(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(tariff_model(&tariff)->name));
 }
 
+/* SQL: tariff_window(tariff), null without a window. */
 Datum
 tariff_get_window(PG_FUNCTION_ARGS)
 {
@@ -89,6 +94,7 @@ tariff_get_window(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(tariff_windows[tariff.head.window]));
 }
 
+/* SQL: carries(tariff). */
 Datum
 tariff_carries(PG_FUNCTION_ARGS)
 {
@@ -98,6 +104,7 @@ tariff_carries(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL((tariff.head.members & TARIFF_HAS_CARRY) != 0);
 }
 
+/* SQL: needs_events(tariff). */
 Datum
 tariff_needs_events(PG_FUNCTION_ARGS)
 {
@@ -107,6 +114,7 @@ tariff_needs_events(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(facts.needs_events);
 }
 
+/* SQL: per_event(tariff). */
 Datum
 tariff_per_event(PG_FUNCTION_ARGS)
 {
@@ -116,6 +124,7 @@ tariff_per_event(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(facts.per_event);
 }
 
+/* SQL: tariff_grouping(tariff), an empty array without dimensions. */
 Datum
 tariff_grouping(PG_FUNCTION_ARGS)
 {

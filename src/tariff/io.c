@@ -170,6 +170,7 @@ tariff_parse(char *text, Node *context)
 	return result;
 }
 
+/* Text input; errors are soft where the server can. */
 Datum
 tariff_in(PG_FUNCTION_ARGS)
 {
@@ -193,12 +194,14 @@ tariff_text(Datum datum)
 	return json.data;
 }
 
+/* Text output: canonical JSON. */
 Datum
 tariff_out(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_CSTRING(tariff_text(PG_GETARG_DATUM(0)));
 }
 
+/* Binary input: checked exactly like text. */
 Datum
 tariff_recv(PG_FUNCTION_ARGS)
 {
@@ -219,6 +222,7 @@ tariff_recv(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(tariff_parse(text, NULL));
 }
 
+/* Binary output: the version byte and canonical JSON. */
 Datum
 tariff_send(PG_FUNCTION_ARGS)
 {
@@ -231,6 +235,7 @@ tariff_send(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(pq_endtypsend(&buffer));
 }
 
+/* Cast from jsonb.  A jsonb has already dropped members given twice. */
 Datum
 tariff_from_jsonb(PG_FUNCTION_ARGS)
 {
@@ -245,12 +250,14 @@ tariff_from_jsonb(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(result);
 }
 
+/* Cast to jsonb. */
 Datum
 tariff_to_jsonb(PG_FUNCTION_ARGS)
 {
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(tariff_text(PG_GETARG_DATUM(0))));
 }
 
+/* Cast to json, which keeps the canonical order of members. */
 Datum
 tariff_to_json(PG_FUNCTION_ARGS)
 {

@@ -86,6 +86,7 @@ tariff_lint_all(const Tariff *tariff, TariffLint *lint)
 		tariff_model(tariff)->lint(tariff, lint);
 }
 
+/* SQL: lint(tariff). */
 Datum
 tariff_lint(PG_FUNCTION_ARGS)
 {

@@ -148,6 +148,7 @@ extern void rating_step(Rating *rating, const Number *tier_from, const Number *t
 extern void rating_note(Rating *rating, RatingStepKind kind, Number amount,
 						const char *format,...) pg_attribute_printf(4, 5);
 
+/* The model of an open tariff. */
 static inline const TariffModel *
 tariff_model(const Tariff *tariff)
 {

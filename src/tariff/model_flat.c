@@ -15,6 +15,7 @@
 
 static const char *const flat_members[] = {"amount", NULL};
 
+/* Read "amount", which may be negative: a credit. */
 static bool
 flat_compile(const ReaderObject *object, StringInfo out)
 {
@@ -26,6 +27,7 @@ flat_compile(const ReaderObject *object, StringInfo out)
 	return true;
 }
 
+/* Print "amount". */
 static void
 flat_print(const Tariff *tariff, StringInfo json)
 {
@@ -34,6 +36,7 @@ flat_print(const Tariff *tariff, StringInfo json)
 	json_put_number(json, "amount", compiled_get_number(&cursor));
 }
 
+/* The quantity does not matter, so a negative one does not either. */
 static bool
 flat_price(const Tariff *tariff, Rating *rating, Number *amount)
 {

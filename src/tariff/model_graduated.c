@@ -14,12 +14,14 @@
 
 #include "tariff/tiers.h"
 
+/* Read the tiers and store their offsets. */
 static bool
 graduated_compile(const ReaderObject *object, StringInfo out)
 {
 	return tiers_compile(object, out, false, true);
 }
 
+/* Print the tiers. */
 static void
 graduated_print(const Tariff *tariff, StringInfo json)
 {
@@ -179,6 +181,7 @@ graduated_price_each(const Tariff *tariff, Rating *rating,
 	return true;
 }
 
+/* Report what the tiers look like; a graduated price has no cliffs. */
 static void
 graduated_lint(const Tariff *tariff, struct TariffLint *lint)
 {

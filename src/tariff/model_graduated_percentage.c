@@ -11,18 +11,21 @@
 
 #include "tariff/tiers.h"
 
+/* Read the tiers, whose price is "percent", and store their offsets. */
 static bool
 graduated_percentage_compile(const ReaderObject *object, StringInfo out)
 {
 	return tiers_compile(object, out, true, true);
 }
 
+/* Print the tiers with "percent". */
 static void
 graduated_percentage_print(const Tariff *tariff, StringInfo json)
 {
 	tiers_print(tariff, json, true);
 }
 
+/* Report what the tiers look like. */
 static void
 graduated_percentage_lint(const Tariff *tariff, struct TariffLint *lint)
 {

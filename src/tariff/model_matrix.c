@@ -62,6 +62,7 @@ typedef struct MatrixReader
 	bool		has_default;
 } MatrixReader;
 
+/* Refuse a name or value that is too long for its stored length. */
 static bool
 matrix_check_text(const ReaderObject *object, const char *what, const char *text)
 {
@@ -71,6 +72,7 @@ matrix_check_text(const ReaderObject *object, const char *what, const char *text
 	return true;
 }
 
+/* Read the names of the dimensions, each once. */
 static bool
 matrix_read_dimensions(const ReaderObject *object, MatrixReader *matrix)
 {
@@ -147,6 +149,7 @@ cell_read_price(const ReaderObject *object, MatrixCell *cell)
 	return compiled;
 }
 
+/* Read all cells in the order of the JSON. */
 static bool
 matrix_read_cells(const ReaderObject *object, MatrixReader *matrix)
 {
@@ -203,6 +206,7 @@ compare_bytes(const char *a, int a_length, const char *b, int b_length)
 	return result != 0 ? result : a_length - b_length;
 }
 
+/* Order cells by their values, dimension by dimension. */
 static int
 cell_compare(const void *a, const void *b, void *argument)
 {
@@ -263,6 +267,7 @@ matrix_put(const MatrixReader *matrix, StringInfo out)
 	}
 }
 
+/* Read the matrix, sort its cells and refuse two that match the same. */
 static bool
 matrix_compile(const ReaderObject *object, StringInfo out)
 {
@@ -283,6 +288,7 @@ matrix_compile(const ReaderObject *object, StringInfo out)
 	return true;
 }
 
+/* Find the parts of a stored matrix; nothing is copied. */
 static void
 matrix_open(const Tariff *tariff, Matrix *matrix)
 {
@@ -459,6 +465,7 @@ cell_tariff(const char *price, Tariff *nested, Number *unit_price)
 	return false;
 }
 
+/* Price the quantity by the cell that the dimensions choose. */
 static bool
 matrix_price(const Tariff *tariff, Rating *rating, Number *amount)
 {
@@ -478,6 +485,7 @@ matrix_price(const Tariff *tariff, Rating *rating, Number *amount)
 	return true;
 }
 
+/* The same for single events: one cell prices all events of a group. */
 static bool
 matrix_price_each(const Tariff *tariff, Rating *rating,
 				  const RatedEvent *events, int count, Number *amount)
@@ -510,6 +518,7 @@ cell_print(const char *price, StringInfo json)
 	tariff_print(&nested, json);
 }
 
+/* Print dimensions, cells in their stored order, and the default. */
 static void
 matrix_print(const Tariff *tariff, StringInfo json)
 {
@@ -550,6 +559,7 @@ matrix_print(const Tariff *tariff, StringInfo json)
 	}
 }
 
+/* Its own dimensions, and what the tariffs of its cells need. */
 static void
 matrix_describe(const Tariff *tariff, TariffFacts *facts)
 {
@@ -570,6 +580,7 @@ matrix_describe(const Tariff *tariff, TariffFacts *facts)
 	}
 }
 
+/* Order texts like the values of cells. */
 static int
 text_compare(const void *a, const void *b)
 {
@@ -615,6 +626,7 @@ matrix_holes(const Matrix *matrix)
 	return combinations - matrix->cell_count;
 }
 
+/* Report combinations without a cell, and what is wrong inside the cells. */
 static void
 matrix_lint(const Tariff *tariff, struct TariffLint *lint)
 {

@@ -17,6 +17,7 @@
 static const char *const package_members[] = {"size", "amount", "round", NULL};
 static const char *const package_roundings[] = {NULL, "up", "down", "half_up", ""};
 
+/* Read size, amount and how a part of a package is rounded. */
 static bool
 package_compile(const ReaderObject *object, StringInfo out)
 {
@@ -39,6 +40,7 @@ package_compile(const ReaderObject *object, StringInfo out)
 	return true;
 }
 
+/* Print the members; rounding up is the default and not printed. */
 static void
 package_print(const Tariff *tariff, StringInfo json)
 {
@@ -52,6 +54,10 @@ package_print(const Tariff *tariff, StringInfo json)
 		json_put_word(json, "round", package_roundings[rounding]);
 }
 
+/*
+ * Whole packages times their price.  With converted units, size is multiplied
+ * by the divisor, so the number of packages is exact.
+ */
 static bool
 package_price(const Tariff *tariff, Rating *rating, Number *amount)
 {
@@ -79,6 +85,7 @@ package_price(const Tariff *tariff, Rating *rating, Number *amount)
 	return true;
 }
 
+/* Report packages that give units away. */
 static void
 package_lint(const Tariff *tariff, struct TariffLint *lint)
 {

@@ -17,6 +17,7 @@
 
 static const char *const per_unit_members[] = {"unit_price", NULL};
 
+/* Read "unit_price", which may be negative: a rebate. */
 static bool
 per_unit_compile(const ReaderObject *object, StringInfo out)
 {
@@ -28,6 +29,7 @@ per_unit_compile(const ReaderObject *object, StringInfo out)
 	return true;
 }
 
+/* Print "unit_price". */
 static void
 per_unit_print(const Tariff *tariff, StringInfo json)
 {
@@ -36,6 +38,7 @@ per_unit_print(const Tariff *tariff, StringInfo json)
 	json_put_number(json, "unit_price", compiled_get_number(&cursor));
 }
 
+/* One multiplication; the most frequent of all prices. */
 static bool
 per_unit_price(const Tariff *tariff, Rating *rating, Number *amount)
 {
@@ -51,6 +54,7 @@ per_unit_price(const Tariff *tariff, Rating *rating, Number *amount)
 	return true;
 }
 
+/* Each event counts by its fraction. */
 static bool
 per_unit_price_each(const Tariff *tariff, Rating *rating pg_attribute_unused(),
 					const RatedEvent *events, int count, Number *amount)
@@ -61,6 +65,7 @@ per_unit_price_each(const Tariff *tariff, Rating *rating pg_attribute_unused(),
 	return true;
 }
 
+/* Report a negative price. */
 static void
 per_unit_lint(const Tariff *tariff, struct TariffLint *lint)
 {

@@ -46,6 +46,7 @@ enum
 	PER_EVENT, FREE_EVENTS, FREE_AMOUNT, EVENT_MIN, EVENT_MAX
 };
 
+/* Read the stored numbers; absent ones are 0. */
 static void
 percentage_open(const Tariff *tariff, Percentage *percentage)
 {
@@ -88,6 +89,7 @@ percentage_read(const ReaderObject *object, int i, Percentage *percentage)
 	return true;
 }
 
+/* Read the members and refuse bounds that cross. */
 static bool
 percentage_compile(const ReaderObject *object, StringInfo out)
 {
@@ -116,6 +118,7 @@ percentage_compile(const ReaderObject *object, StringInfo out)
 	return true;
 }
 
+/* Print the members that are not at their default. */
 static void
 percentage_print(const Tariff *tariff, StringInfo json)
 {
@@ -182,6 +185,7 @@ percentage_paid_base(const Percentage *percentage, Rating *rating)
 	return number_compare(base, free_amount) <= 0 ? number_zero() : number_subtract(base, free_amount);
 }
 
+/* The price of a total, for prices to which single events do not matter. */
 static bool
 percentage_price(const Tariff *tariff, Rating *rating, Number *amount)
 {
@@ -260,6 +264,7 @@ percentage_one_event(const Percentage *percentage, const Rating *rating, Number 
 	return amount;
 }
 
+/* The price of single events in time order. */
 static bool
 percentage_price_each(const Tariff *tariff, Rating *rating,
 					  const RatedEvent *events, int count, Number *amount)
@@ -300,6 +305,7 @@ percentage_price_each(const Tariff *tariff, Rating *rating,
 	return true;
 }
 
+/* Does rating need the number of events, or the events themselves? */
 static void
 percentage_describe(const Tariff *tariff, TariffFacts *facts)
 {
@@ -310,6 +316,7 @@ percentage_describe(const Tariff *tariff, TariffFacts *facts)
 	facts->needs_events |= (percentage.flags & PERCENTAGE_PER_EVENT) || percentage_needs_each(&percentage);
 }
 
+/* Report percentages that look like parts of 1 or the other way round. */
 static void
 percentage_lint(const Tariff *tariff, struct TariffLint *lint)
 {

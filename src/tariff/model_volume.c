@@ -13,18 +13,21 @@
 
 #include "tariff/tiers.h"
 
+/* Read the tiers; a volume price needs no offsets. */
 static bool
 volume_compile(const ReaderObject *object, StringInfo out)
 {
 	return tiers_compile(object, out, false, false);
 }
 
+/* Print the tiers. */
 static void
 volume_print(const Tariff *tariff, StringInfo json)
 {
 	tiers_print(tariff, json, false);
 }
 
+/* Report the flat and the units of the tier reached. */
 static void
 volume_steps(const TierTable *table, Rating *rating, int tier, Number quantity, Number flat)
 {
@@ -43,6 +46,7 @@ volume_steps(const TierTable *table, Rating *rating, int tier, Number quantity, 
 				rating_quantity_text(rating, quantity), tier + 1, number_to_text(price));
 }
 
+/* Find the tier, then one multiplication and its flat. */
 static bool
 volume_price(const Tariff *tariff, Rating *rating, Number *amount)
 {
@@ -113,6 +117,7 @@ volume_price_each(const Tariff *tariff, Rating *rating,
 	return true;
 }
 
+/* Report what the tiers look like, cliffs above all. */
 static void
 volume_lint(const Tariff *tariff, struct TariffLint *lint)
 {

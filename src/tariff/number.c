@@ -66,6 +66,7 @@ power_of_ten(int exponent)
 	return (int128) number_powers[18] * number_powers[18] * number_powers[exponent - 36];
 }
 
+/* Bits that the magnitude of a mantissa needs. */
 static inline int
 bit_length(int128 value)
 {
@@ -136,6 +137,7 @@ number_align(Number *a, Number *b)
 	return a->scale < b->scale ? number_rescale(a, b->scale) : number_rescale(b, a->scale);
 }
 
+/* A number that keeps a numeric. */
 static Number
 number_make_wide(Datum numeric)
 {
@@ -144,6 +146,7 @@ number_make_wide(Datum numeric)
 	return result;
 }
 
+/* Any number as a numeric datum. */
 static Datum
 number_datum(Number a)
 {
@@ -239,6 +242,7 @@ number_from_datum(Datum datum, Number *result)
 	return NUMBER_DECODED;
 }
 
+/* An amount or quantity at 15 decimals. */
 Number
 number_from_fixed(Fixed value)
 {
@@ -470,6 +474,7 @@ number_from_text(const char *text, Number *result)
 							 result);
 }
 
+/* -a, for a numeric. */
 Number
 number_negate_general(const Number *a)
 {
@@ -517,6 +522,7 @@ number_compare_general(const Number *a, const Number *b)
 	return DatumGetInt32(DirectFunctionCall2(numeric_cmp, number_datum(*a), number_datum(*b)));
 }
 
+/* -1, 0 or 1 for a numeric. */
 int
 number_sign_general(const Number *a)
 {

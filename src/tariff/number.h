@@ -80,6 +80,7 @@ extern Number number_negate_general(const Number *a);
 extern Number number_quotient(Number a, Number b, NumberRounding rounding);
 extern bool number_to_fixed(const Number *a, const Number *divisor, Fixed *result);
 
+/* mantissa * 10^-scale. */
 static inline Number
 number_make(int128 mantissa, int32 scale)
 {
@@ -88,12 +89,14 @@ number_make(int128 mantissa, int32 scale)
 	return result;
 }
 
+/* 0, at scale 0. */
 static inline Number
 number_zero(void)
 {
 	return number_make(0, 0);
 }
 
+/* a + b, exactly. */
 static inline Number
 number_add(Number a, Number b)
 {
@@ -112,6 +115,7 @@ number_add(Number a, Number b)
 	}
 }
 
+/* a * b, exactly. */
 static inline Number
 number_multiply(Number a, Number b)
 {
@@ -128,6 +132,7 @@ number_multiply(Number a, Number b)
 	}
 }
 
+/* -1, 0 or 1 for a below, equal to or above b. */
 static inline int
 number_compare(Number a, Number b)
 {
@@ -154,6 +159,7 @@ number_sign(Number a)
 	}
 }
 
+/* -a. */
 static inline Number
 number_negate(Number a)
 {
@@ -166,6 +172,7 @@ number_negate(Number a)
 	}
 }
 
+/* a - b, exactly. */
 static inline Number
 number_subtract(Number a, Number b)
 {

@@ -23,6 +23,7 @@ json_put_name(StringInfo json, const char *name)
 	appendStringInfo(json, "%s\"%s\":", last == '{' ? "" : ",", name);
 }
 
+/* A member whose value is a number, printed as a string. */
 void
 json_put_number(StringInfo json, const char *name, Number value)
 {

@@ -76,6 +76,7 @@ rating_fail_null(FunctionCallInfo fcinfo, Rating *rating)
 					   "%s must not be null", name);
 }
 
+/* Fail because the quantity is no number that can be rated. */
 static bool
 rating_fail_decode(Rating *rating, NumberDecode decode)
 {
@@ -147,6 +148,7 @@ rating_arguments(FunctionCallInfo fcinfo, bool units, Tariff *tariff, Rating *ra
 	return likely(decode == NUMBER_DECODED) || rating_fail_decode(rating, decode);
 }
 
+/* rate(): the amount, or its error raised. */
 static inline Datum
 rate_common(FunctionCallInfo fcinfo, bool units)
 {
@@ -163,12 +165,14 @@ rate_common(FunctionCallInfo fcinfo, bool units)
 	PG_RETURN_MONETARY_P(result);
 }
 
+/* SQL: rate(tariff, numeric, ...). */
 Datum
 rating_rate(PG_FUNCTION_ARGS)
 {
 	return rate_common(fcinfo, false);
 }
 
+/* SQL: rate(tariff, jsonb, ...). */
 Datum
 rating_rate_units(PG_FUNCTION_ARGS)
 {
@@ -217,6 +221,7 @@ try_rate_failure(const TariffCache *cache, const Rating *rating)
 	return HeapTupleGetDatum(heap_form_tuple(cache->row_type, values, nulls));
 }
 
+/* try_rate(): a row with the amount, or with the error. */
 static inline Datum
 try_rate_common(FunctionCallInfo fcinfo, bool units)
 {
@@ -235,12 +240,14 @@ try_rate_common(FunctionCallInfo fcinfo, bool units)
 	PG_RETURN_DATUM(PointerGetDatum(row));
 }
 
+/* SQL: try_rate(tariff, numeric, ...). */
 Datum
 rating_try_rate(PG_FUNCTION_ARGS)
 {
 	return try_rate_common(fcinfo, false);
 }
 
+/* SQL: try_rate(tariff, jsonb, ...). */
 Datum
 rating_try_rate_units(PG_FUNCTION_ARGS)
 {

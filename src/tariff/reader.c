@@ -77,6 +77,7 @@ object_find(const ReaderObject *object, const char *name, JsonbValue *value)
 	return found != NULL && found->type == jbvNull ? NULL : found;
 }
 
+/* Is a member there, and not null? */
 bool
 object_has(const ReaderObject *object, const char *name)
 {
@@ -85,6 +86,10 @@ object_has(const ReaderObject *object, const char *name)
 	return object_find(object, name, &value) != NULL;
 }
 
+/*
+ * Is a member's name, which is not terminated, one of a list that ends with
+ * NULL?  The list itself may be NULL.
+ */
 static bool
 name_is_listed(const char *const *names, const char *name, int length)
 {

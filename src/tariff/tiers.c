@@ -166,6 +166,7 @@ tiers_compile(const ReaderObject *object, StringInfo out, bool percent, bool gra
 		tiers_put(&array, tiers, beyond, graduated, out);
 }
 
+/* Find the columns of a stored table; nothing is copied. */
 void
 tiers_open(const Tariff *tariff, TierTable *table)
 {
@@ -184,6 +185,7 @@ tiers_open(const Tariff *tariff, TierTable *table)
 		table->offset = compiled_get_column(&cursor, count);
 }
 
+/* Print "tiers", and "beyond" where it was said. */
 void
 tiers_print(const Tariff *tariff, StringInfo json, bool percent)
 {
@@ -329,6 +331,10 @@ tiers_lint_bounds(const TierTable *table, int tier, struct TariffLint *lint)
 					"tiers[%d] holds one unit only: up_to belongs to the tier, the next one begins right above it", tier);
 }
 
+/*
+ * Report what looks wrong in the tiers.  graduated: amounts cannot fall at a
+ * border.
+ */
 void
 tiers_lint(const Tariff *tariff, struct TariffLint *lint, bool graduated)
 {

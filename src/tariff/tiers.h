@@ -48,12 +48,14 @@ extern bool graduated_price(const Tariff *tariff, Rating *rating, Number *amount
 extern bool graduated_price_each(const Tariff *tariff, Rating *rating,
 								 const RatedEvent *events, int count, Number *amount);
 
+/* The flat of a tier; a table without flats stores none. */
 static inline Number
 tiers_flat(const TierTable *table, int tier)
 {
 	return (table->flags & TIERS_HAVE_FLAT) ? column_value(&table->flat, tier) : number_zero();
 }
 
+/* The lower bound of a tier, which does not belong to it. */
 static inline Number
 tiers_lower(const TierTable *table, int tier)
 {
