@@ -50,7 +50,7 @@ SELECT d.account_id, d.key_id, d.interim, d.amount, d.booked_before, d.chain_no,
        COALESCE(first.tax_rate, r.rate, 0) AS tax_rate,
        CASE WHEN first.key_id IS NULL THEN r.exemption_code ELSE first.tax_exemption_code END AS tax_exemption_code,
        CASE WHEN first.key_id IS NULL THEN r.exemption_reason ELSE first.tax_exemption_reason END AS tax_exemption_reason,
-       first.key_id IS NULL AND code.tax_code IS NOT NULL AND r.category IS NULL AS tax_rate_missing
+       d.chain_no = 1 AND code.tax_code IS NOT NULL AND r.category IS NULL AS tax_rate_missing
   FROM billing.draft_line AS d
   JOIN billing.charge_key AS k ON k.account_id = d.account_id AND k.key_id = d.key_id
   JOIN billing.charge_period AS p ON p.account_id = k.account_id AND p.period_no = k.period_no

@@ -14,6 +14,11 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.grouped_digits(numeric) IS 'A number with commas between thousands, such as 1,234,567.80. Immutable.';
 
+CREATE FUNCTION billing.money_text(value billing.monetary) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$ SELECT billing.grouped_digits(billing.amount($1)) OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) billing.currency($1) $$;
+COMMENT ON FUNCTION billing.money_text(billing.monetary) IS 'An amount of money with commas between thousands, such as 1,234.50 EUR. Immutable.';
+
 CREATE FUNCTION billing.party_text(party jsonb) RETURNS text[]
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -64,9 +69,9 @@ AS $$
         CASE ($1).kind WHEN 'interim' THEN 'billed while the period was running'
                        WHEN 'cancellation' THEN 'taken back'
                        WHEN 'void' THEN 'taken back before delivery'
-                       WHEN 'correction' THEN format('now %s, billed before %s', ($1).booked_after, ($1).booked_before) END,
-        CASE WHEN ($1).kind = 'charge' AND ($1).chain_no > 1 AND NOT is_zero(($1).booked_before) THEN format('in all %s, billed before %s', ($1).booked_after, ($1).booked_before) END,
-        (SELECT 'because of ' || string_agg(replace(c.cause, '_', ' ') || ' ' || c.amount, ', ' ORDER BY c.cause)
+                       WHEN 'correction' THEN format('now %s, billed before %s', money_text(($1).booked_after), money_text(($1).booked_before)) END,
+        CASE WHEN ($1).kind = 'charge' AND ($1).chain_no > 1 AND NOT is_zero(($1).booked_before) THEN format('in all %s, billed before %s', money_text(($1).booked_after), money_text(($1).booked_before)) END,
+        (SELECT 'because of ' || string_agg(replace(c.cause, '_', ' ') || ' ' || grouped_digits(c.amount::numeric), ', ' ORDER BY c.cause)
            FROM jsonb_each_text(($1).causes) AS c(cause, amount) WHERE ($1).kind = 'correction'))
 $$;
 COMMENT ON FUNCTION billing.line_note(billing.line) IS 'What invoice_text() says below a line: its group, whose usage it is, what it corrects and why. Stable.';
@@ -117,13 +122,26 @@ AS $$
                grouped_digits(amount(t.tax))
           FROM invoice_tax AS t WHERE t.invoice_id = ($1).invoice_id
         UNION ALL
-        SELECT 10000, CASE WHEN sign(($1).total) < 0 THEN 'Total in your favour' ELSE 'Total' END || ' in ' || ($1).currency, grouped_digits(amount(($1).total))
+        SELECT 10000, 'Total in ' || ($1).currency, grouped_digits(amount(($1).total))
     ), sized AS (
         SELECT t.*, max(length(t.what)) OVER () AS what_width, greatest(max(length(t.amount)) OVER (), 12) AS amount_width FROM total AS t
     )
     SELECT string_agg(fit(s.what, s.what_width) || '  ' || fit(s.amount, - s.amount_width), E'\n' ORDER BY s.no) FROM sized AS s
 $$;
-COMMENT ON FUNCTION billing.invoice_totals_text(billing.invoice) IS 'Last part of invoice_text(): total without tax, tax by group, total. Stable.';
+COMMENT ON FUNCTION billing.invoice_totals_text(billing.invoice) IS 'Third part of invoice_text(): total without tax, tax by group, total. Stable.';
+
+CREATE FUNCTION billing.invoice_terms_text(document billing.invoice) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT coalesce((SELECT format('Nothing is to be paid: this document was %s%s.', e.event,
+                                   (SELECT ' by ' || i.number || ' of ' || i.issue_date FROM invoice AS i WHERE i.cancels_id = ($1).invoice_id))
+                       FROM invoice_event AS e WHERE e.invoice_id = ($1).invoice_id AND e.event IN ('voided', 'cancelled')),
+                    CASE sign(($1).total)
+                        WHEN 1 THEN format('Please pay %s by %s (%s days), naming %s.', money_text(($1).total), ($1).due_date, ($1).due_date - ($1).issue_date, ($1).number)
+                        WHEN -1 THEN format('%s are in your favour.', money_text(- ($1).total))
+                        ELSE 'Nothing is to be paid.' END)
+$$;
+COMMENT ON FUNCTION billing.invoice_terms_text(billing.invoice) IS 'Last line of invoice_text(): what is to be paid until when. Stable.';
 
 CREATE FUNCTION billing.invoice_text(invoice_id bigint) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -142,9 +160,7 @@ BEGIN
     width := length(split_part(lines, E'\n', 1));
     RETURN invoice_head_text(document) || E'\n' || lines || E'\n' || repeat('-', width) || E'\n'
            || (SELECT string_agg(fit(t.line, - width), E'\n') FROM string_to_table(invoice_totals_text(document), E'\n') AS t(line)) || E'\n'
-           || CASE WHEN sign(document.total) > 0
-                   THEN format(E'\nPlease pay %s by %s (%s days), naming %s.\n', document.total, document.due_date, document.due_date - document.issue_date, document.number)
-                   ELSE '' END;
+           || E'\n' || invoice_terms_text(document) || E'\n';
 END $$;
 COMMENT ON FUNCTION billing.invoice_text(bigint) IS
-'A final invoice or credit note in plain text, for a screen with a fixed-width font: seller and payer, number and dates, lines with period, quantity, price and amount, tax by group, totals, terms, and the documents it refers to. Amounts as in the ledger: negative = in the payer''s favour. Errors: 42704 unknown invoice. Stable.';
+'A final invoice or credit note in plain text, for a screen with a fixed-width font: seller and payer, number and dates, lines with period, quantity, price and amount, tax by group, totals, terms, and the documents it refers to. Amounts as in the ledger: negative = in the payer''s favour. Not to be called in the statement that finalises, which does not see its own work. Errors: 42704 unknown invoice. Stable.';
