@@ -63,8 +63,8 @@ SELECT * FROM billing.finalize_invoices(through => '2024-11-01', issue_date => '
 \o
 \unset QUIET
 \echo Charges of less than nothing are reversals:
-SELECT l.account, l.item, l.charge_group ->> 'sku_price_id' AS sku_price, l.quantity, l.unit_price, l.line_amount
-  FROM billing.invoice_lines AS l WHERE l.seller = 'cloud' AND l.quantity < 0 ORDER BY l.quantity * l.unit_price, l.line_id LIMIT 5;
+SELECT l.account, l.item, l.charge_group ->> 'sku_price_id' AS sku_price, l.quantity, l.unit_price, l.amount
+  FROM billing.invoice_lines AS l WHERE l.seller = 'cloud' AND l.quantity < 0 ORDER BY l.amount, l.line_id LIMIT 5;
 \echo Quantity times list price against the list cost of the file, row by row where they differ:
 CREATE TEMPORARY TABLE focus_difference AS
 SELECT f.row_no, f."ServiceName" AS service, f."SkuPriceId" AS sku_price_id, f."ConsumedQuantity" AS quantity, f."ListUnitPrice" AS unit_price, f."ListCost" AS list_cost,

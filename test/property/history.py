@@ -783,6 +783,7 @@ class History:
         known_at, own_at = self.database.rows("SELECT known_at, own_at FROM billing.run WHERE run_id = %s", number)[0]
         agree(own_at == stamp, "bill_account counted the stamp {}, the facts have {}", own_at, stamp)
         self.ledger.accounts[account].own_stamps.add(own_at)
+        self.check_watermark(Watermark(known_at))
         self.told_of_run(through, Watermark(known_at), [self.ledger.accounts[account]])
 
     def do_days_pass(self):

@@ -35,7 +35,7 @@ BEGIN
             MESSAGE = format('billing runs need the isolation level READ COMMITTED, not %s', upper(current_setting('transaction_isolation'))),
             HINT = 'In a higher level facts committed after the snapshot would be missed for ever.';
     END IF;
-    RETURN greatest(billing.recording_floor(), (SELECT s.last_known_at FROM ledger_state AS s));
+    RETURN greatest(billing.recording_floor(), (SELECT s.last_watermark FROM ledger_state AS s));
 END $$;
 COMMENT ON FUNCTION billing.watermark() IS 'The instant up to which every recorded fact is committed and visible: a run counts facts recorded before it. Read it one statement before the facts. Raises 25001 unless READ COMMITTED.';
 

@@ -400,7 +400,7 @@ BEGIN
     IF (this.counts ->> 'periods_looked_at')::bigint > 0 THEN
         counts := billing.apply_differences('billing', run, this.known_at, NULL);
     END IF;
-    UPDATE ledger_state AS s SET last_known_at = this.known_at WHERE s.last_known_at < this.known_at;
+    UPDATE ledger_state AS s SET last_known_at = this.known_at, last_watermark = greatest(s.last_watermark, this.known_at) WHERE s.last_known_at < this.known_at;
     PERFORM billing.note_progress(run, 'finishing', counts);
 END $$;
 COMMENT ON FUNCTION billing.run_apply(bigint) IS 'Step of run_invoicing(): writes drafts and held differences and moves the watermark, in one transaction.';

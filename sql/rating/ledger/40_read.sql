@@ -153,6 +153,7 @@ BEGIN
     PERFORM billing.check_ledger();
     PERFORM pg_advisory_xact_lock(1651076210, 0);   -- the lock of run_invoicing(), see run_lock.c
     mark := billing.watermark();
+    UPDATE ledger_state AS s SET last_watermark = mark WHERE s.last_watermark < mark;   -- later runs must not know less
     IF own IS NOT NULL AND mark <= own AND EXISTS (
             SELECT FROM (SELECT x.known FROM agreement_term AS x UNION ALL SELECT x.known FROM subscription_term AS x
                          UNION ALL SELECT x.known FROM meter_definition AS x UNION ALL SELECT x.known FROM fee_definition AS x) AS x
