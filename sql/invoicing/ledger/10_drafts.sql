@@ -27,7 +27,7 @@ COMMENT ON FUNCTION billing.stage_of(text) IS
 
 CREATE VIEW billing.draft_detail AS
 SELECT d.account_id, d.key_id, d.interim, d.amount, d.booked_before, d.chain_no, d.owed, d.decided, d.causes,
-       d.quantity, d.unit_price, d.price_ids, d.known_at, d.own_at, d.rating_version, d.run_id,
+       d.quantity, d.unit_price, d.price_ids, d.known_at, d.own_at, d.interim_to, d.rating_version, d.run_id,
        billing.currency(d.amount) AS currency,
        k.period_no, k.agreement_id, k.item_id, k.subscription_id, k.charge_group, k.component, k.frozen_at,
        p.date_from, p.date_to,

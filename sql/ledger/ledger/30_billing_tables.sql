@@ -160,6 +160,7 @@ CREATE TABLE billing.draft_line (
     tax_code       text,
     known_at       timestamptz NOT NULL,
     own_at         timestamptz,
+    interim_to     date,
     rating_version int    NOT NULL,
     run_id         bigint NOT NULL,
     PRIMARY KEY (account_id, key_id)
@@ -288,6 +289,7 @@ CREATE TABLE billing.line (
     tax_point_date date  NOT NULL,
     known_at      timestamptz NOT NULL,
     own_at        timestamptz,
+    interim_to    date,
     rating_version int   NOT NULL,
     run_id        bigint NOT NULL,
     PRIMARY KEY (account_id, key_id, chain_no),

@@ -21,8 +21,8 @@ BEGIN
     period_text := format($text$
         SELECT p.account_id, p.period_no, p.date_from, p.date_to, p.full_from, p.starts_at, p.ends_at, p.time_zone,
                x.due AS rate_arrears, x.due OR x.interim AS rate_usage, %1$L::date IS NULL OR p.date_from <= %1$L::date OR p.advance_known_at IS NOT NULL AS rate_advance,
-               x.interim, greatest(p.interim_to, least(%1$L::date, p.date_to)) AS interim_to,
-               CASE WHEN x.interim AND greatest(p.interim_to, %1$L::date) < p.date_to THEN greatest(p.interim_to, %1$L::date)::timestamp AT TIME ZONE p.time_zone ELSE p.ends_at END AS rated_to,
+               x.interim, least(i.interim_to, p.date_to) AS interim_to,
+               CASE WHEN x.interim AND i.interim_to < p.date_to THEN i.interim_to::timestamp AT TIME ZONE p.time_zone ELSE p.ends_at END AS rated_to,
                CASE WHEN NOT %4$L OR p.closed_known_at < {known_at} THEN p.closed_known_at END AS closed_known_at, p.closed_own_at,
                p.looked_known_at, p.looked_own_at, p.rating_version, p.sealed_at IS NOT NULL AND NOT %4$L AS sealed, 'due' AS batch
           FROM unnest(%2$L::bigint[]) AS a(account_id)
@@ -31,6 +31,7 @@ BEGIN
          CROSS JOIN LATERAL (SELECT d.due, NOT d.due AND (p.interim_to IS NOT NULL OR p.date_from < %1$L::date)
                                     AND EXISTS (SELECT FROM billing.agreement AS g JOIN billing.agreement_term AS t USING (agreement_id)
                                                  WHERE g.buyer_id = p.account_id AND t.progressive_threshold IS NOT NULL AND billing.known(t.known, {known_at}, {own_at})) AS interim) AS x
+         CROSS JOIN LATERAL (SELECT greatest(CASE WHEN NOT %4$L THEN p.interim_to END, %1$L::date) AS interim_to) AS i
          WHERE x.due OR x.interim OR p.date_from <= %1$L::date OR p.advance_known_at IS NOT NULL
     $text$, through, accounts, dates, as_of_run, interim);
     query := 'WITH rated_period AS MATERIALIZED (' || period_text || ')';

@@ -14,8 +14,7 @@ BEGIN
     SELECT * INTO key FROM charge_key AS k WHERE k.account_id = this.account_id AND k.key_id = this.key_id;
     SELECT daterange(p.date_from, p.date_to) INTO span FROM charge_period AS p WHERE p.account_id = key.account_id AND p.period_no = key.period_no;
     RETURN billing.rating_query(ARRAY[this.account_id], span,
-        CASE WHEN this.kind = 'interim' THEN (SELECT max(r.through) FROM run AS r WHERE r.run_id <= this.run_id AND r.through IS NOT NULL AND r.known_at <= this.known_at) END,
-        this.known_at, this.own_at,
+        this.interim_to, this.known_at, this.own_at,
         format(', this_line AS (SELECT l.* FROM billing.line AS l WHERE l.line_id = %s),
                  this_contract AS (SELECT c.* FROM rated_contract AS c WHERE c.variant = 0 AND c.agreement_id = %s AND c.consumer_id = %s),
                  this_segment AS (SELECT s.* FROM rated_segment AS s WHERE s.item_id = %s AND s.spec_no IN (SELECT c.spec_no FROM this_contract AS c)),

@@ -161,6 +161,7 @@ BEGIN
             (NULL, 'price_ids', 'The prices it was rated by, see price.'),
             (NULL, 'known_at', 'The watermark: facts recorded before it counted.'),
             (NULL, 'own_at', 'Stamp of the caller''s own facts that counted too; null = none.'),
+            (NULL, 'interim_to', 'Day up to which usage of the running period counted; null = the whole period.'),
             (NULL, 'rating_version', 'Version of the rating rules that computed it.'),
             (NULL, 'line_no', 'Number of the line on its invoice (BT-126).'),
             (NULL, 'item_key', 'Key of the item when it was billed.'),
