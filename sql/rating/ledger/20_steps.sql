@@ -412,7 +412,7 @@ AS $function$
             SELECT account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component,
                    k.key_id, k.frozen_at, k.looked_owed, o.seller_id, o.currency, o.in_advance, o.interim AS rated_interim, o.progressive_threshold,
                    o.exact, o.owed, o.owed_price_now, o.owed_plan_now, o.owed_reference_now, o.owed_at_last_look, o.owed_before_advance,
-                   o.quantity, o.unit_price, o.price_ids, o.tax_code, coalesce(o.failed, false) AS failed, o.problem, o.owed IS NOT NULL OR o.failed AS is_owed
+                   coalesce(o.quantity, 0) AS quantity, o.unit_price, o.price_ids, o.tax_code, coalesce(o.failed, false) AS failed, o.problem, o.owed IS NOT NULL OR o.failed AS is_owed
               FROM rated_owed AS o
               FULL JOIN (SELECT x.* FROM billing.charge_key AS x JOIN rated_period AS p USING (account_id, period_no)) AS k
              USING (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component)
