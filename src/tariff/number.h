@@ -26,7 +26,7 @@
 typedef struct Number
 {
 	int128		mantissa;		/* value is mantissa * 10^-scale ... */
-	int32		scale;
+	int64		scale;			/* 64 bits leave no padding, which would cost a copy */
 	Numeric		wide;			/* ... unless this is set */
 } Number;
 
@@ -82,7 +82,7 @@ extern bool number_to_fixed(const Number *a, const Number *divisor, Fixed *resul
 
 /* mantissa * 10^-scale. */
 static inline Number
-number_make(int128 mantissa, int32 scale)
+number_make(int128 mantissa, int64 scale)
 {
 	Number		result = {mantissa, scale, NULL};
 
