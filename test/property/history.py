@@ -542,12 +542,17 @@ class History:
         self.ledger.take_periods(self.database.periods(), asof)
         done = list(self.ledger.run(through, asof, accounts))
         keys = self.database.keys()
-        self.told_of_ignored([one[1:] for one in done if one[0] == "ignored"], self.database.ignored_since(keys))
+        self.told_of_ignored([one[1:] for one in done if one[0] == "ignored"], self.database.ignored_since(keys), asof)
         self.told_of_moved_pins([one[1:] for one in done if one[0] == "billed"], asof)
         self.compare(keys)
 
-    def told_of_ignored(self, expected, written):
-        agree(sorted((str(k), c, a) for k, c, a in expected) == sorted((str(k), c, a) for k, c, a, _ in written),
+    # What an earlier run has decided by policy is a fact that the watermark may not reach yet: then a run says it again if it has some
+    # other reason to look at the charge, and need not.
+
+    def told_of_ignored(self, expected, written, asof):
+        waiting = {(key, cause) for key, decisions in self.ledger.decisions.items() for stamp, _, cause in decisions if not asof.knows(stamp)}
+        found = {(key, cause, amount) for key, cause, amount, _ in written}
+        agree(found <= set(expected) and all(one in found or one[:2] in waiting for one in expected),
               "the run ignored {}, expected {}", written, expected)
         for key, cause, amount, stamp in written:
             self.ledger.decide(key, stamp, amount, cause)
@@ -563,8 +568,14 @@ class History:
             for price_list in lists:
                 expected.add((cause, price_list, key.item if price_list else None, key.buyer, midnight(period.date_from), midnight(period.date_to),
                               asof.known_at))
+        waiting = {("price", f.price_list, f.item, f.account, f.valid_from, f.valid_to) for facts in self.ledger.advances.values() for f in facts
+                   if f.advance_to and not asof.knows(f.stamp)}
+        waiting |= {(cause, None, None, account, midnight(start), midnight(end)) for stamp, cause, account, start, end, _
+                    in self.ledger.period_advances if not asof.knows(stamp)}
         moved = self.database.policy_advances_since()
-        agree({row[1:] for row in moved} == expected, "the run moved the pins {}, expected {}", moved, expected)
+        found = {row[1:] for row in moved}
+        agree(found <= expected and all(one in found or one[:-1] in waiting for one in expected),
+              "the run moved the pins {}, expected {}", moved, expected)
         for stamp, cause, price_list, item, account, start, end, known_at in moved:
             if cause == "price":
                 self.ledger.advances[price_list, item].append(Advance(stamp, price_list, item, account, start, end, known_at))

@@ -395,12 +395,14 @@ AS $function$
                max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = 2) AS owed_plan_now,
                max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = 3) AS owed_reference_now,
                max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = -1) AS owed_at_last_look,
+               coalesce(sum(s.failed) FILTER (WHERE s.variant = -1), 0) > 0 AS failed_at_last_look,
                max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = -2) AS owed_before_advance,
                coalesce(max(s.quantity) FILTER (WHERE s.variant = 0), 0) AS quantity,
                max(s.unit_price) FILTER (WHERE s.variant = 0) AS unit_price,
                min(s.price_ids) FILTER (WHERE s.variant = 0) AS price_ids,
                min(s.tax_code) FILTER (WHERE s.variant = 0) AS tax_code,
-               sum(s.failed) > 0 AS failed, min(s.problem) AS problem
+               -- What could not be rated as it was looked at last is no reason to leave it unbilled now.
+               coalesce(sum(s.failed) FILTER (WHERE s.variant >= 0), 0) > 0 AS failed, min(s.problem) FILTER (WHERE s.variant >= 0) AS problem
           FROM summed AS s
          WHERE s.rated > 0 OR s.failed > 0
          GROUP BY s.account_id, s.period_no, s.agreement_id, s.item_id, s.subscription_id, s.consumer_id, s.charge_group, s.component
@@ -411,7 +413,7 @@ AS $function$
         WITH keyed AS (
             SELECT account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component,
                    k.key_id, k.frozen_at, k.looked_owed, o.seller_id, o.currency, o.in_advance, o.interim AS rated_interim, o.progressive_threshold,
-                   o.exact, o.owed, o.owed_price_now, o.owed_plan_now, o.owed_reference_now, o.owed_at_last_look, o.owed_before_advance,
+                   o.exact, o.owed, o.owed_price_now, o.owed_plan_now, o.owed_reference_now, o.owed_at_last_look, o.failed_at_last_look, o.owed_before_advance,
                    coalesce(o.quantity, 0) AS quantity, o.unit_price, o.price_ids, o.tax_code, coalesce(o.failed, false) AS failed, o.problem, o.owed IS NOT NULL OR o.failed AS is_owed
               FROM rated_owed AS o
               FULL JOIN (SELECT x.* FROM billing.charge_key AS x JOIN rated_period AS p USING (account_id, period_no)) AS k
@@ -445,7 +447,7 @@ AS $function$
                    CASE WHEN s.plan_now THEN coalesce(s.owed_plan_now, s.nothing) WHEN s.price_now THEN coalesce(s.owed_price_now, s.nothing) ELSE coalesce(s.owed, s.nothing) END AS after_plan,
                    CASE WHEN s.reference_now THEN coalesce(s.owed_reference_now, s.nothing) WHEN s.plan_now THEN coalesce(s.owed_plan_now, s.nothing)
                         WHEN s.price_now THEN coalesce(s.owed_price_now, s.nothing) ELSE coalesce(s.owed, s.nothing) END AS after_reference,
-                   CASE WHEN s.new_version AND s.looked_owed IS NOT NULL THEN coalesce(s.owed_at_last_look, s.nothing) - s.looked_owed ELSE s.nothing END AS engine_change
+                   CASE WHEN s.new_version AND s.looked_owed IS NOT NULL AND s.failed_at_last_look IS NOT TRUE THEN coalesce(s.owed_at_last_look, s.nothing) - s.looked_owed ELSE s.nothing END AS engine_change
               FROM summed AS s
         ), changed AS (
             SELECT m.*, c.change_by_cause, c.billed, c.ignored_more, c.held
