@@ -94,6 +94,9 @@ class Period:
     def nominal_days(self):
         return (self.date_to - self.full_from).days
 
+    def is_due(self, through):
+        return self.date_to <= through and self.due_at <= instant(midnight(through), self.time_zone)
+
     def local_border(self, at):
         """Local time of an instant of this period; its own borders are midnights by definition, whatever zones they were made in."""
         if at == self.starts_at:
@@ -465,7 +468,7 @@ class Ledger:
         for account in accounts or self.accounts.values():
             asof = self.last_watermark.with_own(account.own_stamps)
             for period in account.periods.values():
-                if period.date_to <= through and period.due_at <= instant(midnight(through), period.time_zone):
+                if period.is_due(through):
                     period.arrears_due = True
                 if period.date_from <= through:
                     period.advance_due = True
@@ -602,7 +605,7 @@ class Ledger:
                 if period.pin:
                     agree(found == period.pin.known_at, "the pin of period {} of {} moved", period.number, account.key)
                     continue
-                wanted = through is not None and only in (None, account.key) and period.arrears_due and period.date_to <= through
+                wanted = through is not None and only in (None, account.key) and period.arrears_due and period.is_due(through)
                 agree((found is not None) == wanted, "period {} of {} is pinned at {}, expected {}", period.number, account.key,
                       found, wanted)
                 agree(found is None or found <= self.last_watermark.known_at, "the pin {} lies after the last run", found)
