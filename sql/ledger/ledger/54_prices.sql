@@ -59,20 +59,29 @@ COMMENT ON FUNCTION billing.price_list_for(int, text, bigint, text, date) IS
 'Number of the price list that is meant: the one named, or that of the account''s agreement on the day, or the default list in the currency. Errors: 42704 if there is none, 22023 if there are several. Stable.';
 
 CREATE FUNCTION billing.pinned_through(list_id int, account_id bigint, span tsrange) RETURNS date
-    LANGUAGE sql STABLE PARALLEL SAFE
-    BEGIN ATOMIC
-        -- The calendar is asked first: most prices begin where no account has a stored period yet.
-        SELECT pg_catalog.max(p.date_to)
-          FROM billing.charge_period AS p
-         WHERE p.closed_known_at IS NOT NULL
-           AND pg_catalog.tsrange(p.date_from, p.date_to) OPERATOR(pg_catalog.&&) pinned_through.span
-           AND EXISTS (SELECT FROM billing.account_calendar AS c
-                        WHERE c.date_to > COALESCE(pg_catalog.lower(pinned_through.span)::date, '-infinity'))
-           AND (pinned_through.account_id = 0 OR p.account_id = pinned_through.account_id)
-           AND EXISTS (SELECT FROM billing.agreement AS a JOIN billing.agreement_term AS t USING (agreement_id)
-                        WHERE a.buyer_id = p.account_id AND t.list_id = pinned_through.list_id AND NOT pg_catalog.isempty(t.known)
-                          AND t.valid OPERATOR(pg_catalog.&&) pg_catalog.daterange(p.date_from, p.date_to));
-    END;
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    charged CONSTANT int[] := CASE WHEN pinned_through.account_id <> 0 THEN ARRAY(
+        SELECT a.agreement_id FROM agreement AS a WHERE a.buyer_id = pinned_through.account_id) END;
+BEGIN
+    IF charged IS NOT NULL THEN
+        RETURN (SELECT max(p.date_to) FROM charge_period AS p
+                 WHERE p.account_id = pinned_through.account_id AND p.closed_known_at IS NOT NULL AND tsrange(p.date_from, p.date_to) && span
+                   AND EXISTS (SELECT FROM agreement_term AS t
+                                WHERE t.agreement_id = ANY (charged) AND t.list_id = pinned_through.list_id
+                                  AND NOT isempty(t.known) AND t.valid && daterange(p.date_from, p.date_to)));
+    -- Most prices begin where no account has a stored period yet; then the periods need not be read.
+    ELSIF coalesce(lower(span)::date, '-infinity') >= (SELECT max(c.date_to) FROM account_calendar AS c) THEN
+        RETURN NULL;
+    END IF;
+    RETURN (SELECT max(p.date_to)
+              FROM charge_period AS p
+              JOIN agreement AS a ON a.buyer_id = p.account_id
+              JOIN agreement_term AS t USING (agreement_id)
+             WHERE p.closed_known_at IS NOT NULL AND tsrange(p.date_from, p.date_to) && span
+               AND t.list_id = pinned_through.list_id AND NOT isempty(t.known) AND t.valid && daterange(p.date_from, p.date_to));
+END $$;
 COMMENT ON FUNCTION billing.pinned_through(int, bigint, tsrange) IS
 'The greatest end of the pinned charge periods that a price of that list (account 0 = of all accounts) touches with its span; null = none. Stable.';
 
