@@ -3,7 +3,7 @@
 CREATE FUNCTION billing.unbilled_usage(dates daterange, account text DEFAULT NULL)
     RETURNS TABLE (account_key text, meter text, usage_key uuid, revision smallint, starts_at timestamptz, ends_at timestamptz, quantity numeric,
                    seller text, agreement text, reason text, detail text)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_nestloop = off SET jit = off SET jit = off
 AS $$
 DECLARE
     only_account bigint := billing.account_id(account);
@@ -29,42 +29,51 @@ BEGIN
         query := query || format(', %I AS MATERIALIZED (', step) || billing.rating_step(step) || ')';
     END LOOP;
     RETURN QUERY EXECUTE billing.fill_in(query || format($text$
-        , fact AS MATERIALIZED (
-            SELECT u.account_id, u.meter_id, u.key, u.revision, u.consumed, u.ends_at, u.recorded_at, u.resource_id, u.dimensions, x.kind AS superseded_by, s.time_zone, s.status
+        , setting AS MATERIALIZED (
+            SELECT DISTINCT ON (x.account_id) x.account_id, x.time_zone, x.status, x.currency FROM billing.account_setting AS x ORDER BY x.account_id, x.setting_no DESC
+        ), member AS MATERIALIZED (   -- whose usage each agreement charges
+            SELECT a.agreement_id, a.buyer_id, a.seller_id, a.key AS agreement_key, c.consumer_id, t.valid, l.currency AS list_currency, s.currency AS buyer_currency
+              FROM billing.agreement_term AS t
+              JOIN billing.agreement AS a USING (agreement_id)
+              JOIN billing.price_list AS l USING (list_id)
+              JOIN setting AS s ON s.account_id = a.buyer_id
+             CROSS JOIN LATERAL (SELECT t.consumer_id UNION ALL
+                                 SELECT d FROM billing.descendants(t.consumer_id, 'infinity', NULL) AS d WHERE t.with_descendants) AS c
+             WHERE upper_inf(t.known)
+        ), attention AS MATERIALIZED (   -- periods and keys whose usage may not be billed although it has a price
+            SELECT q.account_id, q.period_no, NULL::int AS item_id FROM billing.pending AS q
+            UNION
+            SELECT k.account_id, k.period_no, k.item_id FROM billing.charge_key AS k
+             WHERE k.frozen_at IS NOT NULL
+                OR (k.account_id, k.key_id) IN (SELECT y.account_id, y.key_id FROM billing.decision AS y WHERE y.kind IN ('waived', 'dispute'))
+        ), placed AS MATERIALIZED (   -- usage that is not plainly billed; most rows end here
+            SELECT u.account_id, u.meter_id, u.key, u.revision, u.consumed, u.ends_at, u.recorded_at, u.dimensions, z.key AS resource_key, x.kind AS superseded_by, s.status,
+                   m.agreement_id, m.buyer_id, m.seller_id, m.agreement_key, m.list_currency, m.buyer_currency,
+                   p.period_no, p.looked_known_at, p.sealed_at, p.due_at, p.ends_at AS period_ends_at, g.segment_no, g.enabled, g.filter, g.charge_by,
+                   CASE WHEN cardinality(g.rate_by) > 0 THEN billing.try_rate(g.tariff, billing.quantity(u.consumed), 1, billing.chosen_dimensions(g.rate_by, u.dimensions, z.key), 1, true) END AS tried
               FROM billing.usage AS u
+              JOIN setting AS s USING (account_id)
               LEFT JOIN billing.usage_change AS x ON x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision
-             CROSS JOIN LATERAL billing.account_setting_at(u.account_id, 'infinity', 'infinity', NULL) AS s
+              LEFT JOIN billing.resource AS z ON z.account_id = u.account_id AND z.resource_id = u.resource_id
+              LEFT JOIN member AS m ON m.consumer_id = u.account_id AND m.valid @> (u.ends_at AT TIME ZONE s.time_zone)::date
+              LEFT JOIN billing.charge_period AS p ON p.account_id = m.buyer_id AND daterange(p.date_from, p.date_to) && %6$L::daterange
+               AND billing.clip(u.consumed, p.starts_at, p.ends_at) IS NOT NULL
+              LEFT JOIN rated_contract AS r ON r.variant = 0 AND r.account_id = m.buyer_id AND r.period_no = p.period_no AND r.agreement_id = m.agreement_id AND r.consumer_id = u.account_id
+              LEFT JOIN rated_segment AS g ON g.spec_no = r.spec_no AND g.item_id = u.meter_id
+               AND billing.clip(u.consumed, greatest(r.from_at, g.from_at), least(r.to_at, g.to_at)) IS NOT NULL
+              LEFT JOIN (SELECT DISTINCT t.account_id, t.period_no FROM attention AS t) AS t ON t.account_id = p.account_id AND t.period_no = p.period_no
              WHERE u.ends_at >= %1$L AND u.ends_at <= %2$L %3$s
-               AND daterange((billing.starts_at(u.consumed) AT TIME ZONE s.time_zone)::date, (u.ends_at AT TIME ZONE s.time_zone)::date, '[]') && %4$L::daterange
-        ), charged AS (   -- every agreement that could charge the fact
-            SELECT f.*, a.agreement_id, a.buyer_id, a.seller_id, a.key AS agreement_key, t.list_id, l.currency AS list_currency
-              FROM fact AS f
-              LEFT JOIN (billing.agreement_term AS t JOIN billing.agreement AS a USING (agreement_id) JOIN billing.price_list AS l USING (list_id))
-                ON upper_inf(t.known) AND (t.consumer_id = f.account_id
-                    OR (t.with_descendants AND f.account_id IN (SELECT d FROM billing.descendants(t.consumer_id, 'infinity', NULL) AS d)))
-               AND t.valid @> (f.ends_at AT TIME ZONE f.time_zone)::date
-        ), placed AS (
-            SELECT c.*, p.period_no, p.looked_known_at, p.sealed_at, p.due_at, p.ends_at AS period_ends_at, p.starts_at AS period_starts_at, b.currency AS buyer_currency,
-                   r.contract_no, g.segment_no, g.enabled, g.filter, k.key_id, k.frozen_at, q.detail AS pending_detail,
-                   (SELECT min(h.starts_at) FROM billing.charge_period AS h WHERE h.account_id = c.buyer_id) AS first_at,
-                   CASE WHEN g.segment_no IS NOT NULL THEN billing.try_rate(g.tariff, billing.quantity(c.consumed), 1, billing.chosen_dimensions(g.rate_by, c.dimensions, z.key), 1, true) END AS tried,
-                   (SELECT min(y.kind) FROM billing.decision AS y WHERE y.account_id = k.account_id AND y.key_id = k.key_id AND y.kind IN ('waived', 'dispute')) AS decided
-              FROM charged AS c
-              LEFT JOIN billing.charge_period AS p ON p.account_id = c.buyer_id AND billing.clip(c.consumed, p.starts_at, p.ends_at) IS NOT NULL
-              LEFT JOIN LATERAL billing.account_setting_at(c.buyer_id, 'infinity', 'infinity', NULL) AS b ON true
-              LEFT JOIN billing.resource AS z ON z.account_id = c.account_id AND z.resource_id = c.resource_id
-              LEFT JOIN rated_contract AS r ON r.variant = 0 AND r.account_id = c.buyer_id AND r.period_no = p.period_no AND r.agreement_id = c.agreement_id AND r.consumer_id = c.account_id
-              LEFT JOIN rated_segment AS g ON g.spec_no = r.spec_no AND g.item_id = c.meter_id AND billing.clip(c.consumed, greatest(r.from_at, g.from_at), least(r.to_at, g.to_at)) IS NOT NULL
-              LEFT JOIN billing.charge_key AS k ON k.account_id = c.buyer_id AND k.period_no = p.period_no AND k.agreement_id = c.agreement_id AND k.item_id = c.meter_id
-               AND k.component = 'usage' AND k.consumer_id = c.account_id AND k.charge_group = billing.chosen_dimensions(g.charge_by, c.dimensions, z.key)
-              LEFT JOIN billing.pending AS q ON q.account_id = c.buyer_id AND q.period_no = p.period_no
+               AND (u.ends_at BETWEEN %4$L AND %5$L OR daterange((billing.starts_at(u.consumed) AT TIME ZONE s.time_zone)::date, (u.ends_at AT TIME ZONE s.time_zone)::date, '[]') && %7$L::daterange)
+               AND (x.account_id IS NOT NULL OR g.segment_no IS NULL OR NOT g.enabled OR p.sealed_at IS NOT NULL OR t.account_id IS NOT NULL
+                    OR p.looked_known_at IS NULL OR u.recorded_at >= p.looked_known_at OR cardinality(g.rate_by) > 0
+                    OR (g.filter <> '{}' AND NOT billing.meter_accepts(g.filter, u.dimensions)))
         ), judged AS (
-            SELECT p.*, CASE
+            SELECT p.*, q.detail AS pending_detail, f.first_at, CASE
                      WHEN p.superseded_by IS NOT NULL THEN 'superseded'
                      WHEN p.agreement_id IS NULL AND p.status = 'closed' THEN 'account_closed'
                      WHEN p.agreement_id IS NULL THEN 'no_agreement'
                      WHEN p.buyer_currency <> p.list_currency THEN 'currency'
-                     WHEN p.period_no IS NULL AND p.ends_at <= p.first_at THEN 'before_start'
+                     WHEN p.period_no IS NULL AND p.ends_at <= f.first_at THEN 'before_start'
                      WHEN p.sealed_at IS NOT NULL AND p.recorded_at >= p.sealed_at THEN 'sealed'
                      WHEN p.sealed_at IS NOT NULL THEN NULL
                      WHEN p.period_no IS NULL OR (p.looked_known_at IS NULL AND p.period_ends_at > now()) THEN 'not_due'
@@ -75,15 +84,18 @@ BEGIN
                      WHEN NOT p.enabled THEN 'meter_off'
                      WHEN p.filter <> '{}' AND NOT billing.meter_accepts(p.filter, p.dimensions) THEN 'filtered'
                      WHEN (p.tried).sqlstate = 'BL001' THEN 'unmatched_cell'
-                     WHEN p.frozen_at IS NOT NULL THEN 'on_hold'
-                     WHEN p.pending_detail IS NOT NULL AND EXISTS (SELECT FROM billing.run_error AS e JOIN billing.pending AS n USING (run_id, account_id, period_no)
-                                                                    WHERE e.account_id = p.buyer_id AND e.period_no = p.period_no AND e.item_id = p.meter_id)
-                          THEN CASE WHEN p.pending_detail LIKE 'BL002 %%' THEN 'negative_quantity' ELSE 'rating_error' END
+                     WHEN k.frozen_at IS NOT NULL THEN 'on_hold'
+                     WHEN q.detail IS NOT NULL AND EXISTS (SELECT FROM billing.run_error AS e WHERE e.run_id = q.run_id AND e.account_id = p.buyer_id AND e.period_no = p.period_no AND e.item_id = p.meter_id)
+                          THEN CASE WHEN q.detail LIKE 'BL002 %%' THEN 'negative_quantity' ELSE 'rating_error' END
                      WHEN p.recorded_at >= p.looked_known_at THEN 'not_due'
-                     WHEN p.decided = 'waived' THEN 'waived'
-                     WHEN p.decided = 'dispute' THEN 'disputed'
+                     WHEN EXISTS (SELECT FROM billing.decision AS y WHERE y.account_id = k.account_id AND y.key_id = k.key_id AND y.kind = 'waived') THEN 'waived'
+                     WHEN EXISTS (SELECT FROM billing.decision AS y WHERE y.account_id = k.account_id AND y.key_id = k.key_id AND y.kind = 'dispute') THEN 'disputed'
                    END AS reason
               FROM placed AS p
+              LEFT JOIN (SELECT h.account_id, min(h.starts_at) AS first_at FROM billing.charge_period AS h GROUP BY h.account_id) AS f ON f.account_id = p.buyer_id
+              LEFT JOIN billing.charge_key AS k ON k.account_id = p.buyer_id AND k.period_no = p.period_no AND k.agreement_id = p.agreement_id AND k.item_id = p.meter_id
+               AND k.component = 'usage' AND k.consumer_id = p.account_id AND k.charge_group = billing.chosen_dimensions(p.charge_by, p.dimensions, p.resource_key)
+              LEFT JOIN billing.pending AS q ON q.account_id = p.buyer_id AND q.period_no = p.period_no
         )
         SELECT a.key, i.key, j.key, j.revision, billing.starts_at(j.consumed), j.ends_at, billing.quantity(j.consumed), s.key, j.agreement_key, j.reason,
                CASE j.reason WHEN 'superseded' THEN j.superseded_by WHEN 'currency' THEN j.list_currency || ' list, ' || j.buyer_currency || ' account'
@@ -96,7 +108,9 @@ BEGIN
          WHERE j.reason IS NOT NULL
          ORDER BY a.key, i.key, j.ends_at, j.key, j.revision
     $text$, lower(dates)::timestamp AT TIME ZONE 'UTC' - interval '15 hours', upper(dates)::timestamp AT TIME ZONE 'UTC' + interval '15 hours' + longest,
-    CASE WHEN only_account IS NULL THEN '' ELSE format('AND u.account_id = %L', only_account) END, dates), 'infinity', NULL);
+    CASE WHEN only_account IS NULL THEN '' ELSE format('AND u.account_id = %L', only_account) END,
+    lower(dates)::timestamp AT TIME ZONE 'UTC' + interval '15 hours' + longest, upper(dates)::timestamp AT TIME ZONE 'UTC' - interval '15 hours',
+    daterange(lower(dates) - 1, upper(dates) + 1), dates), 'infinity', NULL);
 END $$;
 COMMENT ON FUNCTION billing.unbilled_usage(daterange, text) IS
 'Every usage row of a span of days (in each account''s calendar) that no charge counts, with the reason, for each agreement that could charge it: not_due, in_grace, no_agreement, unmatched_cell, filtered, meter_off, on_hold, disputed, waived, negative_quantity, rating_error, no_price, currency, account_closed, before_start, sealed, superseded. Usage included at price 0 is billed. Of all accounts, or one. Errors: 42704, 22023. Stable.';
