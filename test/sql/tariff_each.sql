@@ -1,8 +1,8 @@
 -- rate_each and try_rate_each: prices that depend on the single events.
 CREATE TEMPORARY TABLE payments (n int, amount numeric);
 INSERT INTO payments VALUES (1, 50), (2, 100), (3, 250), (4, 400);
-CREATE FUNCTION pg_temp.each(json text) RETURNS monetary LANGUAGE sql AS $$
-  SELECT billing.rate_each(json::billing.tariff, amount, '2026-01-01'::timestamptz + n * interval '1 hour', 1) FROM pg_temp.payments
+CREATE FUNCTION pg_temp.each(written text) RETURNS monetary LANGUAGE sql AS $$
+  SELECT billing.rate_each(written::billing.tariff, amount, '2026-01-01'::timestamptz + n * interval '1 hour', 1) FROM pg_temp.payments
 $$;
 -- Free events, free amounts, whichever ends first; bounds of the fee of one event.
 SELECT pg_temp.each('{"model":"percentage","currency":"EUR","percent":"1.3","per_event":"2"}') AS plain,
@@ -23,9 +23,9 @@ SELECT rate_each(t, 0, '2026-01-01', 1) FROM (SELECT '{"model":"percentage","cur
 SELECT rate_each('{"model":"flat","currency":"EUR","amount":"1"}', 0, '2026-01-01', 1), try_rate_each('{"model":"flat","currency":"EUR","amount":"1"}', 0, '2026-01-01', 1) FROM payments WHERE false;
 
 -- Prorated tiers: full units decide about the tiers, each part counts by the fraction of its event, each flat once, not below 0.
-CREATE FUNCTION pg_temp.walk(json text, units numeric[], fractions numeric[]) RETURNS text LANGUAGE sql AS $$
+CREATE FUNCTION pg_temp.walk(written text, units numeric[], fractions numeric[]) RETURNS text LANGUAGE sql AS $$
   SELECT coalesce((r).amount::text, (r).sqlstate || ' ' || (r).detail)
-    FROM (SELECT billing.try_rate_each(json::billing.tariff, u, to_timestamp(n), f) AS r FROM unnest(units, fractions) WITH ORDINALITY AS e (u, f, n)) AS s
+    FROM (SELECT billing.try_rate_each(written::billing.tariff, u, to_timestamp(n), f) AS r FROM unnest(units, fractions) WITH ORDINALITY AS e (u, f, n)) AS s
 $$;
 \set tiers '\'{"model":"graduated","currency":"EUR","tiers":[{"up_to":"5","unit_price":"10","flat":"100"},{"unit_price":"5","flat":"50"}]'
 SELECT pg_temp.walk(:tiers}', '{5,2,-4,10}', '{0.7,0.5,0.4,0.2}') AS back_and_forth,

@@ -68,11 +68,11 @@ SELECT pg_temp.rated(:matrix}', -12, dimensions => '{"region":"eu","spot":false}
 SELECT tariff_grouping(t), needs_events(t), per_event(t), pg_temp.rated(t, 100, 3, '{"a":"1","b":"2"}'), pg_temp.rated(t, 100, 3, '{"a":"2"}'), t
   FROM (SELECT '{"model":"matrix","currency":"EUR","dimensions":["a"],"cells":[{"match":{"a":"1"},"tariff":{"model":"matrix","currency":"EUR","dimensions":["b","a"],"cells":[{"match":{"a":"1","b":"2"},"tariff":{"model":"percentage","percent":"1","per_event":"0.1"}}]}}],
                 "default":{"tariff":{"model":"flat","amount":"7","minimum":"8"}}}'::tariff AS t) AS s;
-CREATE FUNCTION pg_temp.refused(json text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.refused(written text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   where_ text;
 BEGIN
-  PERFORM json::billing.tariff;
+  PERFORM written::billing.tariff;
   RETURN 'accepted';
 EXCEPTION WHEN others THEN
   GET STACKED DIAGNOSTICS where_ = PG_EXCEPTION_DETAIL;

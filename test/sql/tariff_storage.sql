@@ -85,7 +85,7 @@ ALTER TABLE quantities SET (parallel_workers = 2);
 SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET max_parallel_workers_per_gather = 2;
 EXPLAIN (COSTS off) SELECT sum(rate('{"model":"per_unit","currency":"EUR","unit_price":"0.1"}', q)) FROM quantities;
 SELECT sum(rate('{"model":"per_unit","currency":"EUR","unit_price":"0.1"}', q)), count((try_rate('{"model":"package","currency":"EUR","size":"10","amount":"1"}', 2500 - q)).sqlstate) FROM quantities;
-SET force_parallel_mode = on;
+DO $$ BEGIN PERFORM set_config(CASE WHEN current_setting('server_version_num')::integer < 160000 THEN 'force_parallel_mode' ELSE 'debug_parallel_query' END, 'on', false); END $$;
 SELECT (r).sqlstate, count(*) FROM (SELECT try_rate('{"model":"package","currency":"EUR","size":"10","amount":"1"}', 2500 - q) AS r FROM quantities OFFSET 0) AS s GROUP BY 1 ORDER BY 1;
 RESET ALL;
 DROP TABLE quantities;
