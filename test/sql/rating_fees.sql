@@ -7,7 +7,7 @@
 SELECT set_seller('northwind', legal_name => 'Northwind GmbH', country => 'DE', currency => 'EUR') \gset
 CREATE VIEW why AS
     SELECT l.line_id, l.account_key AS account, l.kind, e.stage, e.what, trim_scale(e.quantity) AS quantity, e.amount
-      FROM billing.line AS l CROSS JOIN LATERAL billing.explain_line(l.line_id) AS e WHERE e.stage <> 'tax' ORDER BY l.line_id, e.step;
+      FROM billing.line AS l CROSS JOIN LATERAL billing.explain_line(l.line_id) AS e WHERE e.stage <> 'tax' ORDER BY l.invoice_id, l.line_no, e.step;
 \set ECHO all
 SELECT set_fee('platform', in_advance => true), set_fee('support', in_advance => false) \gset
 SELECT count(set_price(fee, '{"model":"per_unit","currency":"EUR","unit_price":"31"}', valid_from => '2024-01-01')) FROM unnest('{platform,support}'::text[]) AS fee \gset

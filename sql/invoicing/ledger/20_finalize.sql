@@ -149,7 +149,7 @@ BEGIN
         SELECT d.*, dense_rank() OVER (ORDER BY d.seller_id, d.payer_key COLLATE "C", d.invoice_group_id, d.currency COLLATE "C") AS document_no,
                row_number() OVER (PARTITION BY d.seller_id, d.payer_key COLLATE "C", d.invoice_group_id, d.currency COLLATE "C"
                                   ORDER BY d.account_key COLLATE "C", d.consumer_key COLLATE "C", stage_of(d.component), d.item_key COLLATE "C",
-                                           d.charge_group::text COLLATE "C", d.date_from, d.key_id) AS line_no
+                                           d.charge_group::text COLLATE "C", d.date_from, d.subscription_id, d.key_id) AS line_no
           FROM drafts_to_finalize(last_day, one_account, interim_only) AS d
     ), grouped AS MATERIALIZED (
         SELECT c.document_no, c.tax_category, c.tax_rate, c.tax_code, c.tax_exemption_code, c.tax_exemption_reason,
