@@ -420,7 +420,7 @@ AS $function$
              USING (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component)
         ), summed AS (
             SELECT k.*, coalesce(k.rated_interim, p.interim AND k.component = 'usage') AS interim, p.closed_known_at IS NOT NULL AS closed, p.sealed, p.date_from, p.date_to, p.ends_at, p.closed_known_at AS pin,
-                   p.rating_version <> billing.rating_version() AND p.closed_known_at IS NOT NULL AND p.looked_known_at IS NOT NULL AS new_version, d.decided_since,
+                   p.rating_version <> billing.rating_version() AND p.closed_known_at IS NOT NULL AND p.looked_known_at IS NOT NULL AS new_version, d.decided_since, w.causes AS drafted_causes,
                    coalesce(h.chain_no, 0) AS chain_no, h.booked_after AS head, d.decided, d.ignored, z.owed AS sealed_owed,
                    coalesce(v.price_now, false) AS price_now, coalesce(v.plan_now, false) AS plan_now, coalesce(v.reference_now, false) AS reference_now, coalesce(v.advanced, false) AS advanced,
                    billing.monetary(0, coalesce(k.currency, billing.currency(h.booked_after), billing.currency(d.decided), billing.currency(z.owed), billing.currency(k.looked_owed))) AS nothing
@@ -434,6 +434,7 @@ AS $function$
                                                 sum(y.amount) FILTER (WHERE NOT billing.known(y.recorded_at, p.looked_known_at, p.looked_own_at)) AS since FROM billing.decision AS y
                                           WHERE y.account_id = k.account_id AND y.key_id = k.key_id AND billing.known(y.recorded_at, {known_at}, coalesce({own_at}, p.looked_own_at))
                                           GROUP BY y.cause) AS x) AS d ON true
+              LEFT JOIN billing.draft_line AS w ON w.account_id = k.account_id AND w.key_id = k.key_id
               LEFT JOIN billing.sealed_owed AS z ON z.account_id = k.account_id AND z.key_id = k.key_id
               LEFT JOIN (SELECT w.account_id, w.period_no, bool_or(w.variant = 1) AS price_now, bool_or(w.variant = 2) AS plan_now, bool_or(w.variant = 3) AS reference_now, bool_or(w.variant = -2) AS advanced
                            FROM rated_view AS w WHERE w.variant <> 0 GROUP BY w.account_id, w.period_no) AS v ON v.account_id = k.account_id AND v.period_no = k.period_no
@@ -458,7 +459,7 @@ AS $function$
                        coalesce(sum(CASE y.action WHEN 'hold' THEN billing.monetary(- y.ignored, billing.currency(m.nothing)) ELSE y.change END), m.nothing) AS billed,
                        jsonb_object_agg(y.cause, - amount(y.change) - y.ignored) FILTER (WHERE y.action = 'ignore') AS ignored_more,
                        jsonb_object_agg(y.cause, amount(y.change) + y.ignored) FILTER (WHERE y.action = 'hold') AS held
-                  FROM (SELECT x.cause, x.change, i.ignored, billing.correction_action(m.agreement_id, m.account_id, x.cause, x.change, m.ends_at) AS action
+                  FROM (SELECT x.cause, x.change, i.ignored, billing.correction_action(m.agreement_id, m.account_id, x.cause, x.change, m.ends_at, {known_at}, {own_at}) AS action
                           FROM (VALUES ('price', m.after_price - m.base), ('plan', m.after_plan - m.after_price), ('reference_data', m.after_reference - m.after_plan)) AS x(cause, change)
                          CROSS JOIN LATERAL (SELECT coalesce((m.ignored ->> x.cause)::numeric, 0) AS ignored) AS i
                          WHERE m.closed AND NOT m.sealed AND (amount(x.change) <> 0 OR i.ignored <> 0)) AS y) AS c
@@ -476,7 +477,10 @@ AS $function$
                       FROM (SELECT x.cause, sum(x.change) AS change
                               FROM (SELECT e.key AS cause, e.value::text::numeric AS change FROM jsonb_each(c.change_by_cause) AS e
                                     UNION ALL SELECT 'price', amount(c.base - coalesce(c.owed_before_advance, c.nothing)) WHERE c.advanced
-                                    UNION ALL SELECT 'decision', amount(c.decided_since) WHERE c.decided_since IS NOT NULL) AS x
+                                    UNION ALL SELECT 'decision', amount(c.decided_since) WHERE c.decided_since IS NOT NULL
+                                    -- what the run before found and nobody has billed yet
+                                    UNION ALL SELECT e.key, e.value::text::numeric FROM jsonb_each(c.drafted_causes) AS e
+                                               WHERE e.key NOT IN ('usage', 'subscription', 'billed_again')) AS x
                              WHERE x.change <> 0 GROUP BY x.cause) AS y) END AS causes, c.quantity, c.unit_price, c.price_ids, c.tax_code
           FROM changed AS c
     $step$
@@ -484,15 +488,15 @@ AS $function$
 $function$;
 COMMENT ON FUNCTION billing.rating_step(text) IS 'SQL text of one step of the rating pipeline, by the name of the relation that it makes. Immutable.';
 
-CREATE FUNCTION billing.correction_action(agreement_id int, account_id bigint, cause text, change billing.monetary, period_ends_at timestamptz) RETURNS text
+CREATE FUNCTION billing.correction_action(agreement_id int, account_id bigint, cause text, change billing.monetary, period_ends_at timestamptz, known_at timestamptz, own_at timestamptz) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
-    SELECT coalesce((SELECT CASE WHEN p.action = 'bill' AND (p.greatest_age < pg_catalog.now() - $5 OR pg_catalog.abs(billing.amount(p.greatest_amount)) < pg_catalog.abs(billing.amount($4))) THEN 'hold' ELSE p.action END
+    SELECT coalesce((SELECT CASE WHEN p.action = 'bill' AND (p.greatest_age < LEAST($6, pg_catalog.now()) - $5 OR pg_catalog.abs(billing.amount(p.greatest_amount)) < pg_catalog.abs(billing.amount($4))) THEN 'hold' ELSE p.action END
                        FROM billing.correction_policy AS p
                        LEFT JOIN billing.agreement AS a ON a.agreement_id = $1
-                      WHERE p.cause = $3 AND pg_catalog.upper_inf(p.known) AND (p.account_id = $2 OR p.seller_id = a.seller_id)
+                      WHERE p.cause = $3 AND billing.known(p.known, $6, $7) AND (p.account_id = $2 OR p.seller_id = a.seller_id)
                       ORDER BY p.account_id IS NULL LIMIT 1),
                     CASE WHEN $3 IN ('usage', 'subscription') THEN 'bill' WHEN $3 IN ('price', 'plan', 'discount') THEN 'hold' ELSE 'ignore' END)
 $$;
-COMMENT ON FUNCTION billing.correction_action(int, bigint, text, billing.monetary, timestamptz) IS
-'What happens to a difference of this cause in a closed period: bill, hold or ignore, by the account''s correction policy, the seller''s, or the default (usage and subscription are billed; price, plan and discount held; the rest ignored). Stable.';
+COMMENT ON FUNCTION billing.correction_action(int, bigint, text, billing.monetary, timestamptz, timestamptz, timestamptz) IS
+'What happens to a difference of this cause in a closed period: bill, hold or ignore, by the account''s correction policy known at a watermark, the seller''s, or the default (usage and subscription are billed; price, plan and discount held; the rest ignored). Stable.';
