@@ -60,7 +60,7 @@ AS $function$
     -- The ways in which a period is looked at.  0: as billed, that is at its pin when it has one.  Only a pinned period has the
     -- others, each replacing one more part of the pin by what is known now: 1 prices, 2 agreements and account settings, 3 meter and
     -- fee definitions; -1 is 0 with the facts of the last look, to find the effect of a new rating version; -2 is 0 with the advances
-    -- of the pin of the last look, to tell an approved price from usage.
+    -- of the pin of the last look, to tell an approved price from usage, and with those by which it billed itself.
     WHEN 'rated_view' THEN $step$
         SELECT p.account_id, p.period_no, v.variant, p.now_own,
                CASE WHEN v.variant >= 1 THEN {known_at} ELSE p.price_pin END AS price_at,
@@ -72,7 +72,8 @@ AS $function$
                CASE WHEN v.variant = -1 THEN p.looked_known_at ELSE {known_at} END AS usage_at,
                CASE WHEN v.variant = -1 THEN p.looked_own_at ELSE p.now_own END AS usage_own,
                CASE WHEN v.variant < 0 THEN p.looked_known_at ELSE {known_at} END AS advance_at,
-               CASE WHEN v.variant < 0 THEN p.looked_own_at ELSE p.now_own END AS advance_own
+               CASE WHEN v.variant < 0 THEN p.looked_own_at ELSE p.now_own END AS advance_own,
+               v.variant = -2 AS own_advances
           FROM (SELECT r.account_id, r.period_no, r.closed_known_at, r.looked_known_at, r.looked_own_at, r.rating_version,
                        coalesce({own_at}, r.looked_own_at) AS now_own,
                        CASE WHEN r.closed_known_at IS NULL THEN coalesce({own_at}, r.looked_own_at) ELSE r.closed_own_at END AS pin_own,
@@ -128,8 +129,8 @@ AS $function$
         )
         SELECT row_number() OVER () AS contract_no, b.*,
                dense_rank() OVER (ORDER BY b.list_id, b.own_account, b.time_zone, b.from_date, b.to_date, b.from_at, b.to_at, b.full_from, b.date_to, b.interim,
-                                           b.price_at, b.price_own, b.reference_at, b.reference_own, b.advance_at, b.advance_own, b.now_own) AS spec_no
-          FROM (SELECT m.*, v.now_own, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own, v.advance_at, v.advance_own,
+                                           b.price_at, b.price_own, b.reference_at, b.reference_own, b.advance_at, b.advance_own, b.own_advances, b.now_own) AS spec_no
+          FROM (SELECT m.*, v.now_own, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own, v.advance_at, v.advance_own, v.own_advances,
                        p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage AND (NOT p.interim OR m.progressive_threshold IS NOT NULL) AS rate_usage,
                        p.rate_arrears, p.rate_advance, p.batch, l.currency, s.rounding_mode, coalesce(o.account_id, 0) AS own_account,
                        CASE WHEN m.from_date > p.date_from THEN m.from_date::timestamp AT TIME ZONE p.time_zone ELSE p.starts_at END AS from_at,
@@ -150,7 +151,7 @@ AS $function$
     WHEN 'rated_spec' THEN $step$
         SELECT DISTINCT ON (c.spec_no) c.spec_no, c.list_id, c.own_account, c.time_zone, c.from_date, c.to_date, c.full_from, c.date_to, c.interim,
                c.from_at, greatest(c.to_at, c.to_date::timestamp AT TIME ZONE c.time_zone) AS to_at, c.to_at AS usage_to_at,
-               c.price_at, c.price_own, c.reference_at, c.reference_own, c.advance_at, c.advance_own, c.now_own
+               c.price_at, c.price_own, c.reference_at, c.reference_own, c.advance_at, c.advance_own, c.own_advances, c.now_own
           FROM rated_contract AS c
          ORDER BY c.spec_no
     $step$
@@ -173,7 +174,7 @@ AS $function$
                    CASE WHEN upper_inf(a.valid) THEN 'infinity' ELSE upper(a.valid) AT TIME ZONE s.time_zone END AS valid_to
               FROM rated_spec AS s
               JOIN billing.pin_advance AS a ON a.list_id = s.list_id AND a.account_id IN (0, s.own_account)
-             WHERE a.cause = 'price' AND billing.known(a.recorded_at, s.advance_at, s.advance_own)
+             WHERE a.cause = 'price' AND (billing.known(a.recorded_at, s.advance_at, s.advance_own) OR (s.own_advances AND a.advance_to <= s.advance_at))
         ), border AS (
             SELECT i.spec_no, i.item_id, s.from_at AS at, s.to_at
               FROM (SELECT DISTINCT c.spec_no, c.item_id FROM candidate AS c) AS i JOIN rated_spec AS s USING (spec_no)

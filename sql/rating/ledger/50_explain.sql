@@ -76,7 +76,10 @@ BEGIN
             UNION ALL
             SELECT 50, c.decision_id, 'decision', c.kind || ': ' || c.reason, NULL, NULL, NULL, NULL, c.amount
               FROM billing.decision AS c, this_line AS l
-             WHERE c.account_id = l.account_id AND c.key_id = l.key_id AND c.recorded_at < l.known_at
+             WHERE c.account_id = l.account_id AND c.key_id = l.key_id
+               -- what the run itself decided to ignore is stamped after its watermark
+               AND (billing.known(c.recorded_at, l.known_at, l.own_at)
+                    OR (c.kind = 'ignored' AND c.recorded_at < (SELECT i.recorded_at FROM billing.invoice AS i WHERE i.invoice_id = l.invoice_id)))
             UNION ALL
             SELECT 60, 1, 'billed before', 'sum of ' || (l.chain_no - 1) || ' earlier lines of this charge', NULL, NULL, NULL, NULL, - l.booked_before
               FROM this_line AS l WHERE billing.amount(l.booked_before) <> 0
