@@ -300,7 +300,8 @@ BEGIN
                     tsrange(p.date_from, p.date_to), $1, ''correction policy: bill''
                FROM rated_difference AS d CROSS JOIN jsonb_each(d.billed_by_policy) AS e
                JOIN rated_period AS p ON p.account_id = d.account_id AND p.period_no = d.period_no
-               JOIN billing.agreement_term AS t ON t.agreement_id = d.agreement_id AND upper_inf(t.known) AND t.valid && daterange(p.date_from, p.date_to)
+               -- the list that the charge is billed by, not one that a plan which is held would bring
+               LEFT JOIN rated_contract AS t ON t.variant = 0 AND t.account_id = d.account_id AND t.period_no = d.period_no AND t.agreement_id = d.agreement_id
               WHERE NOT d.failed AND d.frozen_at IS NULL AND e.value::text::numeric <> 0' USING known_at;
 
     EXECUTE 'DELETE FROM billing.draft_line AS l USING rated_difference AS d
