@@ -3,7 +3,7 @@
 CREATE FUNCTION billing.current_usage(account_id bigint, key uuid,
                                       OUT revision smallint, OUT meter_id int, OUT starts_at timestamptz, OUT ends_at timestamptz, OUT quantity numeric,
                                       OUT resource_id bigint, OUT dimensions jsonb)
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     month  date := (SELECT k.month FROM usage_key AS k WHERE k.account_id = current_usage.account_id AND k.key = current_usage.key);
@@ -39,7 +39,7 @@ COMMENT ON FUNCTION billing.current_usage(bigint, uuid) IS
 REVOKE ALL ON FUNCTION billing.current_usage(bigint, uuid) FROM PUBLIC;
 
 CREATE FUNCTION billing.check_usage_unsealed(account_id bigint, from_at timestamptz, to_at timestamptz) RETURNS void
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     sealed charge_period;
@@ -74,6 +74,7 @@ DECLARE
     stamp      timestamptz;
     load       int;
     resource_no bigint;
+    next_revision smallint;
 BEGIN
     PERFORM billing.check_ledger();
     old := billing.current_usage(owner_id, usage_id);
@@ -82,7 +83,7 @@ BEGIN
             MESSAGE = format('account "%s" has no usage with id "%s"%s that counts', account, id, CASE WHEN source <> '' THEN format(' of source "%s"', source) ELSE '' END),
             HINT = 'It was never recorded here, or it was voided, moved to another account, or sealed; billing.usage_change tells.';
     END IF;
-    IF change_kind = 'move' AND EXISTS (SELECT FROM usage_key AS k WHERE k.account_id = target_id AND k.key = usage_id) THEN
+    IF change_kind = 'move' AND (billing.current_usage(target_id, usage_id)).revision IS NOT NULL THEN
         RAISE unique_violation USING MESSAGE = format('account "%s" has usage with id "%s" already', to_account, id),
             HINT = 'Void one of the two with billing.void_usage() and record it under another id.';
     END IF;
@@ -108,18 +109,19 @@ BEGIN
     load := billing.usage_load_of_day(change_kind || '_usage', stamp);
     IF target_id <> owner_id THEN
         INSERT INTO usage_key (account_id, key, payload, month)
-        SELECT target_id, usage_id, k.payload, billing.utc_month(billing.ends_at(new_part)) FROM usage_key AS k WHERE k.account_id = owner_id AND k.key = usage_id;
-    ELSE
-        UPDATE usage_key AS k SET month = billing.utc_month(billing.ends_at(new_part))
-         WHERE k.account_id = owner_id AND k.key = usage_id AND k.month <> billing.utc_month(billing.ends_at(new_part));
+        SELECT target_id, usage_id, k.payload, billing.utc_month(billing.ends_at(new_part)) FROM usage_key AS k WHERE k.account_id = owner_id AND k.key = usage_id
+            ON CONFLICT DO NOTHING;   -- it was there before and comes back
     END IF;
+    UPDATE usage_key AS k SET month = billing.utc_month(billing.ends_at(new_part))
+     WHERE k.account_id = target_id AND k.key = usage_id AND k.month <> billing.utc_month(billing.ends_at(new_part));
+    next_revision := 1 + greatest(old.revision, (SELECT max(c.revision) FROM usage_change AS c WHERE c.account_id = target_id AND c.key = usage_id));
     INSERT INTO usage (account_id, ends_at, consumed, recorded_at, key, meter_id, load_id, revision, resource_id, dimensions)
-    SELECT target_id, billing.ends_at(p.part), p.part, stamp, usage_id, old.meter_id, load, old.revision + 1, resource_no, coalesce(dimensions, old.dimensions)
+    SELECT target_id, billing.ends_at(p.part), p.part, stamp, usage_id, old.meter_id, load, next_revision, resource_no, coalesce(dimensions, old.dimensions)
       FROM (SELECT new_part AS part WHERE billing.ends_at(new_part) - billing.starts_at(new_part) <= '31 days'
             UNION ALL
             SELECT billing.split(new_part, 'month', 'UTC') WHERE billing.ends_at(new_part) - billing.starts_at(new_part) > '31 days') AS p;
     PERFORM billing.note_longest_usage(least(billing.ends_at(new_part) - billing.starts_at(new_part), '31 days'));
-    RETURN old.revision + 1;
+    RETURN next_revision;
 END $$;
 COMMENT ON FUNCTION billing.change_usage(text, text, text, text, text, numeric, timestamptz, timestamptz, text, jsonb, text) IS
 'Behind correct_usage(), void_usage() and move_usage(): names the old place in usage_change and records the next revision. Volatile.';

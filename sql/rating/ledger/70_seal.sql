@@ -47,9 +47,21 @@ END $$;
 COMMENT ON FUNCTION billing.seal_periods_of_run(bigint) IS 'Step of seal_period(): seals what ends by the run''s day, or raises 55000 naming the first obstacle.';
 REVOKE ALL ON FUNCTION billing.seal_periods_of_run(bigint) FROM PUBLIC;
 
+CREATE FUNCTION billing.seal_wait() RETURNS interval
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ SELECT COALESCE(NULLIF(pg_catalog.current_setting('billing.seal_wait', true), '')::pg_catalog.interval, '10 seconds') $$;
+COMMENT ON FUNCTION billing.seal_wait() IS 'How long seal_period() waits for sessions that are recording: the setting billing.seal_wait, 10 seconds unless set. Stable.';
+
+CREATE FUNCTION billing.recorded_before(instant timestamptz) RETURNS boolean
+    LANGUAGE sql VOLATILE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT EXISTS (SELECT FROM billing.recorders() AS r WHERE r.recording_since <= $1 AND r.backend_pid IS DISTINCT FROM pg_catalog.pg_backend_pid()) $$;
+COMMENT ON FUNCTION billing.recorded_before(timestamptz) IS 'Whether another session that began to record at or before an instant is still open. Volatile.';
+
 CREATE PROCEDURE billing.seal_period(through date, INOUT run_id bigint DEFAULT NULL)
     LANGUAGE plpgsql
 AS $$
+DECLARE
+    began timestamptz := pg_catalog.clock_timestamp();
 BEGIN
     IF through IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'through must be a date', HINT = 'Periods that end by this day are sealed.';
@@ -57,6 +69,16 @@ BEGIN
     PERFORM billing.acquire_run_lock();
     run_id := billing.start_run('seal_period', through);
     COMMIT;
+    -- Facts of transactions that are still open must be seen, or they would be sealed away.
+    LOOP
+        EXIT WHEN NOT billing.recorded_before(began);
+        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) began OPERATOR(pg_catalog.+) billing.seal_wait() THEN
+            RAISE object_in_use USING MESSAGE = 'a session that is recording has not ended',
+                HINT = 'See billing.recording_sessions; end it and try again, or allow a longer wait with SET billing.seal_wait.';
+        END IF;
+        PERFORM pg_catalog.pg_sleep(0.05);
+        COMMIT;
+    END LOOP;
     PERFORM billing.set_watermark(run_id);
     PERFORM billing.note_progress(run_id, 'sealing');
     COMMIT;
@@ -66,7 +88,7 @@ BEGIN
     COMMIT;
 END $$;
 COMMENT ON PROCEDURE billing.seal_period(date, bigint) IS
-'Closes for good the periods of all accounts that end by a day: what each charge owes is stored, later facts of these periods are listed as unbilled with the reason sealed, and their usage may leave (drop_sealed_usage()). Refuses with 55000 while anything of them is not final: drafts, held corrections, charges that cannot be rated, facts no run has seen.';
+'Closes for good the periods of all accounts that end by a day: what each charge owes is stored, later facts of these periods are listed as unbilled with the reason sealed, and their usage may leave (drop_sealed_usage()). Refuses with 55000 while anything of them is not final: drafts, held corrections, charges that cannot be rated, facts no run has seen. Waits for sessions that are recording, at most billing.seal_wait (10 seconds), then 55006.';
 
 CREATE FUNCTION billing.drop_sealed_usage() RETURNS TABLE (partition text, dropped_rows bigint)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
