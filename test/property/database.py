@@ -42,16 +42,12 @@ class Template:
     def drop(self, name):
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    def copy(self, prepare=None):
-        """prepare: called with the copy, to plant a fault in it."""
+    def copy(self):
         self.copies += 1
         name = f"{self.name}_{self.copies}"
         self.drop(name)
         self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self.name}"')
-        database = Database(name)
-        if prepare:
-            prepare(database)
-        return database
+        return Database(name)
 
     def close(self):
         self.drop(self.name)
@@ -80,6 +76,10 @@ class Database:
         with (connection or self.runner).cursor() as cursor:
             cursor.execute(query, arguments)
             return cursor.fetchall() if cursor.description else []
+
+    def command(self, text):
+        with self.runner.cursor() as cursor:
+            cursor.execute(text)
 
     def value(self, query, *arguments, connection=None):
         return self.rows(query, *arguments, connection=connection)[0][0]

@@ -67,8 +67,6 @@ class Account:
     starts_on: datetime.date
     settings: list = field(default_factory=list)
     periods: dict = field(default_factory=dict)
-    own_stamps: set = field(default_factory=set)
-
     def setting(self, date, asof):
         holding = [s for s in self.settings if asof.knows(s.stamp) and s.from_date <= date]
         return holding[-1] if holding else None
@@ -89,6 +87,7 @@ class Period:
     interim_to: datetime.date = None
     pin: Watermark = None
     sealed: bool = False
+    own_stamps: set = field(default_factory=set)     # of the transactions that billed it together with their own facts
 
     @property
     def nominal_days(self):
@@ -243,6 +242,7 @@ class Ledger:
         self.frozen = {}
         self.policies = defaultdict(list)         # (account or None, cause) -> [(stamp, action, greatest amount)]
         self.period_advances = []                 # (stamp, cause, account, date_from, date_to, advance_to) of plan and definitions
+        self.tax_rates = []                       # (stamp, code, percent, from)
         self.drafts = {}
         self.held = {}
         self.failed = set()
@@ -273,6 +273,12 @@ class Ledger:
 
     def book(self, key, amount):
         self.booked[key] += amount
+
+    def tax_rate(self, code, date, asof):
+        """Percent of a tax code on a tax point; a charge without a code is outside of tax."""
+        holding = [percent for stamp, for_code, percent, valid_from in self.tax_rates
+                   if for_code == code and asof.knows(stamp) and (valid_from is None or valid_from <= date)]
+        return holding[-1] if holding else 0
 
     # ---------------------------------------------------------------- periods
 
@@ -459,22 +465,24 @@ class Ledger:
                 return action
         return DEFAULT_ACTION[cause]
 
-    def run(self, through, asof, accounts=None):
+    def run(self, through, asof, accounts=None, own=None):
         """Drafts and held amounts after a run, and what it has billed progressively.
 
-        Yields what the correction policy did: ("ignored", key, cause, amount of the decision), ("billed", key, cause, change).
+        own: stamp of the transaction whose facts count beyond the watermark too.  Yields what the correction policy did: ("ignored", key, cause, amount of the decision), ("billed", key, cause, change).
         """
         self.last_watermark = asof
         for account in accounts or self.accounts.values():
-            asof = self.last_watermark.with_own(account.own_stamps)
             for period in account.periods.values():
                 if period.is_due(through):
                     period.arrears_due = True
                 if period.date_from <= through:
                     period.advance_due = True
-                yield from self.look_at(account, period, asof)
+                if own and period.advance_due:
+                    period.own_stamps.add(own)
+                known = asof.with_own(period.own_stamps)
+                yield from self.look_at(account, period, known)
                 if not period.arrears_due and (period.interim_to or period.date_from < through):
-                    self.bill_progressively(account, period, through, asof)
+                    self.bill_progressively(account, period, through, known)
 
     def unseen(self, periods, asof):
         """Whether facts of these periods are known to asof that would still change a draft or a held amount."""
@@ -609,7 +617,7 @@ class Ledger:
                 agree((found is not None) == wanted, "period {} of {} is pinned at {}, expected {}", period.number, account.key,
                       found, wanted)
                 agree(found is None or found <= self.last_watermark.known_at, "the pin {} lies after the last run", found)
-                period.pin = found and Watermark(found, frozenset(account.own_stamps))
+                period.pin = found and Watermark(found, frozenset(period.own_stamps))
 
     @staticmethod
     def put(table, key, value):

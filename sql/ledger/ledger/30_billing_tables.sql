@@ -45,7 +45,7 @@ COMMENT ON COLUMN billing.charge_period.due_at IS 'When arrears fall due: the en
 COMMENT ON COLUMN billing.charge_period.interim_to IS 'Greatest day up to which the running period was billed progressively.';
 COMMENT ON COLUMN billing.charge_period.advance_known_at IS 'Watermark of the last run that looked at the fees due at the period''s start; null = not yet due.';
 COMMENT ON COLUMN billing.charge_period.looked_known_at IS 'Watermark of the last run that rated the whole period; null = not yet due. Later runs look only at periods that new facts touch.';
-COMMENT ON COLUMN billing.charge_period.looked_own_at IS 'Stamp of the caller''s own facts that the run counted too, when it ran inside the caller''s transaction.';
+COMMENT ON COLUMN billing.charge_period.looked_own_at IS 'Stamp of facts after the watermark that count too, because bill_account() has billed them inside their own transaction; null once the watermark has passed them.';
 COMMENT ON COLUMN billing.charge_period.closed_known_at IS 'The pin: catalog, agreements, calendar and reference data of this period are read as known at this instant; set when its first invoice is finalised.';
 COMMENT ON COLUMN billing.charge_period.closed_own_at IS 'Stamp of the caller''s own facts that the pin counts too.';
 COMMENT ON COLUMN billing.charge_period.rating_version IS 'Version of the rating rules that billed the period; a difference caused by another version is never billed.';

@@ -347,7 +347,7 @@ BEGIN
 
     EXECUTE 'UPDATE billing.charge_period AS p
                 SET looked_known_at = CASE WHEN r.rate_arrears THEN $1 ELSE p.looked_known_at END,
-                    looked_own_at = CASE WHEN r.rate_arrears THEN $2 ELSE p.looked_own_at END,
+                    looked_own_at = coalesce($2, CASE WHEN p.looked_own_at >= $1 THEN p.looked_own_at END),
                     advance_known_at = CASE WHEN r.rate_advance THEN $1 ELSE p.advance_known_at END,
                     interim_to = CASE WHEN r.interim THEN r.interim_to ELSE p.interim_to END,
                     rating_version = CASE WHEN p.closed_known_at IS NOT NULL THEN billing.rating_version() ELSE p.rating_version END

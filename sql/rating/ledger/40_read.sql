@@ -163,6 +163,10 @@ BEGIN
         RAISE serialization_failure USING MESSAGE = 'another session has changed the catalog while a third one is still recording',
             HINT = 'Try again in a moment; billing.recording_sessions shows who is recording.';
     END IF;
+    IF own IS NOT NULL AND EXISTS (SELECT FROM charge_period AS p WHERE p.account_id = buyer AND p.looked_own_at >= mark AND p.looked_own_at <> own) THEN
+        RAISE serialization_failure USING MESSAGE = format('another transaction has billed account "%s" while a third one is still recording', account),
+            HINT = 'Try again in a moment; billing.recording_sessions shows who is recording.';
+    END IF;
     INSERT INTO run (procedure, through, known_at, own_at) VALUES ('bill_account', bill_account.through, mark, own) RETURNING run_id INTO new_id;
     PERFORM billing.store_periods(through, mark, own, buyer);
     scope := billing.make_relation('pg_temp', 'rated_period', billing.scope_text(through, mark, own, format('p.account_id = %L AND (p.sealed_at IS NULL OR EXISTS (SELECT FROM billing.charge_key AS k WHERE k.account_id = p.account_id AND k.period_no = p.period_no))', buyer)));
@@ -175,4 +179,4 @@ BEGIN
     RETURN new_id;
 END $$;
 COMMENT ON FUNCTION billing.bill_account(text, date) IS
-'Does for one account, inside the caller''s transaction, what run_invoicing() does for all: usage recorded, billed and the caller''s own rows are one commit. Facts that this transaction has recorded count too. Waits while a run is going on. Returns the run''s number. Errors: 25001 unless READ COMMITTED, 42704 unknown account, 22023.';
+'Does for one account, inside the caller''s transaction, what run_invoicing() does for all: usage recorded, billed and the caller''s own rows are one commit. Facts that this transaction has recorded count too. Waits while a run is going on. Returns the run''s number. Errors: 25001 unless READ COMMITTED, 40001 while an open recorder keeps the watermark before what another session has changed or billed (try again), 42704 unknown account, 22023.';

@@ -1,0 +1,79 @@
+"""Faults planted in the ledger one at a time; the property run must catch each.
+
+A fault is a change of the text of one function of the ledger, made by CREATE OR REPLACE in the database of a history.  It is caught
+when the ledger then disagrees with the independent one; a fault that becomes an SQL error proves nothing.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    function: str
+    old: str
+    new: str
+
+    def plant(self, database):
+        definition = database.value("""SELECT pg_catalog.pg_get_functiondef(p.oid) FROM pg_catalog.pg_proc AS p
+            WHERE p.pronamespace = 'billing'::regnamespace AND p.proname = %s ORDER BY p.oid LIMIT 1""", self.function)
+        if self.old not in definition:
+            raise LookupError(f"function {self.function} no longer says: {self.old}")
+        database.command(definition.replace(self.old, self.new))
+
+
+FAULTS = (
+    Fault("keys are taken only from what is owed", "rating_step",
+          "FULL JOIN (SELECT x.* FROM billing.charge_key", "LEFT JOIN (SELECT x.* FROM billing.charge_key"),
+    Fault("the watermark is the clock", "watermark", "billing.recording_floor()", "clock_timestamp()"),
+    Fault("neighbours with equal prices are not merged", "rating_step", "lag(x.tariff) OVER w <> x.tariff", "true"),
+    Fault("terms of an agreement cut segments", "rating_step", "lag(x.list_id) OVER w <> x.list_id AS starts", "true AS starts"),
+    Fault("pins are ignored", "rating_step", "coalesce(r.closed_known_at, {known_at}) AS price_pin", "{known_at} AS price_pin"),
+    Fault("advances of pins are ignored", "rating_step", "WHERE a.cause = 'price' AND", "WHERE a.cause = 'none' AND"),
+    Fault("a price without a former one is not billed in closed periods", "rating_step",
+          "billing.known(c.known, d.price_at, d.price_own) OR billing.known(c.known, {known_at}, d.now_own)",
+          "billing.known(c.known, d.price_at, d.price_own)"),
+    Fault("the list's price goes before the account's own", "rating_step", "c.own DESC, c.price_id DESC", "c.own, c.price_id DESC"),
+    Fault("a charge taken back is not looked at again", "touched_periods", "e.event IN ('voided', 'cancelled')", "e.event = 'none'"),
+    Fault("a decision is not looked at", "touched_periods", "WHERE d.recorded_at >= since AND d.recorded_at < until\n        UNION",
+          "WHERE false\n        UNION"),
+    Fault("the old place of changed usage is not looked at", "touched_periods", "FROM usage_change AS c WHERE c.recorded_at >= since",
+          "FROM usage_change AS c WHERE false AND c.recorded_at >= since"),
+    Fault("late usage of a looked-at period is not looked at", "touched_periods", "u.recorded_at >= %L", "u.recorded_at >= %L AND false"),
+    Fault("facts recorded while a run reads the watermark are left out", "touched_periods", "c.recorded_at < until", "c.recorded_at < since"),
+    Fault("an interim charge is cut by this run's day only", "scope_text", "greatest(p.interim_to, {through})::timestamp",
+          "{through}::timestamp"),
+    Fault("an older day un-looks a period", "scope_text", "p.looked_known_at IS NOT NULL OR (p.date_to", "(p.date_to"),
+    Fault("voided usage counts", "rating_step", "AND x.account_id IS NULL AND p.part IS NOT NULL", "AND p.part IS NOT NULL"),
+    Fault("usage counts where it ends, without clipping", "rating_step",
+          "billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) AS part) AS p",
+          "CASE WHEN u.ends_at > greatest(c.from_at, s.from_at) AND u.ends_at <= least(c.to_at, s.to_at) THEN u.consumed END AS part) AS p"),
+    Fault("usage that no run may know counts", "rating_step", "AND billing.known(u.recorded_at, c.usage_at, c.usage_own)\n           AND s.plain",
+          "AND s.plain"),
+    Fault("amounts are rounded before they are added", "rating_step", "THEN r.amount ELSE r.amount * r.weight END",
+          "THEN billing.round(r.amount, c.rounding_mode) ELSE r.amount * r.weight END"),
+    Fault("the difference is not rounded", "rating_step", "max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = 0)",
+          "max(s.exact) FILTER (WHERE s.variant = 0)"),
+    Fault("a charge that cannot be rated owes nothing", "rating_step", "coalesce(sum(s.failed) FILTER (WHERE s.variant >= 0), 0) > 0 AS failed",
+          "false AS failed"),
+    Fault("a stub is not prorated", "rating_step", "(s.date_to - s.full_from)::numeric AS nominal_days",
+          "(s.date_to - s.from_date)::numeric AS nominal_days"),
+    Fault("tiers never carry on", "rating_step", "CASE WHEN s.carries THEN coalesce", "CASE WHEN false THEN coalesce"),
+    Fault("fixed prices are not owed without usage", "rating_step", "WHERE s.owes_at_zero AND", "WHERE false AND"),
+    Fault("a period begins at its own midnight when the zone has changed", "store_periods", "w.ends_at AS starts_at",
+          "(w.date_to::timestamp AT TIME ZONE s.time_zone) AS starts_at"),
+    Fault("a cycle day changes periods that began before", "store_periods", "x.from_date <= w.date_to", "true"),
+    Fault("decisions are forgotten by the next run", "rating_step", "coalesce(c.decided, c.nothing) AS decided", "c.nothing AS decided"),
+    Fault("what is held is billed", "correction_action", "THEN 'hold' ELSE 'ignore' END", "THEN 'bill' ELSE 'ignore' END"),
+    Fault("what is held adds up", "apply_differences", "DELETE FROM billing.held AS h USING rated_difference AS d\n              WHERE",
+          "DELETE FROM billing.held AS h USING rated_difference AS d\n              WHERE amount(h.amount) > 1 AND"),
+    Fault("a draft of nothing stays", "apply_differences", "WHERE l.account_id = d.account_id AND l.key_id = d.key_id AND NOT d.failed AND d.frozen_at IS NULL'",
+          "WHERE l.account_id = d.account_id AND l.key_id = d.key_id AND NOT d.failed AND d.frozen_at IS NULL AND d.target + d.decided <> d.booked'"),
+    Fault("frozen charges are billed", "apply_differences", "d.frozen_at IS NULL", "true"),
+    Fault("sealing overlooks what is held", "seal_periods_of_run", "held corrections wait for approval' WHERE EXISTS",
+          "held corrections wait for approval' WHERE false AND EXISTS"),
+    Fault("finalising does not pin", "finalize_drafts", "SET closed_known_at = p.looked_known_at", "SET closed_known_at = NULL"),
+    Fault("an older watermark comes after bill_account()", "bill_account", "UPDATE ledger_state AS s SET last_watermark = mark", "UPDATE ledger_state AS s SET last_watermark = last_watermark"),
+    Fault("voided usage counts in the one pass", "rating_step", "THEN (t.events - coalesce(x.events, 0))::numeric ELSE t.quantity - coalesce(x.quantity, 0) END",
+          "THEN t.events::numeric ELSE t.quantity END"),
+)
