@@ -9,7 +9,7 @@ import psycopg2
 
 from oracle import Key, Watermark
 
-SETTINGS = "-c synchronous_commit=off -c client_min_messages=error -c TimeZone=UTC -c jit=off -c search_path=public,billing -c lock_timeout=20s"
+SETTINGS = "-c synchronous_commit=off -c client_min_messages=error -c TimeZone=UTC -c jit=off -c search_path=public,billing -c lock_timeout=20s -c billing.seal_wait=0"
 
 
 def connect(name, autocommit=False):

@@ -72,7 +72,7 @@ BEGIN
     -- Facts of transactions that are still open must be seen, or they would be sealed away.
     LOOP
         EXIT WHEN NOT billing.recorded_before(began);
-        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) began OPERATOR(pg_catalog.+) billing.seal_wait() THEN
+        IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (began OPERATOR(pg_catalog.+) billing.seal_wait()) THEN
             RAISE object_in_use USING MESSAGE = 'a session that is recording has not ended',
                 HINT = 'See billing.recording_sessions; end it and try again, or allow a longer wait with SET billing.seal_wait.';
         END IF;
