@@ -27,3 +27,5 @@ SELECT * FROM billing.finalize_invoices(through => '2026-11-01', issue_date => '
 
 SELECT billing.record_usage((SELECT jsonb_agg(jsonb_build_object('id', 'late' || n, 'account', 'acme', 'meter', 'api_calls',
     'at', timestamptz '2026-10-05 00:00Z' + n * interval '1 hour', 'quantity', n)) FROM generate_series(1, 10) AS n));
+SELECT billing.correct_usage('acme', 'a10', quantity => 1000, reason => 'the counter had stopped');
+SELECT billing.void_usage('acme', 'a11', reason => 'a test');

@@ -49,7 +49,8 @@ REVOKE ALL ON FUNCTION billing.seal_periods_of_run(bigint) FROM PUBLIC;
 
 CREATE FUNCTION billing.seal_wait() RETURNS interval
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$ SELECT COALESCE(NULLIF(pg_catalog.current_setting('billing.seal_wait', true), '')::pg_catalog.interval, '10 seconds') $$;
+    AS $$ SELECT COALESCE(CASE WHEN pg_catalog.current_setting('billing.seal_wait', true) OPERATOR(pg_catalog.<>) ''
+                       THEN pg_catalog.current_setting('billing.seal_wait', true)::pg_catalog.interval END, '10 seconds') $$;
 COMMENT ON FUNCTION billing.seal_wait() IS 'How long seal_period() waits for sessions that are recording: the setting billing.seal_wait, 10 seconds unless set. Stable.';
 
 CREATE FUNCTION billing.recorded_before(instant timestamptz) RETURNS boolean
