@@ -177,13 +177,15 @@ COMMENT ON FUNCTION billing.move_usage(text, text, text, text, text) IS
 'Moves recorded usage to another account under the same id: the next run credits the one and bills the other. Returns the number of the new revision. Errors: 42704, 40001 and 55000 as correct_usage(); 23505 if the other account has usage with this id; 22023 if it is there already. Volatile.';
 
 CREATE VIEW billing.usage_by_day AS
-    SELECT a.key AS account, i.key AS meter, (u.ends_at AT TIME ZONE s.time_zone)::date AS day, count(*) AS usage_rows, billing.total(u.consumed) AS quantity
+    SELECT a.key AS account, i.key AS meter, d.day, count(*) AS usage_rows, billing.total(u.consumed) AS quantity
       FROM billing.usage AS u
       JOIN billing.account AS a USING (account_id)
       JOIN billing.item AS i ON i.item_id = u.meter_id
      CROSS JOIN LATERAL (SELECT x.time_zone FROM billing.account_setting AS x WHERE x.account_id = u.account_id ORDER BY x.setting_no DESC LIMIT 1) AS s
+     -- what ends at midnight belongs to the day before, unless it is a point in time
+     CROSS JOIN LATERAL (SELECT ((CASE WHEN billing.is_point(u.consumed) THEN u.ends_at ELSE u.ends_at - interval '1 microsecond' END) AT TIME ZONE s.time_zone)::date AS day) AS d
      WHERE NOT EXISTS (SELECT FROM billing.usage_change AS c WHERE c.account_id = u.account_id AND c.key = u.key AND c.revision = u.revision)
-     GROUP BY a.key, i.key, (u.ends_at AT TIME ZONE s.time_zone)::date;
+     GROUP BY a.key, i.key, d.day;
 COMMENT ON VIEW billing.usage_by_day IS 'Usage that counts, by account, meter and the day of the account''s calendar in which it ends: number of rows and plain sum.';
 COMMENT ON COLUMN billing.usage_by_day.account IS 'The account that consumed.';
 COMMENT ON COLUMN billing.usage_by_day.meter IS 'What was counted.';

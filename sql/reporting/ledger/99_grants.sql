@@ -43,7 +43,7 @@ CREATE PROCEDURE billing.grant_ledger()
     LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    operating CONSTANT text[] := '{record_usage,open_usage_batch,load_usage_batch,correct_usage,void_usage,move_usage,validate_usage,maintain_partitions,
+    operating CONSTANT text[] := '{record_usage,open_usage_batch,load_usage_batch,load_usage_inbox,correct_usage,void_usage,move_usage,validate_usage,maintain_partitions,
                                    run_invoicing,bill_account,mark_delivered,
                                    acquire_run_lock,release_run_lock,start_run,watermark,set_watermark,note_progress,finish_run,run_store_periods,run_rate,run_apply,run_finish}';
     deciding  CONSTANT text[] := '{finalize_invoices,void_invoice,cancel_invoice,decide,freeze_charge,unfreeze_charge,approve_corrections,
@@ -79,3 +79,5 @@ COMMENT ON PROCEDURE billing.grant_ledger() IS
 
 CALL billing.protect_final_tables();
 CALL billing.grant_ledger();
+
+GRANT INSERT ON billing.usage_inbox TO billing_operator;

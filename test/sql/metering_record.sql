@@ -1,0 +1,93 @@
+-- Recording usage: what goes in, what does not, and that saying it twice changes nothing.
+\set test_database billing_metering_record
+\getenv source PG_ABS_SRCDIR
+\set include :source /lib/ledger.psql
+\i :include
+
+SELECT set_seller('northwind', legal_name => 'Northwind GmbH', country => 'DE', currency => 'EUR') IS NOT NULL;
+SELECT set_account('acme', currency => 'EUR', time_zone => 'Europe/Berlin') IS NOT NULL;
+SELECT set_account('globex', currency => 'EUR', time_zone => 'UTC') IS NOT NULL;
+SELECT set_meter('tokens', unit => 'token', aggregation => 'sum') IS NOT NULL;
+CREATE VIEW recorded AS
+    SELECT a.key AS account, starts_at(u.consumed), u.ends_at, quantity(u.consumed), u.revision, r.key AS resource, u.dimensions
+      FROM usage AS u JOIN account AS a USING (account_id) LEFT JOIN resource AS r USING (account_id, resource_id) ORDER BY 1, 3, 5;
+
+-- one fact, or many; a point in time or an interval; numbers as numbers or strings
+SELECT * FROM record_usage('{"id": "a1", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": "1200"}');
+SELECT * FROM record_usage('[{"id": "a2", "account": "acme", "meter": "tokens", "start": "2026-10-03T10:00:00+02:00", "end": "2026-10-03T11:00:00+02:00", "quantity": 0.125},
+                             {"id": "a3", "account": "acme", "meter": "tokens", "at": "2026-10-04T00:00:00Z", "quantity": 5, "resource": "vm-1", "dimensions": {"region": "eu", "big": true}}]');
+-- CloudEvents 1.0: type is the meter, subject the account, further members of data are dimensions
+SELECT * FROM record_usage('{"specversion": "1.0", "id": "e1", "source": "/api", "type": "tokens", "subject": "globex", "time": "2026-10-05T12:00:00Z", "data": {"quantity": 7, "region": "us"}}');
+TABLE recorded;
+
+-- the same again is a duplicate, however it is written; another payload is a conflict, and neither changes a total
+SELECT * FROM record_usage('[{"id": "a1", "account": "acme", "meter": "tokens", "at": "2026-10-03T12:00:00+02:00", "quantity": 1200.0},
+                             {"id": "a1", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": 1201},
+                             {"id": "a1", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:01Z", "quantity": 1200},
+                             {"id": "n1", "account": "acme", "meter": "tokens", "at": "2026-10-06T10:00:00Z", "quantity": 1},
+                             {"id": "n1", "account": "acme", "meter": "tokens", "at": "2026-10-06T10:00:00Z", "quantity": 2}]');
+SELECT account, count(*), sum(quantity) FROM recorded GROUP BY account ORDER BY account;
+SELECT account, payload ->> 'quantity' FROM conflicting_usage ORDER BY conflict_id;
+-- an id belongs to an account: the same id of another account is another fact
+SELECT * FROM record_usage('{"id": "a1", "account": "globex", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": 3}');
+
+-- what cannot be taken is kept with the reason, and the rest goes in
+SELECT r.* FROM record_usage('[
+    {"id": "b01", "account": "nobody", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": 1},
+    {"id": "b02", "account": "acme", "meter": "watts", "at": "2026-10-03T10:00:00Z", "quantity": 1},
+    {"id": "b03", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": "many"},
+    {"id": "b04", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": "NaN"},
+    {"id": "b05", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": 1e400},
+    {"id": "b06", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": true},
+    {"id": "b07", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00", "quantity": 1},
+    {"id": "b08", "account": "acme", "meter": "tokens", "at": "2026-13-03T10:00:00Z", "quantity": 1},
+    {"id": "b09", "account": "acme", "meter": "tokens", "start": "2026-10-03T10:00:00Z", "end": "2026-10-03T09:00:00Z", "quantity": 1},
+    {"id": "b10", "account": "acme", "meter": "tokens", "start": "2006-10-03T10:00:00Z", "end": "2026-10-03T09:00:00Z", "quantity": 1},
+    {"id": "b11", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "end": "2026-10-03T09:00:00Z", "quantity": 1},
+    {"account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": 1},
+    {"id": "b13", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z"},
+    {"id": "b14", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantiy": 1},
+    {"id": "b15", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": 1, "dimensions": ["eu"]},
+    {"id": "b16", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": 1, "dimensions": {"a": {"b": 1}}},
+    {"id": 17, "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": 1},
+    {"specversion": "0.3", "id": "b18", "source": "x", "type": "tokens", "subject": "acme", "time": "2026-10-05T12:00:00Z", "data": {"quantity": 7}},
+    "usage",
+    {"id": "good", "account": "acme", "meter": "tokens", "at": "2026-10-07T10:00:00Z", "quantity": 1}]') AS r;
+SELECT reason, count(*), min(payload ->> 'id') FROM rejected_usage GROUP BY reason ORDER BY reason;
+SELECT count(*) FROM recorded WHERE account = 'acme';
+-- a rejected id is free
+SELECT * FROM record_usage('{"id": "b03", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": "1"}');
+
+-- no usage at all
+SELECT fails('SELECT * FROM record_usage(NULL)');
+SELECT fails('SELECT * FROM record_usage(''"x"'')');
+SELECT count(*) FROM record_usage('[]');
+
+-- hostile input: a name with quotes and a newline, a megabyte, deep nesting
+SELECT * FROM record_usage(jsonb_build_object('id', 'h1', 'account', E'ac"me\n''; DROP TABLE usage', 'meter', 'tokens', 'at', '2026-10-03T10:00:00Z', 'quantity', 1));
+SELECT outcome, left(detail, 60) FROM record_usage(jsonb_build_object('id', repeat('x', 1000000), 'account', 'acme', 'meter', 'tokens', 'at', '2026-10-03T10:00:00Z', 'quantity', 1));
+SELECT outcome, left(detail, 60) FROM record_usage(jsonb_build_object('id', 'h3', 'account', 'acme', 'meter', 'tokens', 'at', '2026-10-03T10:00:00Z', 'quantity', 1,
+                                                                      'dimensions', (repeat('{"a":', 500) || '1' || repeat('}', 500))::jsonb));
+
+-- an interval longer than a month is stored in parts that add up
+SELECT outcome FROM record_usage('{"id": "long", "account": "globex", "meter": "tokens", "start": "2026-08-10T00:00:00Z", "end": "2026-11-10T00:00:00Z", "quantity": "100"}');
+SELECT count(*), sum(quantity), min(starts_at), max(ends_at) FROM recorded WHERE account = 'globex' AND starts_at < ends_at;
+
+-- a closed account takes usage of the time before it was closed only
+SELECT set_account('acme', status => 'closed', from_date => '2026-11-01') IS NOT NULL;
+SELECT * FROM record_usage('[{"id": "c1", "account": "acme", "meter": "tokens", "at": "2026-10-31T10:00:00Z", "quantity": 1},
+                             {"id": "c2", "account": "acme", "meter": "tokens", "at": "2026-11-02T10:00:00Z", "quantity": 1}]');
+
+-- all facts of a transaction carry one stamp, and a rollback to a savepoint takes its facts along
+BEGIN;
+SELECT outcome FROM record_usage('{"id": "s1", "account": "globex", "meter": "tokens", "at": "2026-10-08T10:00:00Z", "quantity": 1}');
+SAVEPOINT before;
+SELECT outcome FROM record_usage('{"id": "s2", "account": "globex", "meter": "tokens", "at": "2026-10-08T10:00:00Z", "quantity": 1}');
+ROLLBACK TO before;
+SELECT outcome FROM record_usage('{"id": "s3", "account": "globex", "meter": "tokens", "at": "2026-10-08T10:00:00Z", "quantity": 1}');
+SELECT count(DISTINCT recorded_at), bool_and(recorded_at = own_stamp()) FROM usage WHERE ends_at = '2026-10-08T10:00:00Z';
+COMMIT;
+SELECT count(*) FROM recorded WHERE ends_at = '2026-10-08T10:00:00Z';
+
+-- a look at it all
+SELECT severity, code, account, sum(usage_rows) FROM validate_usage() WHERE code <> 'no_partition' GROUP BY severity, code, account ORDER BY code;
