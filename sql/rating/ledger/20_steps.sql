@@ -422,12 +422,12 @@ AS $function$
         ), summed AS (
             SELECT k.*, coalesce(k.rated_interim, p.interim AND k.component = 'usage') AS interim, p.closed_known_at IS NOT NULL AS closed, p.sealed, p.date_from, p.date_to, p.ends_at, p.closed_known_at AS pin,
                    p.rating_version <> billing.rating_version() AND p.closed_known_at IS NOT NULL AND p.looked_known_at IS NOT NULL AS new_version, d.decided_since, w.causes AS drafted_causes,
-                   coalesce(h.chain_no, 0) AS chain_no, h.booked_after AS head, d.decided, d.ignored, z.owed AS sealed_owed,
+                   coalesce(h.chain_no, 0) AS chain_no, h.booked_after AS head, h.kind IN ('void', 'cancellation') AS taken_back, d.decided, d.ignored, z.owed AS sealed_owed,
                    coalesce(v.price_now, false) AS price_now, coalesce(v.plan_now, false) AS plan_now, coalesce(v.reference_now, false) AS reference_now, coalesce(v.advanced, false) AS advanced,
                    billing.monetary(0, coalesce(k.currency, billing.currency(h.booked_after), billing.currency(d.decided), billing.currency(z.owed), billing.currency(k.looked_owed))) AS nothing
               FROM keyed AS k
               JOIN rated_period AS p USING (account_id, period_no)
-              LEFT JOIN LATERAL (SELECT l.chain_no, l.booked_after FROM billing.line AS l
+              LEFT JOIN LATERAL (SELECT l.chain_no, l.booked_after, l.kind FROM billing.line AS l
                                   WHERE l.account_id = k.account_id AND l.key_id = k.key_id ORDER BY l.chain_no DESC LIMIT 1) AS h ON true
               LEFT JOIN LATERAL (SELECT sum(x.amount) AS decided, sum(x.since) FILTER (WHERE x.cause IS NULL) AS decided_since,
                                         jsonb_object_agg(x.cause, x.total) FILTER (WHERE x.cause IS NOT NULL) AS ignored
@@ -467,7 +467,7 @@ AS $function$
         )
         SELECT c.account_id, c.period_no, c.agreement_id, c.item_id, c.subscription_id, c.consumer_id, c.charge_group, c.component, c.key_id,
                c.closed, c.sealed, c.interim, c.failed, c.problem, c.is_owed, c.frozen_at, c.progressive_threshold,
-               c.exact, c.base, c.base + c.billed AS target, coalesce(c.decided, c.nothing) AS decided, c.booked, c.chain_no,
+               c.exact, c.base, c.base + c.billed AS target, coalesce(c.decided, c.nothing) AS decided, c.booked, c.chain_no, c.taken_back,
                CASE WHEN c.ignored_more IS NOT NULL OR amount(c.engine_change) <> 0 THEN
                    (SELECT jsonb_object_agg(i.cause, i.amount) FROM (
                         SELECT e.key AS cause, e.value::text::numeric AS amount FROM jsonb_each(c.ignored_more) AS e WHERE e.value::text::numeric <> 0

@@ -311,7 +311,7 @@ BEGIN
                                              quantity, unit_price, price_ids, tax_code, known_at, own_at, interim_to, rating_version, run_id)
              SELECT d.account_id, d.key_id, d.agreement_id, d.interim, d.chain_no > 0, x.amount, d.booked, d.chain_no + 1, d.target, x.decided,
                     CASE WHEN d.chain_no = 0 OR (d.component = ''usage'' AND NOT d.closed) THEN ''{}'' ELSE d.causes || (
-                        SELECT CASE WHEN r.rest = 0 THEN ''{}'' ELSE jsonb_build_object(CASE WHEN amount(d.booked) = 0 THEN ''billed_again'' WHEN d.component = ''fee'' THEN ''subscription'' ELSE ''usage'' END, r.rest) END
+                        SELECT CASE WHEN r.rest = 0 THEN ''{}'' ELSE jsonb_build_object(CASE WHEN d.taken_back THEN ''billed_again'' WHEN d.component = ''fee'' THEN ''subscription'' ELSE ''usage'' END, r.rest) END
                           FROM (SELECT amount(x.amount) - coalesce(sum(e.value::text::numeric), 0) AS rest FROM jsonb_each(d.causes) AS e) AS r) END,
                     trim_scale(d.quantity), d.unit_price, d.price_ids, d.tax_code, $1, $2, CASE WHEN d.interim THEN p.interim_to END, billing.rating_version(), $3
                FROM rated_difference AS d
