@@ -115,27 +115,26 @@ COMMENT ON COLUMN billing.draft_lines.tax_rate_missing IS 'The tax code has no r
 COMMENT ON COLUMN billing.draft_lines.frozen IS 'The charge was frozen: finalize_invoices() passes the line over.';
 
 CREATE VIEW billing.draft_invoices AS
-SELECT s.key AS seller, payer.key AS payer, g.key AS invoice_group, d.issue_date,
+SELECT s.key AS seller, d.payer_key AS payer, g.key AS invoice_group, d.issue_date,
        d.currency, CASE WHEN billing.sign(d.total_without_tax) < 0 THEN 'credit note' ELSE 'invoice' END AS document,
        d.lines, d.due_on, d.total_without_tax, d.tax_total, d.total_without_tax OPERATOR(billing.+) d.tax_total AS total,
        billing.amount(d.total_without_tax) AS total_without_tax_numeric, billing.amount(d.tax_total) AS tax_total_numeric,
        billing.amount(d.total_without_tax OPERATOR(billing.+) d.tax_total) AS total_numeric, d.tax_rate_missing
-  FROM (SELECT t.seller_id, t.payer_id, t.invoice_group_id, t.currency, t.issue_date, sum(t.lines)::bigint AS lines, max(t.due_on) AS due_on,
+  FROM (SELECT t.seller_id, t.payer_id, t.payer_key, t.invoice_group_id, t.currency, t.issue_date, sum(t.lines)::bigint AS lines, max(t.due_on) AS due_on,
                billing.sum(t.taxable) AS total_without_tax,
                billing.sum(billing.tax_of(t.taxable, t.tax_rate, COALESCE(e.rounding_mode, 'half_up'))) AS tax_total,
                bool_or(t.tax_rate_missing) AS tax_rate_missing
-          FROM (SELECT x.seller_id, x.payer_id, x.invoice_group_id, x.currency, x.issue_date, x.tax_rate, count(*) AS lines, max(x.due_on) AS due_on,
+          FROM (SELECT x.seller_id, x.payer_id, x.payer_key, x.invoice_group_id, x.currency, x.issue_date, x.tax_rate, count(*) AS lines, max(x.due_on) AS due_on,
                        billing.sum(x.amount) AS taxable, bool_or(x.tax_rate_missing) AS tax_rate_missing
                   FROM billing.draft_detail AS x
                  WHERE NOT x.interim AND x.frozen_at IS NULL
-                 GROUP BY x.seller_id, x.payer_id, x.invoice_group_id, x.currency, x.issue_date,
+                 GROUP BY x.seller_id, x.payer_id, x.payer_key, x.invoice_group_id, x.currency, x.issue_date,
                           x.tax_code, x.tax_category, x.tax_rate, x.tax_exemption_code, x.tax_exemption_reason) AS t
           LEFT JOIN LATERAL (SELECT y.rounding_mode FROM billing.account_setting AS y
                               WHERE y.account_id = t.payer_id AND y.from_date <= t.issue_date
                               ORDER BY y.setting_no DESC LIMIT 1) AS e ON true
-         GROUP BY t.seller_id, t.payer_id, t.invoice_group_id, t.currency, t.issue_date) AS d
+         GROUP BY t.seller_id, t.payer_id, t.payer_key, t.invoice_group_id, t.currency, t.issue_date) AS d
   JOIN billing.seller AS s ON s.seller_id = d.seller_id
-  JOIN billing.account AS payer ON payer.account_id = d.payer_id
   LEFT JOIN billing.invoice_group AS g ON g.invoice_group_id = d.invoice_group_id;
 COMMENT ON VIEW billing.draft_invoices IS 'The invoices that finalize_invoices() would make of all drafts today: one a seller, payer, invoice group and currency. Charges that were frozen are not in them.';
 COMMENT ON COLUMN billing.draft_invoices.issue_date IS 'Today in the seller''s time zone, or the date in the setting billing.issue_date.';
