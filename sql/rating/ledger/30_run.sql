@@ -422,9 +422,7 @@ CREATE PROCEDURE billing.run_invoicing(through date, INOUT run_id bigint DEFAULT
     LANGUAGE plpgsql
 AS $$
 BEGIN
-    IF through IS NULL THEN
-        RAISE null_value_not_allowed USING MESSAGE = 'through must be a date', HINT = 'It is the day up to which charges fall due, such as the first day of a month.';
-    END IF;
+    PERFORM billing.check_through(through);
     PERFORM billing.acquire_run_lock();
     run_id := billing.start_run('run_invoicing', through);
     COMMIT;
@@ -442,4 +440,4 @@ BEGIN
     COMMIT;
 END $$;
 COMMENT ON PROCEDURE billing.run_invoicing(date, bigint) IS
-'Bills all accounts: rates what falls due by the day through (in each account''s calendar) and everything that facts recorded since the last run have touched, and writes draft lines of the differences. Commits step by step and can be run again at any time; a run that was killed leaves nothing that the next does not mend. Waits while another run is going on. run_id returns the row of billing.runs with counts and errors. Errors: 25001 unless READ COMMITTED, 22004 for a null date.';
+'Bills all accounts: rates what falls due by the day through (in each account''s calendar) and everything that facts recorded since the last run have touched, and writes draft lines of the differences. Commits step by step and can be run again at any time; a run that was killed leaves nothing that the next does not mend. Waits while another run is going on. run_id returns the row of billing.runs with counts and errors. Errors: 25001 unless READ COMMITTED, 22004 for a null date, 22023 for one that is infinite or more than ten years ahead.';

@@ -61,8 +61,8 @@ CREATE FUNCTION billing.charges(account text, dates daterange, known_at timestam
 AS $$
 BEGIN
     PERFORM billing.check_ledger();
-    IF dates IS NULL OR isempty(dates) OR lower_inf(dates) OR upper_inf(dates) THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('dates must be a bounded, non-empty range of days, not %s', coalesce(dates::text, 'null')),
+    IF dates IS NULL OR isempty(dates) OR lower_inf(dates) OR upper_inf(dates) OR NOT isfinite(lower(dates)) OR NOT isfinite(upper(dates)) OR upper(dates) > current_date + 3653 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('dates must be a bounded, non-empty range of days, at most ten years ahead, not %s', coalesce(dates::text, 'null')),
             HINT = 'For one month: ''[2026-10-01,2026-11-01)''.';
     END IF;
     RETURN QUERY EXECUTE billing.rating_query(ARRAY[billing.account_id(account)], dates, NULL, coalesce(known_at, 'infinity'), NULL, $query$
@@ -102,9 +102,7 @@ DECLARE
     first_open date;
 BEGIN
     PERFORM billing.check_ledger();
-    IF through IS NULL OR NOT isfinite(through) THEN
-        RAISE invalid_parameter_value USING MESSAGE = 'through must be a day', HINT = 'It is the day up to which charges fall due, such as the first day of a month.';
-    END IF;
+    PERFORM billing.check_through(through);
     SELECT array_agg(x.account_id) INTO buyers
       FROM (SELECT b.account_id FROM bill_to AS b WHERE b.payer_id = payer UNION SELECT payer) AS x(account_id)
      WHERE billing.payer_of(x.account_id, through) = payer;
@@ -148,9 +146,7 @@ DECLARE
     scope   bigint;
     counts  jsonb := '{}';
 BEGIN
-    IF through IS NULL OR NOT isfinite(through) THEN
-        RAISE invalid_parameter_value USING MESSAGE = 'through must be a day';
-    END IF;
+    PERFORM billing.check_through(through);
     PERFORM billing.check_ledger();
     PERFORM pg_advisory_xact_lock(1651076210, 0);   -- the lock of run_invoicing(), see run_lock.c
     mark := billing.watermark();

@@ -176,7 +176,7 @@ DECLARE
     step    text;
 BEGIN
     PERFORM billing.check_ledger();
-    IF dates IS NULL OR isempty(dates) OR lower_inf(dates) OR upper_inf(dates) THEN
+    IF dates IS NULL OR isempty(dates) OR lower_inf(dates) OR upper_inf(dates) OR NOT isfinite(lower(dates)) OR NOT isfinite(upper(dates)) THEN
         RAISE invalid_parameter_value USING MESSAGE = format('dates must be a bounded, non-empty range of days, not %s', coalesce(dates::text, 'null')),
             HINT = 'For one month: ''[2026-10-01,2026-11-01)''.';
     END IF;

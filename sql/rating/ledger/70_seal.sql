@@ -64,9 +64,7 @@ AS $$
 DECLARE
     began timestamptz := pg_catalog.clock_timestamp();
 BEGIN
-    IF through IS NULL THEN
-        RAISE null_value_not_allowed USING MESSAGE = 'through must be a date', HINT = 'Periods that end by this day are sealed.';
-    END IF;
+    PERFORM billing.check_through(through);
     PERFORM billing.acquire_run_lock();
     run_id := billing.start_run('seal_period', through);
     COMMIT;
