@@ -58,3 +58,17 @@ CREATE VIEW billing.run_errors AS
       LEFT JOIN billing.charge_period AS p USING (account_id, period_no)
       LEFT JOIN billing.item AS i USING (item_id);
 COMMENT ON VIEW billing.run_errors IS 'What a run could not bill, and why; every run tries again until it is mended.';
+
+CREATE VIEW billing.unbilled AS
+    SELECT u.account_key AS account, u.meter, u.seller, u.reason, count(*) AS usage_rows, sum(u.quantity) AS quantity, min(u.starts_at) AS starts_at, max(u.ends_at) AS ends_at
+      FROM billing.unbilled_usage(daterange(coalesce((SELECT min(p.date_from) FROM billing.charge_period AS p WHERE p.sealed_at IS NULL), current_date) - 62, current_date + 32)) AS u
+     GROUP BY u.account_key, u.meter, u.seller, u.reason;
+COMMENT ON VIEW billing.unbilled IS 'Usage that no charge counts, by account, meter and reason: from two months before the oldest period that is not sealed to a month ahead. unbilled_usage() lists the rows of any span.';
+COMMENT ON COLUMN billing.unbilled.account IS 'The account that consumed.';
+COMMENT ON COLUMN billing.unbilled.meter IS 'What was counted.';
+COMMENT ON COLUMN billing.unbilled.seller IS 'Who could charge it; null = nobody.';
+COMMENT ON COLUMN billing.unbilled.reason IS 'Why it is not billed, as unbilled_usage() says.';
+COMMENT ON COLUMN billing.unbilled.usage_rows IS 'Number of usage rows.';
+COMMENT ON COLUMN billing.unbilled.quantity IS 'Sum of their quantities.';
+COMMENT ON COLUMN billing.unbilled.starts_at IS 'When the earliest of them starts.';
+COMMENT ON COLUMN billing.unbilled.ends_at IS 'When the latest of them ends.';
