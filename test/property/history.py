@@ -7,6 +7,7 @@ of a history is a history too: that is what makes a failing one shrink.
 import datetime
 import random
 import uuid
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -34,12 +35,16 @@ METERS = {
     "events": Meter(None, aggregation="count"),
     "peak": Meter(None, aggregation="max"),
     "level": Meter(None, aggregation="latest"),
+    "average": Meter(None, aggregation="avg", rounding="half_up", decimals=3),
+    "median": Meter(None, aggregation="percentile", percentile=Fraction(1, 2)),
+    "users": Meter(None, aggregation="unique_count", unique_dimension="user"),
+    "gauge": Meter(None, aggregation="time_weighted", rounding="half_up", decimals=3),
 }
 FEES = {"base": True, "support": False}      # in advance?
 
 WEIGHTS = {
     "record": 30, "record_late": 14, "record_spans": 8, "record_again": 3, "record_conflict": 1, "record_rejected": 1,
-    "correct": 8, "void": 5, "move": 5,
+    "correct": 8, "correct_time": 4, "void": 5, "move": 5,
     "price": 5, "price_backdated": 5, "price_own": 4, "price_removed": 1, "price_unsaid": 1, "poison": 2,
     "subscribe": 4, "change_quantity": 3, "end_subscription": 3,
     "agreement": 1, "parent": 1, "setting": 3, "meter_redefined": 1, "tax_rate": 1, "policy": 1,
@@ -75,7 +80,7 @@ class History:
         self.slow_stamp = None
         self.poisoned = []
         self.counts = {}
-        self.unsettled = {}         # key -> stamp of a cancellation that no run knows yet
+        self.unsettled = {}         # key -> stamp of a change that no run knows yet, draft before it
         self.last_known_at = None
         if seed % 2:        # runs have two ways to read usage, which must come to the same
             self.database.rows("SET billing.one_pass_above = 0")
@@ -110,12 +115,13 @@ class History:
 
     def define_meter(self, key, meter):
         stamp = self.database.set("set_meter", key=key, unit="C62", aggregation=meter.aggregation, dimensions=list(meter.dimensions),
-                                  rounding=meter.rounding, decimals=meter.decimals)
+                                  rounding=meter.rounding, decimals=meter.decimals, percentile=meter.percentile and decimal(meter.percentile),
+                                  unique_dimension=meter.unique_dimension)
         if stamp:
-            self.ledger.meters[key].append(Meter(stamp, meter.aggregation, meter.dimensions, meter.rounding, meter.decimals))
+            self.ledger.meters[key].append(replace(meter, stamp=stamp))
 
     def open_account(self, key):
-        starts_on = BEGIN + days(self.rng.choice((0, 0, 5, 17)))
+        starts_on = self.rng.choice((BEGIN, BEGIN, BEGIN + days(5), BEGIN + days(17), None))
         zone, cycle_day = self.rng.choice(ZONES), self.rng.choice((1, 1, 1, 15, 28, 31))
         mode = self.rng.choice(("half_up", "half_up", "half_even", "up", "down", "ceiling", "floor"))
         grace = self.rng.choice((0, 0, 0, 3, 30))
@@ -212,9 +218,14 @@ class History:
             "events": ("per_unit", "package", "graduated", "flat"),
             "peak": ("per_unit", "volume", "graduated"),
             "level": ("per_unit", "graduated"),
+            "average": ("per_unit", "volume"),
+            "median": ("per_unit", "graduated"),
+            "users": ("per_unit", "volume", "graduated_flat"),
+            "gauge": ("hours", "graduated"),
             "base": ("fee", "seats"),
             "support": ("fee", "seats"),
         }
+        models["hours"] = lambda: {"model": "per_unit", "unit_price": rng.choice(("0.001", "0.0125"))}
         models["fee"] = lambda: {"model": "per_unit", "unit_price": rng.choice(("10", "29.99", "31"))}
         models["seats"] = lambda: {"model": "graduated", "tiers": [{"up_to": "2", "unit_price": "10"}, {"unit_price": "7.5"}]}
         return {"currency": "EUR", **models[rng.choice(choices[item])]()}
@@ -251,7 +262,7 @@ class History:
 
     def new_usage(self, when, lasting=datetime.timedelta(0)):
         meter = self.rng.choice(tuple(METERS))
-        dimensions = {"region": self.rng.choice(REGIONS)} if meter == "calls" else {}
+        dimensions = {"calls": lambda: {"region": self.rng.choice(REGIONS)}, "users": lambda: {"user": self.rng.choice("abcdefgh")}}.get(meter, dict)()
         id = str(uuid.UUID(int=self.rng.getrandbits(128)))
         return Usage(id, self.rng.choice(ACCOUNTS + ("ash",)), meter, when, when + lasting, self.quantity(), dimensions, None)
 
@@ -280,22 +291,22 @@ class History:
         self.record_now([self.new_usage(self.late()) for _ in range(self.rng.randrange(1, 4))])
 
     def do_record_spans(self):
-        lasting = lambda: datetime.timedelta(hours=self.rng.choice((1, 24, 24, 72, 240)))
+        lasting = lambda: datetime.timedelta(hours=self.rng.choice((1, 24, 24, 72, 240, 960)))
         self.record_now([self.new_usage(self.rng.choice((self.late, self.recent))(), lasting()) for _ in range(self.rng.randrange(1, 4))])
 
     def outcome(self, payload):
         return self.database.record("SELECT outcome, detail FROM billing.record_usage(%s)", as_json(payload))[0][0]
 
     def do_record_again(self):
-        if not self.sent:
+        payload = self.some_sent()
+        if payload is None:
             return False
-        payload = self.sent[self.rng.choice(sorted(self.sent))]
         agree(self.outcome(payload)[0] == "duplicate", "{} came again and was no duplicate", payload)
 
     def do_record_conflict(self):
-        if not self.sent:
+        payload = self.some_sent()
+        if payload is None:
             return False
-        payload = dict(self.sent[self.rng.choice(sorted(self.sent))])
         payload["quantity"] = str(Decimal(payload["quantity"]) + 1)
         agree(self.outcome(payload)[0] == "conflict", "{} came with another quantity and was no conflict", payload)
 
@@ -304,9 +315,28 @@ class History:
         payload = {**self.usage_payload(usage), **self.rng.choice(({"meter": "nothing"}, {"account": "nobody"}, {"quantity": "many"}))}
         agree(self.outcome(payload)[0] == "rejected", "{} was not rejected", payload)
 
+    def sealed_to(self):
+        """Usage before that may be sealed: its key may be gone, and it can no longer be changed."""
+        return max((p.ends_at + days(62) for a in self.ledger.accounts.values() for p in a.periods.values() if p.sealed),
+                   default=datetime.datetime.min.replace(tzinfo=UTC))
+
     def some_usage(self):
-        current = sorted(self.ledger.latest_usage)
+        sealed_to = self.sealed_to()
+        current = [id for id, usage in sorted(self.ledger.latest_usage.items()) if usage.starts_at > sealed_to]
         return self.ledger.latest_usage[self.rng.choice(current)] if current else None
+
+    def some_sent(self):
+        sealed_to = self.sealed_to()
+        sent = [payload for _, payload in sorted(self.sent.items())
+                if datetime.datetime.fromisoformat(payload.get("at") or payload["start"]) > sealed_to]
+        return dict(self.rng.choice(sent)) if sent else None
+
+    def change_usage(self, usage, function, successor=None, **arguments):
+        named = ", ".join(f"{name} => %s" for name in arguments)
+        _, stamp = self.database.record(f"SELECT billing.{function}(account => %s, id => %s, {named})", usage.account, usage.id, *arguments.values())
+        if successor:
+            successor.stamp, successor.revision = stamp, usage.revision + 1
+        self.ledger.supersede(usage.id, stamp, successor)
 
     def do_correct(self):
         usage = self.some_usage()
@@ -315,26 +345,30 @@ class History:
         quantity = self.rng.choice((self.quantity(), usage.quantity * 2, usage.quantity / 2))
         if quantity == usage.quantity:
             return False
-        _, stamp = self.database.record("SELECT billing.correct_usage(account => %s, id => %s, quantity => %s)", usage.account, usage.id,
-                                        decimal(quantity))
-        self.ledger.supersede(usage.id, stamp, Usage(usage.id, usage.account, usage.meter, usage.starts_at, usage.ends_at, quantity,
-                                                     usage.dimensions, stamp, usage.revision + 1))
+        self.change_usage(usage, "correct_usage", replace(usage, quantity=quantity), quantity=decimal(quantity))
+
+    def do_correct_time(self):
+        """To another time, which may be another charge period; and to another region."""
+        usage, shift = self.some_usage(), days(self.rng.choice((-31, -1, 1, 31)))
+        if usage is None:
+            return False
+        arguments, changes = {"starts_at": usage.starts_at + shift, "ends_at": usage.ends_at + shift}, {}
+        if usage.dimensions.get("region"):
+            changes["dimensions"] = {"region": self.rng.choice(REGIONS)}
+            arguments["dimensions"] = as_json(changes["dimensions"])
+        self.change_usage(usage, "correct_usage", replace(usage, starts_at=usage.starts_at + shift, ends_at=usage.ends_at + shift, **changes), **arguments)
 
     def do_void(self):
         usage = self.some_usage()
         if usage is None:
             return False
-        _, stamp = self.database.record("SELECT billing.void_usage(account => %s, id => %s, reason => 'measured twice')", usage.account, usage.id)
-        self.ledger.supersede(usage.id, stamp)
+        self.change_usage(usage, "void_usage", reason="measured twice")
 
     def do_move(self):
         usage, account = self.some_usage(), self.buyer()
         if usage is None or usage.account == account:
             return False
-        _, stamp = self.database.record("SELECT billing.move_usage(account => %s, id => %s, to_account => %s, reason => 'wrong account')",
-                                        usage.account, usage.id, account)
-        self.ledger.supersede(usage.id, stamp, Usage(usage.id, account, usage.meter, usage.starts_at, usage.ends_at, usage.quantity,
-                                                     usage.dimensions, stamp, usage.revision + 1))
+        self.change_usage(usage, "move_usage", replace(usage, account=account), to_account=account, reason="wrong account")
 
     # ---------------------------------------------------------------- catalog
 
@@ -489,7 +523,7 @@ class History:
 
     def do_meter_redefined(self):
         decimals = self.rng.choice((0, 2, 3))
-        self.define_meter("storage", Meter(None, rounding="half_up", decimals=decimals))
+        self.define_meter("storage", replace(METERS["storage"], decimals=decimals))
 
     def do_tax_rate(self):
         self.set_tax_rate("standard", self.rng.choice((16, 19, 20)), self.today - days(self.rng.choice((0, 40))))
@@ -532,8 +566,9 @@ class History:
         charge, key = self.some_charge(lambda key: key in self.ledger.frozen)
         if charge is None:
             return False
-        self.database.record("SELECT billing.unfreeze_charge(charge => %s, reason => 'settled')", charge[1])
+        _, stamp = self.database.record("SELECT billing.unfreeze_charge(charge => %s, reason => 'settled')", charge[1])
         del self.ledger.frozen[key]
+        self.unsettled[key] = stamp, self.ledger.drafts.get(key)
 
     # ---------------------------------------------------------------- runs
 
@@ -552,6 +587,8 @@ class History:
 
     def told_of_run(self, through, asof, accounts, own=None):
         """Lets the independent ledger bill, and compares everything."""
+        for account in accounts:
+            self.ledger.begin_calendar(account, asof.with_own([own]))
         self.ledger.take_periods(self.database.periods(), asof)
         done = list(self.ledger.run(through, asof, accounts, own))
         keys = self.database.keys()
@@ -574,10 +611,11 @@ class History:
         """A run that bills a difference by policy moves the pin for it, so that no later policy takes it back."""
         expected = set()
         for key, cause, change in billed:
-            period = self.ledger.accounts[key.buyer].periods[key.period]
-            lists = {None}
+            account = self.ledger.accounts[key.buyer]
+            period, lists = account.periods[key.period], {None}
             if cause == "price":
-                lists = {t.price_list for _, _, t in self.ledger.terms_of(key.agreement, period, EVERYTHING)}
+                billed_by = self.ledger.views(account, period, asof.with_own(period.own_stamps))[0].plan
+                lists = {t.price_list for _, _, t in self.ledger.terms_of(key.agreement, period, billed_by)}
             for price_list in lists:
                 expected.add((cause, price_list, key.item if price_list else None, key.buyer, midnight(period.date_from), midnight(period.date_to),
                               asof.known_at))
@@ -607,7 +645,7 @@ class History:
         """Booked, drafted and held of every key, exactly."""
         keys = keys or self.database.keys()
         drafts = self.database.drafts(keys)
-        self.settle_open_cancellations(keys, drafts)
+        self.settle_open_changes(keys, drafts)
         tables = (("booked", self.database.booked(keys), self.ledger.booked, Fraction(0)),
                   ("draft", drafts, self.ledger.drafts, Fraction(0)),
                   ("held", self.database.held(keys), self.ledger.held, {}))
@@ -616,19 +654,16 @@ class History:
                 agree(found.get(key, nothing) == expected.get(key, nothing), "{} of {}: ledger {}, expected {}", name, key,
                       show(found.get(key, nothing)), show(expected.get(key, nothing)))
 
-    def settle_open_cancellations(self, keys, drafts):
-        """A cancellation that the watermark does not reach yet: whether its keys were looked at is the ledger's business.
+    def settle_open_changes(self, keys, drafts):
+        """What was cancelled or unfrozen after the watermark: whether its charge was looked at is the ledger's business.
 
-        Their draft is right when it is the difference to what is booked now, and otherwise it is stale, which finalising refuses.
+        Its draft is right when it is the difference to what is booked now; otherwise it is what it was, or stale, which finalising refuses.
         """
-        if not self.unsettled:
-            return
-        stale = self.database.stale_drafts(keys)
-        for key in list(self.unsettled):
-            stamp = self.unsettled[key]
+        stale = self.database.stale_drafts(keys) if self.unsettled else set()
+        for key, (stamp, former) in list(self.unsettled.items()):
             if self.ledger.last_watermark and self.ledger.last_watermark.knows(stamp):
                 del self.unsettled[key]
-            elif key in stale or key not in drafts:
+            elif key in stale or drafts.get(key) == former:
                 self.ledger.put(self.ledger.drafts, key, drafts.get(key))
 
     def do_finalize(self):
@@ -683,7 +718,7 @@ class History:
             self.ledger.drafts.pop(key, None)
             if waived and amount:
                 self.ledger.decide(key, stamp, -Fraction(amount))
-            self.unsettled[key] = stamp
+            self.unsettled[key] = stamp, None
         self.compare(keys)
 
     def do_cancel(self):

@@ -10,6 +10,7 @@ The rules are those of rule 3, 4, 5 and 10 of the design; names follow doc/.
 
 import copy
 import datetime
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -67,6 +68,7 @@ class Account:
     starts_on: datetime.date
     settings: list = field(default_factory=list)
     periods: dict = field(default_factory=dict)
+    begins_on: datetime.date = None      # where no first day was said: start of the cycle that holds the first fact
     def setting(self, date, asof):
         holding = [s for s in self.settings if asof.knows(s.stamp) and s.from_date <= date]
         return holding[-1] if holding else None
@@ -119,6 +121,8 @@ class Meter:
     dimensions: tuple = ()
     rounding: str = None
     decimals: int = None
+    percentile: Fraction = None
+    unique_dimension: str = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,17 @@ class Usage:
     stamp: datetime.datetime
     revision: int = 0
     superseded: datetime.datetime = None
+
+    def parts(self):
+        """[(from, to, quantity)]: usage that lasts longer than a month is recorded in parts, one a month of UTC."""
+        if self.ends_at - self.starts_at <= days(31):
+            return [(self.starts_at, self.ends_at, self.quantity)]
+        borders, month = [self.starts_at], next_border(self.starts_at.date(), 1)
+        while instant(midnight(month), "UTC") < self.ends_at:
+            borders.append(instant(midnight(month), "UTC"))
+            month = next_border(month, 1)
+        borders.append(self.ends_at)
+        return [(a, b, clip(self.starts_at, self.ends_at, self.quantity, a, b)) for a, b in zip(borders, borders[1:])]
 
     def counts(self, asof):
         return asof.knows(self.stamp) and not (self.superseded and asof.knows(self.superseded))
@@ -285,7 +300,7 @@ class Ledger:
     def expected_period(self, account, number, asof):
         """Borders of the next period when it is stored by a run that knows what asof knows."""
         former = account.periods.get(number - 1)
-        date_from = former.date_to if former else account.starts_on
+        date_from = former.date_to if former else account.starts_on or account.begins_on
         setting = account.setting(date_from, asof)
         date_to = next_border(date_from, setting.cycle_day)
         ends_at = instant(midnight(date_to), setting.time_zone)
@@ -299,6 +314,22 @@ class Ledger:
             time_zone=setting.time_zone,
             due_at=ends_at + setting.grace,
         )
+
+    def begin_calendar(self, account, asof):
+        """An account without a first day begins, once and for all, with the cycle that holds the first fact its first run knows."""
+        if account.starts_on or account.begins_on:
+            return
+        consumers = {consumer for agreement, terms in self.agreements.items() if agreement[0] == account.key
+                     for term in terms for consumer in self.consumers(term, None, asof)}
+        instants = [u.parts()[0][0] for (consumer, _), usages in self.usage.items() if consumer in consumers for u in usages if asof.knows(u.stamp)]
+        dates = [f.starts_on for key, facts in self.subscriptions.items() if key[0][0] == account.key
+                 for f in facts if f.quantity is not None and asof.knows(f.stamp)]
+        known = [s for s in account.settings if asof.knows(s.stamp)]
+        for setting in reversed(known):
+            first = min(dates + [local(min(instants), setting.time_zone).date()] if instants else dates, default=None)
+            if first is not None and setting.from_date <= first:
+                account.begins_on = last_border(first + days(1), setting.cycle_day)
+                return
 
     def take_periods(self, rows, asof):
         """rows: what is stored now, {account: [(number, date_from, date_to, full_from, starts_at, ends_at, zone, due_at)]}."""
@@ -380,8 +411,9 @@ class Ledger:
                 by_consumers[consumer].append((date_from, date_to, term))
         for consumer, its_terms in by_consumers.items():
             segments = self.segments(item, account.key, period, its_terms, view, now)
+            levels = definition.aggregation == "time_weighted"        # what was seen before the period still holds in it
             usage = [u for u in self.usage[consumer, item]
-                     if u.starts_at < limit and u.ends_at >= period.starts_at and u.counts(view.usage)]
+                     if u.starts_at < limit and (levels or u.ends_at >= period.starts_at) and u.counts(view.usage)]
             before = defaultdict(Fraction)
             for start, end, tariff, *_ in segments:
                 end = min(end, limit)
@@ -391,19 +423,22 @@ class Ledger:
                                     period.nominal_days * 86400 * 10**6)
                 for (group, rate_group), parts in self.groups(definition, tariff, usage, start, end).items():
                     key = Key(account.key, period.number, agreement, item, None, consumer, group, "usage")
-                    quantity = aggregate(definition, parts)
+                    quantity = aggregate(definition, parts, start, end)
                     self.add_rated(result[key], key, tariff, quantity, dict(rate_group), fraction, rated_to is None,
                                    before, (group, rate_group))
 
     def groups(self, definition, tariff, usage, start, end):
         """Usage parts of a segment by the key's group and the tariff's own grouping; a tariff that owes at zero needs no usage."""
         found = defaultdict(list)
-        for u in usage:
-            part = clip(u.starts_at, u.ends_at, u.quantity, start, end)
+        for u, recorded in ((u, part) for u in usage for part in u.parts()):
+            if definition.aggregation == "time_weighted":
+                part = recorded[2] if recorded[1] < end else None
+            else:
+                part = clip(*recorded, start, end)
             if part is not None:
                 group = tuple((d, u.dimensions.get(d)) for d in sorted(definition.dimensions))
                 rate_group = tuple((d, u.dimensions.get(d)) for d in arithmetic.grouping(tariff))
-                found[group, rate_group].append((u, part))
+                found[group, rate_group].append((u, recorded[1], part))
         if not found and not definition.dimensions:
             try:
                 if rate(tariff, ZERO):
@@ -688,11 +723,20 @@ def definition_at(facts, asof, now):
     return None
 
 
-def aggregate(definition, parts):
-    """One quantity of the parts [(usage, quantity in the segment)] of a group."""
+def integral(levels, start, end):
+    """Level times hours of [(instant, level)] between two instants; of two levels at one instant the higher holds."""
+    levels = sorted(levels)
+    total = ZERO
+    for (at, level), (until, _) in zip(levels, levels[1:] + [(end, None)]):
+        total += level * max((min(until, end) - max(at, start)) // MICROSECOND, 0)
+    return total / (3600 * 10**6)
+
+
+def aggregate(definition, parts, start, end):
+    """One quantity of the parts [(usage, end of the part, quantity in the segment)] of a group."""
     if not parts:
         return ZERO
-    quantities = [quantity for usage, quantity in parts]
+    quantities = [quantity for _, _, quantity in parts]
     if definition.aggregation == "sum":
         value = sum(quantities, ZERO)
     elif definition.aggregation == "count":
@@ -702,7 +746,15 @@ def aggregate(definition, parts):
     elif definition.aggregation == "min":
         value = min(quantities)
     elif definition.aggregation == "latest":
-        value = max(parts, key=lambda part: (part[0].ends_at, part[0].id))[1]
+        value = max(parts, key=lambda part: (part[1], part[0].id))[2]
+    elif definition.aggregation == "avg":
+        value = sum(quantities, ZERO) / len(quantities)
+    elif definition.aggregation == "percentile":
+        value = sorted(quantities)[max(math.ceil(definition.percentile * len(quantities)), 1) - 1]
+    elif definition.aggregation == "unique_count":
+        value = Fraction(len({u.dimensions.get(definition.unique_dimension) for u, _, _ in parts} - {None}))
+    elif definition.aggregation == "time_weighted":
+        value = integral([(at, level) for _, at, level in parts], start, end)
     else:
         raise NotImplementedError(definition.aggregation)
     return rounded(value, definition.decimals, definition.rounding) if definition.rounding else value
