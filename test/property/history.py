@@ -941,7 +941,7 @@ class History:
             return {"before_start", "not_due"}
         period = next((p for p in account.periods.values() if p.starts_at <= usage.starts_at < p.ends_at), None)
         if period is None or not period.arrears_due:
-            return {"not_due", "in_grace"}
+            return {"not_due", "in_grace"} | ({None} if period and period.interim_to else set())
         if period.sealed:
             return {"sealed", None}
         agreement = (usage.account, SELLER, "default")

@@ -421,7 +421,7 @@ AS $function$
              USING (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component)
         ), summed AS (
             SELECT k.*, coalesce(k.rated_interim, p.interim AND k.component = 'usage') AS interim, p.closed_known_at IS NOT NULL AS closed, p.sealed, p.date_from, p.date_to, p.ends_at, p.closed_known_at AS pin,
-                   p.rating_version <> billing.rating_version() AND p.closed_known_at IS NOT NULL AND p.looked_known_at IS NOT NULL AS new_version, d.decided_since, w.causes AS drafted_causes,
+                   p.rating_version <> billing.rating_version() AND p.closed_known_at IS NOT NULL AND p.looked_known_at IS NOT NULL AND NOT p.sealed AS new_version, d.decided_since, w.causes AS drafted_causes,
                    coalesce(h.chain_no, 0) AS chain_no, h.booked_after AS head, h.kind IN ('void', 'cancellation') AS taken_back, d.decided, d.ignored, z.owed AS sealed_owed,
                    coalesce(v.price_now, false) AS price_now, coalesce(v.plan_now, false) AS plan_now, coalesce(v.reference_now, false) AS reference_now, coalesce(v.advanced, false) AS advanced,
                    billing.monetary(0, coalesce(k.currency, billing.currency(h.booked_after), billing.currency(d.decided), billing.currency(z.owed), billing.currency(k.looked_owed))) AS nothing
