@@ -48,14 +48,19 @@ release_run_lock_at_abort(XactEvent event, void *arg)
 }
 
 /*
- * acquire_run_lock() waits until no other session runs billing in this
- * database; lock_timeout and cancellation work as for every lock.
+ * acquire_run_lock() raises inside a transaction block.  Otherwise it waits
+ * until no other session runs billing in this database; lock_timeout and cancellation work as for every lock.
  */
 Datum
 acquire_run_lock(PG_FUNCTION_ARGS)
 {
 	LOCKTAG		tag;
 
+	if (IsTransactionBlock())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("this procedure commits step by step and cannot run inside a transaction block"),
+				 errhint("Call it outside of BEGIN and COMMIT; billing.bill_account() bills one account inside a transaction.")));
 	if (!callback_registered)
 	{
 		RegisterXactCallback(release_run_lock_at_abort, NULL);

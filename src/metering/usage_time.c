@@ -20,6 +20,10 @@
 
 #include "metering/usage_fact.h"
 
+/* Usage of other years is a mistake. */
+#define FIRST_YEAR 1990
+#define LAST_YEAR 2200
+
 PG_FUNCTION_INFO_V1(utc_month);
 
 /*
@@ -51,7 +55,8 @@ usage_time_char(const char **at, const char *end, char expected)
 }
 
 /*
- * Reads YYYY-MM-DD into days since 2000-01-01.
+ * Reads YYYY-MM-DD into days since 2000-01-01.  Years that cannot be meant are
+ * refused: a typo in a year would give an account centuries of periods.
  */
 static bool
 usage_time_date(const char **at, const char *end, int *days)
@@ -64,7 +69,7 @@ usage_time_date(const char **at, const char *end, int *days)
 		!usage_time_digits(at, end, 2, &month) || !usage_time_char(at, end, '-') ||
 		!usage_time_digits(at, end, 2, &day))
 		return false;
-	if (year < 1 || month < 1 || month > 12 || day < 1 || day > day_tab[isleap(year)][month - 1])
+	if (year < FIRST_YEAR || year > LAST_YEAR || month < 1 || month > 12 || day < 1 || day > day_tab[isleap(year)][month - 1])
 		return false;
 	*days = date2j(year, month, day) - POSTGRES_EPOCH_JDATE;
 	return true;

@@ -28,21 +28,39 @@ CREATE FUNCTION billing.start_calendars(known_at timestamptz, own_at timestamptz
 AS $$
 DECLARE
     started bigint;
+    since   timestamptz := CASE WHEN only_account IS NULL THEN (SELECT l.last_known_at FROM ledger_state AS l) ELSE '-infinity' END;
+    -- one pass over all usage instead of a look at each account
+    many    boolean := only_account IS NULL AND (SELECT count(*) > 1000 FROM account AS a JOIN agreement AS g ON g.buyer_id = a.account_id JOIN agreement_term AS t USING (agreement_id)
+                                                  WHERE a.starts_on IS NULL AND lower(t.known) >= since
+                                                    AND NOT EXISTS (SELECT FROM account_calendar AS c WHERE c.account_id = a.account_id));
 BEGIN
     WITH newcomer AS MATERIALIZED (
         SELECT a.account_id, a.starts_on FROM account AS a
          WHERE NOT EXISTS (SELECT FROM account_calendar AS c WHERE c.account_id = a.account_id)
            AND (only_account IS NULL OR a.account_id = only_account)
+    ), used AS MATERIALIZED (
+        -- What was known at the last run has begun the calendars it could; beyond what is new, only new agreements and settings bring older usage in.
+        SELECT x.account_id, min(starts_at(x.consumed)) AS first_at FROM usage AS x
+         WHERE billing.known(x.recorded_at, start_calendars.known_at, start_calendars.own_at) AND (many OR x.recorded_at >= since)
+           AND EXISTS (SELECT FROM newcomer AS m WHERE m.starts_on IS NULL)
+         GROUP BY x.account_id
+        UNION ALL
+        SELECT c.account_id, (SELECT min(starts_at(x.consumed)) FROM usage AS x
+                               WHERE x.account_id = c.account_id AND billing.known(x.recorded_at, start_calendars.known_at, start_calendars.own_at))
+          FROM (SELECT DISTINCT d.account_id
+                  FROM newcomer AS n
+                  JOIN agreement AS a ON a.buyer_id = n.account_id
+                  JOIN agreement_term AS t ON t.agreement_id = a.agreement_id
+                   AND (lower(t.known) >= since OR EXISTS (SELECT FROM account_setting AS s WHERE s.account_id = n.account_id AND s.recorded_at >= since))
+                 CROSS JOIN LATERAL (SELECT t.consumer_id AS account_id UNION ALL SELECT d FROM descendants(t.consumer_id, start_calendars.known_at, start_calendars.own_at) AS d WHERE t.with_descendants) AS d
+                 WHERE n.starts_on IS NULL AND NOT many) AS c
     ), consumed AS (
         SELECT a.buyer_id AS account_id, min(u.first_at) AS first_at
           FROM newcomer AS n
           JOIN agreement AS a ON a.buyer_id = n.account_id
           JOIN agreement_term AS t ON t.agreement_id = a.agreement_id
          CROSS JOIN LATERAL (SELECT t.consumer_id AS account_id UNION ALL SELECT d FROM descendants(t.consumer_id, start_calendars.known_at, start_calendars.own_at) AS d WHERE t.with_descendants) AS c
-          JOIN (SELECT x.account_id, min(starts_at(x.consumed)) AS first_at FROM usage AS x
-                 WHERE billing.known(x.recorded_at, start_calendars.known_at, start_calendars.own_at)
-                   AND EXISTS (SELECT FROM newcomer AS m WHERE m.starts_on IS NULL)   -- reads all usage: not without need
-                 GROUP BY x.account_id) AS u ON u.account_id = c.account_id
+          JOIN LATERAL (SELECT min(u.first_at) AS first_at FROM used AS u WHERE u.account_id = c.account_id) AS u ON u.first_at IS NOT NULL
          WHERE n.starts_on IS NULL
          GROUP BY a.buyer_id
     ), subscribed AS (

@@ -10,6 +10,29 @@ COMMENT ON FUNCTION billing.fill_in(text, timestamptz, timestamptz) IS 'Replaces
 
 -- Starting and ending runs, in transactions of their own.
 
+-- Operators call the steps through the procedures, which commit in between and so cannot have the owner's rights themselves; a step
+-- out of its place would move the watermark over facts that nobody has looked at.
+CREATE FUNCTION billing.check_run(run bigint, step text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    this billing.run := (SELECT r FROM billing.run AS r WHERE r.run_id = check_run.run);
+BEGIN
+    IF this.state IS DISTINCT FROM 'running' OR this.backend_pid <> pg_backend_pid() OR this.step IS DISTINCT FROM check_run.step OR NOT billing.holds_run_lock() THEN
+        RAISE object_not_in_prerequisite_state USING MESSAGE = format('run %s of this session is not at the step "%s"', coalesce(run::text, 'null'), coalesce(step, 'start')),
+            HINT = 'The steps belong to the procedures run_invoicing() and seal_period(); call those.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.check_run(bigint, text) IS 'Raises 55000 unless the run is this session''s, stands at the given step, and the session holds the lock of runs. Volatile.';
+REVOKE ALL ON FUNCTION billing.check_run(bigint, text) FROM PUBLIC;
+
+CREATE FUNCTION billing.holds_run_lock() RETURNS boolean
+    LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.classid = 1651076210 AND l.objid = 0 AND l.objsubid = 2
+                          AND l.pid = pg_backend_pid() AND l.mode = 'ExclusiveLock' AND l.granted) $$;
+COMMENT ON FUNCTION billing.holds_run_lock() IS 'Whether this session holds the lock of runs, see run_lock.c. Volatile.';
+REVOKE ALL ON FUNCTION billing.holds_run_lock() FROM PUBLIC;
+
 CREATE FUNCTION billing.start_run(procedure_name text, through date) RETURNS bigint
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -17,6 +40,9 @@ DECLARE
     new_id bigint;
 BEGIN
     PERFORM billing.check_ledger();
+    IF NOT billing.holds_run_lock() OR procedure_name NOT IN ('run_invoicing', 'seal_period') THEN
+        RAISE object_not_in_prerequisite_state USING MESSAGE = format('no run of %s can begin here', coalesce(procedure_name, 'null')), HINT = 'Call run_invoicing() or seal_period().';
+    END IF;
     UPDATE run AS r SET state = 'abandoned', finished_at = clock_timestamp(), failure = 'its session ended or failed before the run did'
      WHERE r.state = 'running' AND r.procedure = procedure_name;
     INSERT INTO run (procedure, through) VALUES (procedure_name, through) RETURNING run_id INTO new_id;
@@ -45,7 +71,8 @@ AS $$
 DECLARE
     mark timestamptz := billing.watermark();
 BEGIN
-    UPDATE run AS r SET known_at = mark WHERE r.run_id = run;
+    PERFORM billing.check_run(run, NULL);
+    UPDATE run AS r SET known_at = mark, step = CASE r.procedure WHEN 'seal_period' THEN 'sealing' ELSE 'storing periods' END WHERE r.run_id = run;
     RETURN mark;
 END $$;
 COMMENT ON FUNCTION billing.set_watermark(bigint) IS 'Reads the watermark for a run, one statement before the facts. Returns it.';
@@ -366,6 +393,7 @@ AS $$
 DECLARE
     this run := (SELECT r FROM run AS r WHERE r.run_id = run);
 BEGIN
+    PERFORM billing.check_run(run, 'storing periods');
     PERFORM billing.note_progress(run, 'rating', jsonb_build_object('periods_stored', billing.store_periods(this.through, this.known_at, NULL)));
 END $$;
 COMMENT ON FUNCTION billing.run_store_periods(bigint) IS 'Step of run_invoicing(): stores missing charge periods.';
@@ -378,6 +406,7 @@ DECLARE
     since timestamptz := (SELECT s.last_known_at FROM ledger_state AS s);
     scope bigint;
 BEGIN
+    PERFORM billing.check_run(run, 'rating');
     PERFORM billing.note_usage_months();
     PERFORM billing.check_usage_partitions();
     PERFORM billing.make_relation('billing', 'rated_touched', format('SELECT * FROM billing.touched_periods(%L, %L)', since, this.known_at));
@@ -399,6 +428,7 @@ DECLARE
     this   run := (SELECT r FROM run AS r WHERE r.run_id = run);
     counts jsonb := '{}';
 BEGIN
+    PERFORM billing.check_run(run, 'drafting');
     IF (this.counts ->> 'periods_looked_at')::bigint > 0 THEN
         counts := billing.apply_differences('billing', run, this.known_at, NULL);
     END IF;
@@ -411,6 +441,7 @@ CREATE FUNCTION billing.run_finish(run bigint) RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
+    PERFORM billing.check_run(run, 'finishing');
     IF EXISTS (SELECT FROM draft_line AS d WHERE d.interim AND d.run_id = run) THEN
         PERFORM billing.finalize_interim(run);
     END IF;
@@ -427,7 +458,6 @@ BEGIN
     run_id := billing.start_run('run_invoicing', through);
     COMMIT;
     PERFORM billing.set_watermark(run_id);
-    PERFORM billing.note_progress(run_id, 'storing periods');
     COMMIT;
     PERFORM billing.run_store_periods(run_id);
     COMMIT;

@@ -68,8 +68,8 @@ BEGIN
     RETURN QUERY EXECUTE billing.rating_query(ARRAY[billing.account_id(account)], dates, NULL, coalesce(known_at, 'infinity'), NULL, $query$
         SELECT d.key_id, p.date_from, p.date_to, s.key, i.key, b.key, c.key, d.charge_group, d.component,
                trim_scale(d.quantity), coalesce(m.unit, f.unit), d.unit_price, CASE WHEN NOT d.failed THEN d.target END, CASE WHEN NOT d.failed THEN d.exact END, d.decided,
-               d.booked, CASE WHEN NOT d.failed THEN d.target + d.decided - d.booked END,
-               (SELECT billing.sum(billing.monetary(e.value::text::numeric, billing.currency(d.nothing))) FROM jsonb_each(d.held) AS e),
+               CASE WHEN $1 THEN d.booked END, CASE WHEN $1 AND NOT d.failed THEN d.target + d.decided - d.booked END,
+               (SELECT billing.sum(billing.monetary(e.value::text::numeric, billing.currency(d.nothing))) FROM jsonb_each(d.held) AS e WHERE $1),
                CASE WHEN NOT d.failed THEN billing.amount(d.target) END, billing.currency(d.nothing),
                CASE WHEN d.failed THEN 'rating_error' WHEN d.frozen_at IS NOT NULL THEN 'on_hold' WHEN d.sealed THEN 'sealed' WHEN d.closed THEN 'closed' ELSE 'open' END, d.problem
           FROM rated_difference AS d
@@ -81,10 +81,10 @@ BEGIN
           LEFT JOIN billing.subscription AS b ON b.subscription_id = d.subscription_id
           LEFT JOIN billing.meter_definition AS m ON m.item_id = d.item_id AND upper_inf(m.known)
           LEFT JOIN billing.fee_definition AS f ON f.item_id = d.item_id AND upper_inf(f.known)
-         ORDER BY p.date_from, s.key, i.key, c.key, b.key, d.charge_group::text $query$);
+         ORDER BY p.date_from, s.key, i.key, c.key, b.key, d.charge_group::text $query$) USING known_at IS NULL;
 END $$;
 COMMENT ON FUNCTION billing.charges(text, daterange, timestamptz) IS
-'What an account owes for each charge of the periods that overlap a span of days in its calendar: the whole period rated with everything known now, or known at a watermark. owed is rounded to the minor unit, owed_exact is not; booked is what final lines billed; unbilled = owed + decided - booked; held waits for approval. problem says why a charge cannot be rated. Errors: 42704 unknown account, 22023 unbounded span. Stable.';
+'What an account owes for each charge of the periods that overlap a span of days in its calendar: the whole period rated with everything known now, or known at a watermark. owed is rounded to the minor unit, owed_exact is not; booked is what final lines billed; unbilled = owed + decided - booked; held waits for approval; these three are of today and null when a watermark is given. problem says why a charge cannot be rated. Errors: 42704 unknown account, 22023 unbounded span. Stable.';
 
 CREATE FUNCTION billing.payer_of(account_id bigint, day date) RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp

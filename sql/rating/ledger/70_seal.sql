@@ -9,6 +9,7 @@ DECLARE
     reason text;
     stop   record;
 BEGIN
+    PERFORM billing.check_run(run, 'sealing');
     PERFORM billing.make_relation('pg_temp', 'sealing', format(
         'SELECT p.account_id, p.period_no, p.date_from, p.date_to, p.looked_known_at, p.closed_known_at FROM billing.charge_period AS p WHERE p.date_to <= %L AND p.sealed_at IS NULL', this.through));
     FOR stop IN EXECUTE format($text$
@@ -42,6 +43,8 @@ BEGIN
      WHERE k.account_id = c.account_id AND k.month < date_trunc('month', this.through)::date - 31
        AND NOT EXISTS (SELECT FROM agreement_term AS t JOIN agreement AS a USING (agreement_id) JOIN charge_period AS p ON p.account_id = a.buyer_id
                         WHERE t.consumer_id = k.account_id AND p.sealed_at IS NULL AND p.date_from <= k.month + 31);
+    PERFORM billing.note_progress(run, 'finishing', jsonb_build_object('periods_sealed', sealed));
+    PERFORM billing.finish_run(run);
     RETURN sealed;
 END $$;
 COMMENT ON FUNCTION billing.seal_periods_of_run(bigint) IS 'Step of seal_period(): seals what ends by the run''s day, or raises 55000 naming the first obstacle.';
@@ -79,10 +82,8 @@ BEGIN
         COMMIT;
     END LOOP;
     PERFORM billing.set_watermark(run_id);
-    PERFORM billing.note_progress(run_id, 'sealing');
     COMMIT;
-    PERFORM billing.note_progress(run_id, 'finishing', pg_catalog.jsonb_build_object('periods_sealed', billing.seal_periods_of_run(run_id)));
-    PERFORM billing.finish_run(run_id);
+    PERFORM billing.seal_periods_of_run(run_id);
     PERFORM billing.release_run_lock();
     COMMIT;
 END $$;

@@ -45,7 +45,7 @@ AS $$
 DECLARE
     operating CONSTANT text[] := '{record_usage,open_usage_batch,load_usage_batch,load_usage_inbox,correct_usage,void_usage,move_usage,validate_usage,maintain_partitions,
                                    run_invoicing,bill_account,mark_delivered,
-                                   acquire_run_lock,release_run_lock,start_run,watermark,set_watermark,note_progress,finish_run,run_store_periods,run_rate,run_apply,run_finish}';
+                                   acquire_run_lock,release_run_lock,start_run,watermark,set_watermark,run_store_periods,run_rate,run_apply,run_finish}';
     deciding  CONSTANT text[] := '{finalize_invoices,void_invoice,cancel_invoice,decide,freeze_charge,unfreeze_charge,approve_corrections,
                                    seal_period,seal_periods_of_run,drop_sealed_usage,remove_price,end_agreement,end_subscription}';
     routine record;
@@ -73,11 +73,10 @@ BEGIN
     LOOP
         EXECUTE format('GRANT SELECT ON %s TO billing_reader', view);
     END LOOP;
+    GRANT INSERT ON billing.usage_inbox TO billing_operator;
 END $$;
 COMMENT ON PROCEDURE billing.grant_ledger() IS
 'Takes EXECUTE on the ledger''s functions from PUBLIC and gives each to the role that needs it: billing_reader, billing_operator or billing_admin; views to billing_reader. Used by create_ledger(); can be called again.';
 
 CALL billing.protect_final_tables();
 CALL billing.grant_ledger();
-
-GRANT INSERT ON billing.usage_inbox TO billing_operator;
