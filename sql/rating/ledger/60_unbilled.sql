@@ -84,14 +84,14 @@ AS $function$
         ), judged AS (
             -- pieces that an agreement charges and a price covers, or whose period is not there
             SELECT p.account_id, p.meter_id, p.key, p.revision, p.consumed, p.ends_at, p.seller_id, p.agreement_key, p.looked_known_at, p.period_ends_at, p.changed, p.currency, p.buyer_currency,
-                   (p.tried).detail AS unmatched, e.detail AS problem, billing.quantity(coalesce(p.part, p.whole)) AS quantity, CASE
+                   (p.tried).detail AS unmatched, e.detail AS problem, billing.quantity(CASE WHEN p.looked_known_at IS NULL THEN coalesce(p.contract_part, p.whole) ELSE coalesce(p.part, p.whole) END) AS quantity, CASE
                      WHEN p.changed IS NOT NULL AND (p.looked_known_at IS NULL OR billing.known(p.changed_at, p.looked_known_at, p.looked_own_at)) THEN 'superseded'
                      WHEN p.currency <> p.buyer_currency THEN 'currency'
                      WHEN p.period_no = -1 THEN 'before_start'
                      WHEN p.recorded_at >= p.sealed_at THEN 'sealed'
-                     WHEN NOT p.enabled THEN 'meter_off'
-                     WHEN p.filter <> '{}' AND NOT billing.meter_accepts(p.filter, p.dimensions) THEN 'filtered'
-                     WHEN (p.tried).sqlstate = 'BL001' THEN 'unmatched_cell'
+                     WHEN p.looked_known_at IS NOT NULL AND NOT p.enabled THEN 'meter_off'
+                     WHEN p.looked_known_at IS NOT NULL AND p.filter <> '{}' AND NOT billing.meter_accepts(p.filter, p.dimensions) THEN 'filtered'
+                     WHEN p.looked_known_at IS NOT NULL AND (p.tried).sqlstate = 'BL001' THEN 'unmatched_cell'
                      WHEN (b.line OR (b.draft AND k.frozen_at IS NULL)) AND NOT f.given_up THEN NULL
                      WHEN p.looked_known_at IS NULL AND p.due_at > now() AND p.period_ends_at <= now() THEN 'in_grace'
                      WHEN p.looked_known_at IS NULL THEN 'not_due'
@@ -100,7 +100,8 @@ AS $function$
                      WHEN NOT billing.known(p.recorded_at, p.looked_known_at, p.looked_own_at) THEN 'not_due'
                      WHEN f.given_up THEN f.kind
                    END AS reason
-              FROM placed AS p
+              FROM (SELECT x.*, row_number() OVER (PARTITION BY x.account_id, x.key, x.revision, x.ends_at, x.agreement_id, x.currency, x.period_no, x.contract_no ORDER BY x.segment_no) = 1 AS is_first
+                      FROM placed AS x WHERE x.reached) AS p
              CROSS JOIN LATERAL (SELECT billing.chosen_dimensions(p.charge_by, p.dimensions, p.resource_key) AS charge_group) AS c
               LEFT JOIN billing.charge_key AS k ON k.account_id = p.buyer_id AND k.period_no = p.period_no AND k.agreement_id = p.agreement_id AND k.item_id = p.meter_id
                AND k.component = 'usage' AND k.consumer_id = p.account_id AND k.charge_group = c.charge_group
@@ -117,7 +118,7 @@ AS $function$
               LEFT JOIN LATERAL (SELECT CASE min(y.kind) FILTER (WHERE y.kind <> 'goodwill') WHEN 'dispute' THEN 'disputed' ELSE 'waived' END AS kind,
                                         bool_or(y.kind IN ('waived', 'dispute')) AND coalesce(billing.amount(k.looked_owed) <> 0 AND billing.amount(k.looked_owed) + billing.amount(sum(y.amount)) = 0, false) AS given_up
                                    FROM billing.decision AS y WHERE y.account_id = k.account_id AND y.key_id = k.key_id) AS f ON true
-             WHERE p.reached AND (p.segment_no IS NOT NULL OR p.contract_no IS NULL OR p.looked_known_at IS NULL)
+             WHERE CASE WHEN p.looked_known_at IS NULL OR p.contract_no IS NULL THEN p.is_first ELSE p.segment_no IS NOT NULL END
             UNION ALL
             -- what of a contract no price covers: points as they are, of intervals what the segments leave
             SELECT p.account_id, p.meter_id, p.key, p.revision, p.consumed, p.ends_at, p.seller_id, p.agreement_key, p.looked_known_at, p.period_ends_at, p.changed, p.currency, p.buyer_currency, NULL, NULL, q.quantity,
