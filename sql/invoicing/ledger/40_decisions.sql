@@ -141,13 +141,13 @@ AS $$
 DECLARE
     charge bigint := (SELECT c.charge FROM unnest(charges) AS c(charge)
                        WHERE NOT EXISTS (SELECT FROM held AS h JOIN charge_key AS k USING (account_id, key_id)
-                                          WHERE k.key_id = c.charge AND h.cause IN ('price', 'discount')) LIMIT 1);
+                                          WHERE k.key_id = c.charge) LIMIT 1);
     key    charge_key;
 BEGIN
     IF charge IS NOT NULL THEN
         key := find_charge(charge);
         RAISE invalid_parameter_value USING
-            MESSAGE = format('%s has no held correction of a price', charge_words(key.account_id, key.key_id)),
+            MESSAGE = format('%s has no held correction', charge_words(key.account_id, key.key_id)),
             HINT = 'See billing.held_corrections; it is computed anew by each run.';
     END IF;
 END $$;
@@ -181,21 +181,30 @@ BEGIN
     WITH picked AS MATERIALIZED (
         SELECT h.*, CASE WHEN charges IS NULL AND one_account IS NULL THEN 0 ELSE h.account_id END AS scope
           FROM held_by_list AS h
-         WHERE h.cause IN ('price', 'discount') AND (charges IS NULL OR h.key_id = ANY (charges)) AND (one_item IS NULL OR h.item_id = one_item)
+         WHERE (charges IS NULL OR h.key_id = ANY (charges)) AND (one_item IS NULL OR h.item_id = one_item)
            AND (one_account IS NULL OR h.account_id = one_account) AND (span IS NULL OR daterange(h.date_from, h.date_to) && span)
     ), advance AS (
         INSERT INTO pin_advance (list_id, item_id, account_id, valid, reason)
         SELECT p.list_id, p.item_id, p.scope, s.span, approve_corrections.reason
           FROM (SELECT x.list_id, x.item_id, x.scope, range_agg(tsrange(x.date_from, x.date_to)) AS spans
-                  FROM picked AS x GROUP BY x.list_id, x.item_id, x.scope) AS p
+                  FROM picked AS x WHERE x.cause = 'price' GROUP BY x.list_id, x.item_id, x.scope) AS p
          CROSS JOIN LATERAL unnest(p.spans) AS s(span)
         RETURNING pin_advance.list_id, pin_advance.item_id, pin_advance.account_id, pin_advance.valid
+    ), account_advance AS (   -- agreements, settings and definitions are read anew for an account's whole periods
+        INSERT INTO pin_advance (cause, account_id, valid, reason)
+        SELECT DISTINCT x.cause, x.account_id, tsrange(x.date_from, x.date_to), approve_corrections.reason
+          FROM picked AS x WHERE x.cause IN ('plan', 'reference_data')
+        RETURNING pin_advance.cause, pin_advance.account_id, pin_advance.valid
     ), released AS (
+        SELECT DISTINCT h.account_id, h.key_id, h.cause, h.amount, h.item_id, h.date_from, h.date_to
+          FROM held_by_list AS h
+          JOIN account_advance AS a ON a.cause = h.cause AND a.account_id = h.account_id AND a.valid && tsrange(h.date_from, h.date_to)
+        UNION
         SELECT DISTINCT h.account_id, h.key_id, h.cause, h.amount, h.item_id, h.date_from, h.date_to
           FROM held_by_list AS h
           JOIN advance AS a ON a.list_id = h.list_id AND a.item_id = h.item_id AND a.account_id IN (0, h.account_id)
            AND a.valid && tsrange(h.date_from, h.date_to)
-         WHERE h.cause IN ('price', 'discount')
+         WHERE h.cause = 'price'
     )
     SELECT r.key_id, a.key, i.key, k.charge_group, r.date_from, r.date_to, r.cause, r.amount, amount(r.amount), currency(r.amount),
            EXISTS (SELECT FROM picked AS p WHERE p.account_id = r.account_id AND p.key_id = r.key_id)
@@ -206,4 +215,4 @@ BEGIN
      ORDER BY a.key, i.key, r.date_from, r.key_id;
 END $$;
 COMMENT ON FUNCTION billing.approve_corrections(bigint[], text, daterange, text, text) IS
-'Approves held corrections of prices: all of these charges, or of this meter or fee, of the periods that overlap this span of days, of this account; conditions narrow each other. Prices of the periods concerned are from now on read as known today, so the next run bills the corrections, and held_corrections empties. Returns what is released, also corrections that were not asked for but are of the same item and days and therefore released too (asked_for false); no row means that nothing was held. Errors: 22023 without any condition or reason or for a charge with nothing to approve, 42704 unknown charge, item or account. Volatile.';
+'Approves held corrections: all of these charges, or of this meter or fee, of the periods that overlap this span of days, of this account; conditions narrow each other. Prices (or, by the cause, agreements and account settings, or meter and fee definitions) of the periods concerned are from now on read as known today, so the next run bills the corrections, and held_corrections empties. Returns what is released, also corrections that were not asked for but are of the same item and days (for other causes than prices: of the same account and days) and therefore released too (asked_for false); no row means that nothing was held. Errors: 22023 without any condition or reason or for a charge with nothing to approve, 42704 unknown charge, item or account. Volatile.';

@@ -62,12 +62,12 @@ AS $function$
     -- fee definitions; -1 is 0 with the facts of the last look, to find the effect of a new rating version; -2 is 0 with the advances
     -- of the pin of the last look, to tell an approved price from usage, and with those by which it billed itself.
     WHEN 'rated_view' THEN $step$
-        SELECT p.account_id, p.period_no, v.variant, p.now_own,
+        SELECT p.account_id, p.period_no, v.variant, p.now_own, p.advance_cause,
                CASE WHEN v.variant >= 1 THEN {known_at} ELSE p.price_pin END AS price_at,
                CASE WHEN v.variant >= 1 THEN p.now_own ELSE p.pin_own END AS price_own,
-               CASE WHEN v.variant >= 2 THEN {known_at} ELSE p.plan_pin END AS plan_at,
+               CASE WHEN v.variant >= 2 THEN {known_at} WHEN v.variant < 0 THEN p.plan_pin_before ELSE p.plan_pin END AS plan_at,
                CASE WHEN v.variant >= 2 THEN p.now_own ELSE p.pin_own END AS plan_own,
-               CASE WHEN v.variant >= 3 THEN {known_at} ELSE p.reference_pin END AS reference_at,
+               CASE WHEN v.variant >= 3 THEN {known_at} WHEN v.variant < 0 THEN p.reference_pin_before ELSE p.reference_pin END AS reference_at,
                CASE WHEN v.variant >= 3 THEN p.now_own ELSE p.pin_own END AS reference_own,
                CASE WHEN v.variant = -1 THEN p.looked_known_at ELSE {known_at} END AS usage_at,
                CASE WHEN v.variant = -1 THEN p.looked_own_at ELSE p.now_own END AS usage_own,
@@ -79,13 +79,18 @@ AS $function$
                        CASE WHEN r.closed_known_at IS NULL THEN coalesce({own_at}, r.looked_own_at) ELSE r.closed_own_at END AS pin_own,
                        coalesce(r.closed_known_at, {known_at}) AS price_pin,
                        greatest(coalesce(r.closed_known_at, {known_at}), a.plan) AS plan_pin,
-                       greatest(coalesce(r.closed_known_at, {known_at}), a.reference_data) AS reference_pin
+                       greatest(coalesce(r.closed_known_at, {known_at}), a.reference_data) AS reference_pin,
+                       greatest(coalesce(r.closed_known_at, {known_at}), a.plan_before) AS plan_pin_before,
+                       greatest(coalesce(r.closed_known_at, {known_at}), a.reference_before) AS reference_pin_before,
+                       CASE WHEN a.plan IS DISTINCT FROM a.plan_before THEN 'plan' WHEN a.reference_data IS DISTINCT FROM a.reference_before THEN 'reference_data' ELSE 'price' END AS advance_cause
                   FROM rated_period AS r
-                  LEFT JOIN (SELECT x.account_id, x.valid, max(x.advance_to) FILTER (WHERE x.cause = 'plan') AS plan,
-                                    max(x.advance_to) FILTER (WHERE x.cause = 'reference_data') AS reference_data
-                               FROM billing.pin_advance AS x WHERE x.cause <> 'price' AND billing.known(x.recorded_at, {known_at}, {own_at})
-                              GROUP BY x.account_id, x.valid) AS a
-                    ON a.account_id = r.account_id AND a.valid @> tsrange(r.date_from, r.date_to)
+                 CROSS JOIN LATERAL (SELECT max(x.advance_to) FILTER (WHERE x.cause = 'plan') AS plan,
+                                            max(x.advance_to) FILTER (WHERE x.cause = 'reference_data') AS reference_data,
+                                            max(x.advance_to) FILTER (WHERE x.cause = 'plan' AND billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at)) AS plan_before,
+                                            max(x.advance_to) FILTER (WHERE x.cause = 'reference_data' AND billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at)) AS reference_before
+                                       FROM billing.pin_advance AS x
+                                      WHERE r.closed_known_at IS NOT NULL AND x.account_id = r.account_id AND x.cause <> 'price'
+                                        AND billing.known(x.recorded_at, {known_at}, {own_at}) AND x.valid @> tsrange(r.date_from, r.date_to)) AS a
                  WHERE NOT r.sealed) AS p
          CROSS JOIN (SELECT (SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.price AS x) AS price_changed,
                             greatest((SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.agreement_term AS x),
@@ -423,7 +428,7 @@ AS $function$
             SELECT k.*, coalesce(k.rated_interim, p.interim AND k.component = 'usage') AS interim, p.closed_known_at IS NOT NULL AS closed, p.sealed, p.date_from, p.date_to, p.ends_at, p.closed_known_at AS pin,
                    p.rating_version <> billing.rating_version() AND p.closed_known_at IS NOT NULL AND p.looked_known_at IS NOT NULL AND NOT p.sealed AS new_version, d.decided_since, w.causes AS drafted_causes,
                    coalesce(h.chain_no, 0) AS chain_no, h.booked_after AS head, h.kind IN ('void', 'cancellation') AS taken_back, d.decided, d.ignored, z.owed AS sealed_owed,
-                   coalesce(v.price_now, false) AS price_now, coalesce(v.plan_now, false) AS plan_now, coalesce(v.reference_now, false) AS reference_now, coalesce(v.advanced, false) AS advanced,
+                   coalesce(v.price_now, false) AS price_now, coalesce(v.plan_now, false) AS plan_now, coalesce(v.reference_now, false) AS reference_now, coalesce(v.advanced, false) AS advanced, v.advance_cause,
                    billing.monetary(0, coalesce(k.currency, billing.currency(h.booked_after), billing.currency(d.decided), billing.currency(z.owed), billing.currency(k.looked_owed))) AS nothing
               FROM keyed AS k
               JOIN rated_period AS p USING (account_id, period_no)
@@ -437,7 +442,7 @@ AS $function$
                                           GROUP BY y.cause) AS x) AS d ON true
               LEFT JOIN billing.draft_line AS w ON w.account_id = k.account_id AND w.key_id = k.key_id
               LEFT JOIN billing.sealed_owed AS z ON z.account_id = k.account_id AND z.key_id = k.key_id
-              LEFT JOIN (SELECT w.account_id, w.period_no, bool_or(w.variant = 1) AS price_now, bool_or(w.variant = 2) AS plan_now, bool_or(w.variant = 3) AS reference_now, bool_or(w.variant = -2) AS advanced
+              LEFT JOIN (SELECT w.account_id, w.period_no, bool_or(w.variant = 1) AS price_now, bool_or(w.variant = 2) AS plan_now, bool_or(w.variant = 3) AS reference_now, bool_or(w.variant = -2) AS advanced, min(w.advance_cause) AS advance_cause
                            FROM rated_view AS w WHERE w.variant <> 0 GROUP BY w.account_id, w.period_no) AS v ON v.account_id = k.account_id AND v.period_no = k.period_no
              WHERE CASE WHEN k.component = 'usage' THEN p.rate_arrears OR (p.interim AND (k.is_owed OR h.chain_no IS NOT NULL))
                         WHEN k.is_owed THEN true
@@ -477,7 +482,7 @@ AS $function$
                    (SELECT coalesce(jsonb_object_agg(y.cause, y.change), '{}')
                       FROM (SELECT x.cause, sum(x.change) AS change
                               FROM (SELECT e.key AS cause, e.value::text::numeric AS change FROM jsonb_each(c.change_by_cause) AS e
-                                    UNION ALL SELECT 'price', amount(c.base - coalesce(c.owed_before_advance, c.nothing)) WHERE c.advanced
+                                    UNION ALL SELECT c.advance_cause, amount(c.base - coalesce(c.owed_before_advance, c.nothing)) WHERE c.advanced AND c.advance_cause IS NOT NULL
                                     UNION ALL SELECT 'decision', amount(c.decided_since) WHERE c.decided_since IS NOT NULL
                                     -- what the run before found and nobody has billed yet
                                     UNION ALL SELECT e.key, e.value::text::numeric FROM jsonb_each(c.drafted_causes) AS e
