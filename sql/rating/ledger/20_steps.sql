@@ -86,8 +86,8 @@ AS $function$
                   FROM rated_period AS r
                  CROSS JOIN LATERAL (SELECT max(x.advance_to) FILTER (WHERE x.cause = 'plan') AS plan,
                                             max(x.advance_to) FILTER (WHERE x.cause = 'reference_data') AS reference_data,
-                                            max(x.advance_to) FILTER (WHERE x.cause = 'plan' AND billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at)) AS plan_before,
-                                            max(x.advance_to) FILTER (WHERE x.cause = 'reference_data' AND billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at)) AS reference_before
+                                            max(x.advance_to) FILTER (WHERE x.cause = 'plan' AND (billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at) OR x.advance_to <= r.looked_known_at)) AS plan_before,
+                                            max(x.advance_to) FILTER (WHERE x.cause = 'reference_data' AND (billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at) OR x.advance_to <= r.looked_known_at)) AS reference_before
                                        FROM billing.pin_advance AS x
                                       WHERE r.closed_known_at IS NOT NULL AND x.account_id = r.account_id AND x.cause <> 'price'
                                         AND billing.known(x.recorded_at, {known_at}, {own_at}) AND x.valid @> tsrange(r.date_from, r.date_to)) AS a
