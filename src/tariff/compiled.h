@@ -37,10 +37,12 @@ typedef enum TariffModelId
 	TARIFF_MODEL_PACKAGE = 5,
 	TARIFF_MODEL_PERCENTAGE = 6,
 	TARIFF_MODEL_GRADUATED_PERCENTAGE = 7,
-	TARIFF_MODEL_MATRIX = 8
+	TARIFF_MODEL_MATRIX = 8,
+	TARIFF_MODEL_BLOCKS = 9,
+	TARIFF_MODEL_HASHMAP = 10
 } TariffModelId;
 
-#define TARIFF_MODEL_COUNT 9	/* with the unused 0 */
+#define TARIFF_MODEL_COUNT 11	/* with the unused 0 */
 
 /* Which members a tariff has.  The first block has a number each. */
 #define TARIFF_HAS_MULTIPLY		0x0001	/* convert.multiply_by */

@@ -33,6 +33,10 @@ typedef struct DialectLines
 
 extern void dialect_lines(const Tariff *tariff, Rating *rating, Fixed total, DialectLines *lines);
 extern Fixed dialect_round(const Tariff *tariff, Fixed amount);
+extern bool dialect_negative(const Tariff *tariff, Rating *rating, Number *amount);
+extern bool lago_negative(const Tariff *tariff, Rating *rating, Number *amount);
+extern bool lago_dynamic_units(Jsonb *quantities, Rating *rating);
+extern bool openmeter_volume_waits(Rating *rating, Number *amount);
 extern void openmeter_lines(const Tariff *tariff, Rating *rating, DialectLines *lines);
 
 #endif							/* BILLING_TARIFF_DIALECT_H */

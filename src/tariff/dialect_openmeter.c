@@ -75,3 +75,13 @@ openmeter_lines(const Tariff *tariff, Rating *rating, DialectLines *lines)
 		minimum > total)
 		lines->amounts[lines->count++] = dialect_round(tariff, minimum - total);
 }
+
+/* A volume price is not billed before its period is over. */
+bool
+openmeter_volume_waits(Rating *rating, Number *amount)
+{
+	*amount = number_zero();
+	if (rating->steps)
+		rating_note(rating, STEP_NOTE, *amount, "a volume price is not due before the period is over");
+	return true;
+}

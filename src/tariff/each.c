@@ -217,6 +217,7 @@ each_rate(EachState *state, Rating *rating, Fixed *result, CurrencyCode *currenc
 	rating->events = state->count;
 	rating->fraction = NumericGetDatum(number_to_numeric(number_make(1, 0)));
 	rating->dimensions = PointerGetDatum(state->dimensions);
+	rating->units = (Datum) 0;
 	return tariff_price_each(&tariff, rating, state->events, state->count, &amount) &&
 		rating_finish(rating, &amount, result);
 }

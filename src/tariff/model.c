@@ -17,5 +17,7 @@ const TariffModel *const tariff_models[TARIFF_MODEL_COUNT] = {
 	[TARIFF_MODEL_PACKAGE] = &tariff_package,
 	[TARIFF_MODEL_PERCENTAGE] = &tariff_percentage,
 	[TARIFF_MODEL_GRADUATED_PERCENTAGE] = &tariff_graduated_percentage,
-	[TARIFF_MODEL_MATRIX] = &tariff_matrix
+	[TARIFF_MODEL_MATRIX] = &tariff_matrix,
+	[TARIFF_MODEL_BLOCKS] = &tariff_blocks,
+	[TARIFF_MODEL_HASHMAP] = &tariff_hashmap
 };

@@ -32,6 +32,7 @@ typedef struct Rating
 	int64		events;
 	Datum		fraction;		/* numeric, of a full period */
 	Datum		dimensions;		/* jsonb, or 0 when not given */
+	Datum		units;			/* jsonb of quantities by unit, or 0 */
 	struct RatingSteps *steps;	/* NULL unless somebody wants to see them */
 
 	/* Filled in when rating fails. */
@@ -62,6 +63,7 @@ typedef struct RatedEvent
 #define MODEL_TAKES_CONVERT		0x01
 #define MODEL_TAKES_FREE		0x02
 #define MODEL_TAKES_ON_ZERO		0x04
+#define MODEL_TAKES_UNITS		0x08	/* prices several units, looked up by name */
 
 typedef struct TariffModel
 {
@@ -104,6 +106,8 @@ extern const TariffModel tariff_package;
 extern const TariffModel tariff_percentage;
 extern const TariffModel tariff_graduated_percentage;
 extern const TariffModel tariff_matrix;
+extern const TariffModel tariff_blocks;
+extern const TariffModel tariff_hashmap;
 
 extern const TariffModel *const tariff_models[];
 
@@ -124,6 +128,9 @@ extern bool rating_fail(Rating *rating, int sqlstate, const char *hint, const ch
 extern bool rating_fail_negative(Rating *rating, const char *model);
 extern bool rating_fraction(Rating *rating, Number *fraction);
 extern char *rating_quantity_text(const Rating *rating, Number quantity);
+
+/* rate.c */
+extern bool rating_decode_quantity(Rating *rating, const JsonbValue *value, Number *quantity);
 
 /* each.c */
 extern Number rating_prorated_units(const RatedEvent *events, int count);

@@ -5,12 +5,14 @@
  *
  *	  flat + unit_price * quantity, of the one tier the quantity falls in
  *
- * While a period is running, the tier is that of the quantity so far.
+ * While a period is running, the tier is that of the quantity so far; in the
+ * dialect of OpenMeter nothing is due before the period is over.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "tariff/dialect.h"
 #include "tariff/tiers.h"
 
 /* Read the tiers; a volume price needs no offsets. */
@@ -59,6 +61,8 @@ volume_price(const Tariff *tariff, Rating *rating, Number *amount)
 	if (unlikely(sign < 0))
 		return rating_fail_negative(rating, "volume");
 	tiers_open(tariff, &table);
+	if (unlikely(!rating->complete && tariff->head.dialect == DIALECT_OPENMETER))
+		return openmeter_volume_waits(rating, amount);
 	if (unlikely(sign == 0))
 		return tiers_zero_price(tariff, &table, rating, amount);
 	if (!tiers_locate(&table, rating, &quantity, &tier))

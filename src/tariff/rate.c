@@ -17,6 +17,7 @@
 #include "utils/jsonb.h"
 
 #include "monetary/monetary.h"
+#include "tariff/dialect.h"
 #include "tariff/tariff.h"
 
 PG_FUNCTION_INFO_V1(rating_rate);
@@ -59,6 +60,9 @@ tariff_rate(const Tariff *tariff, Rating *rating, Fixed *result)
 {
 	Number		amount;
 
+	if (unlikely(tariff->head.dialect != DIALECT_NONE && number_sign(rating->quantity) < 0 &&
+				 dialect_negative(tariff, rating, &amount)))
+		return rating_finish(rating, &amount, result);
 	return tariff_price(tariff, rating, &amount) &&
 		rating_finish(rating, &amount, result);
 }
@@ -90,21 +94,41 @@ rating_fail_decode(Rating *rating, NumberDecode decode)
 					   "quantity has more than 1000 digits");
 }
 
+/* Read the quantity of one unit, a JSON number or a string. */
+bool
+rating_decode_quantity(Rating *rating, const JsonbValue *value, Number *quantity)
+{
+	NumberDecode decode = NUMBER_MALFORMED;
+
+	if (value->type == jbvNumeric)
+		decode = number_from_datum(NumericGetDatum(value->val.numeric), quantity);
+	else if (value->type == jbvString)
+		decode = number_from_text(pnstrdup(value->val.string.val, value->val.string.len), quantity);
+	return decode == NUMBER_DECODED || rating_fail_decode(rating, decode);
+}
+
 /*
- * Take the quantity out of {"unit": quantity}.  No model of this version knows
- * several units, so there must be one.
+ * Take the quantities of {"unit": quantity}.  A model that prices several
+ * units looks them up by itself; for the others there must be one.
  */
 static bool
-rating_single_unit(Rating *rating, Datum quantities)
+rating_units(const Tariff *tariff, Rating *rating, Datum quantities)
 {
 	Jsonb	   *json = DatumGetJsonbP(quantities);
 	JsonbIterator *iterator;
 	JsonbValue	value;
-	NumberDecode decode = NUMBER_MALFORMED;
 
 	if (!JB_ROOT_IS_OBJECT(json))
 		return rating_fail(rating, ERRCODE_INVALID_PARAMETER_VALUE, NULL,
 						   "quantities must be a JSON object of units and their quantities");
+	rating->quantity = number_zero();
+	if (tariff_model(tariff)->takes & MODEL_TAKES_UNITS)
+	{
+		rating->units = quantities;
+		return true;
+	}
+	if (tariff->head.dialect == DIALECT_LAGO && JB_ROOT_COUNT(json) > 1)
+		return lago_dynamic_units(json, rating);
 	if (JB_ROOT_COUNT(json) != 1)
 		return rating_fail(rating, ERRCODE_TARIFF_UNITS, NULL,
 						   "the price is for one unit, but quantities of %u units are given",
@@ -113,11 +137,7 @@ rating_single_unit(Rating *rating, Datum quantities)
 	(void) JsonbIteratorNext(&iterator, &value, true);
 	(void) JsonbIteratorNext(&iterator, &value, true);
 	(void) JsonbIteratorNext(&iterator, &value, true);
-	if (value.type == jbvNumeric)
-		decode = number_from_datum(NumericGetDatum(value.val.numeric), &rating->quantity);
-	else if (value.type == jbvString)
-		decode = number_from_text(reader_scalar_text(&value), &rating->quantity);
-	return decode == NUMBER_DECODED || rating_fail_decode(rating, decode);
+	return rating_decode_quantity(rating, &value, &rating->quantity);
 }
 
 /*
@@ -130,6 +150,7 @@ rating_arguments(FunctionCallInfo fcinfo, bool units, Tariff *tariff, Rating *ra
 	NumberDecode decode;
 
 	rating->divided = false;
+	rating->units = (Datum) 0;
 	rating->steps = NULL;
 	rating->sqlstate = 0;
 	if (unlikely(PG_ARGISNULL(ARGUMENT_TARIFF) || PG_ARGISNULL(ARGUMENT_QUANTITY) ||
@@ -143,7 +164,7 @@ rating_arguments(FunctionCallInfo fcinfo, bool units, Tariff *tariff, Rating *ra
 		PG_GETARG_DATUM(ARGUMENT_DIMENSIONS);
 	tariff_open(VARDATA_ANY(tariff_fetch(fcinfo, PG_GETARG_DATUM(ARGUMENT_TARIFF))), tariff);
 	if (units)
-		return rating_single_unit(rating, PG_GETARG_DATUM(ARGUMENT_QUANTITY));
+		return rating_units(tariff, rating, PG_GETARG_DATUM(ARGUMENT_QUANTITY));
 	decode = number_from_datum(PG_GETARG_DATUM(ARGUMENT_QUANTITY), &rating->quantity);
 	return likely(decode == NUMBER_DECODED) || rating_fail_decode(rating, decode);
 }

@@ -1,0 +1,46 @@
+-- Importing another product's own price.
+
+CREATE FUNCTION billing.tariff_from(dialect text, price jsonb, currency text DEFAULT NULL) RETURNS billing.tariff
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF price IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF jsonb_typeof(price) <> 'object' THEN
+        RAISE EXCEPTION '% price must be a JSON object', dialect USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN CASE dialect
+        WHEN 'lago' THEN billing.import_lago(price, currency)
+        WHEN 'openmeter' THEN billing.import_openmeter(price, currency)
+        WHEN 'stripe' THEN billing.import_stripe(price, currency)
+        WHEN 'flexprice' THEN billing.import_flexprice(price, currency)
+        WHEN 'meteroid' THEN billing.import_meteroid(price, currency)
+        WHEN 'killbill' THEN billing.import_killbill(price, currency)
+        WHEN 'cloudkitty' THEN billing.import_cloudkitty(price, currency)
+        WHEN 'waldur' THEN billing.import_waldur(price, currency)
+    END CASE;
+EXCEPTION WHEN case_not_found THEN
+    RAISE EXCEPTION 'dialect "%" is not known', dialect USING ERRCODE = 'invalid_parameter_value',
+        HINT = 'Known dialects: lago, openmeter, stripe, flexprice, meteroid, killbill, cloudkitty, waldur.';
+END $$;
+COMMENT ON FUNCTION billing.tariff_from(text, jsonb, text) IS
+'A tariff that rates as another product does, from the product''s own price JSON: lago (a charge), openmeter (a price or rate card), stripe (a Price), flexprice (a price), meteroid (usage pricing), killbill (a usage section of the catalog), cloudkitty (the lists of the hashmap module), waldur (unit and unit_price). currency is needed where the price does not say it, and chooses one where it says several. Members that carry no price are ignored. A null price gives null. Errors: 0A000 names a price member or model that a tariff cannot express; 22023 names what is missing or contradicts itself, or an unknown dialect; 22P02 and 22003 as for a tariff.';
+
+CREATE FUNCTION billing.tariff_from(dialect text, price xml, currency text DEFAULT NULL) RETURNS billing.tariff
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF dialect IS DISTINCT FROM 'killbill' THEN
+        RAISE EXCEPTION 'prices of dialect "%" are no XML', dialect USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF price IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF NOT xpath_exists('/usage', price) THEN
+        RAISE EXCEPTION 'killbill price must be one usage element of a catalog' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN billing.import_killbill(billing.import_killbill_element(price), currency);
+END $$;
+COMMENT ON FUNCTION billing.tariff_from(text, xml, text) IS
+'The same for the usage element of a Kill Bill catalog. It gives the tariff that the JSON form gives. Errors: as there, and 0A000 when the server was built without XML.';
