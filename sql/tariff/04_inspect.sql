@@ -8,7 +8,7 @@ COMMENT ON FUNCTION billing.currency(billing.tariff) IS
 CREATE FUNCTION billing.model(billing.tariff) RETURNS pg_catalog.text
     AS 'MODULE_PATHNAME', 'tariff_get_model' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION billing.model(billing.tariff) IS
-'Price model of a tariff: flat, per_unit, graduated, volume, package, percentage, graduated_percentage or matrix.';
+'Price model of a tariff: flat, per_unit, graduated, volume, package, percentage, graduated_percentage, matrix, blocks or hashmap.';
 
 CREATE FUNCTION billing.tariff_grouping(billing.tariff) RETURNS pg_catalog.text[]
     AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;

@@ -87,7 +87,7 @@ COMMENT ON FUNCTION billing.import_minor_unit(text, text) IS
 'Behind tariff_from: the value of one minor unit, 0.01 for a cent; 22023 for a currency without one.';
 
 CREATE FUNCTION billing.import_tariff(dialect text, currency text, members jsonb) RETURNS billing.tariff
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT (pg_catalog.jsonb_strip_nulls($3) OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('dialect', $1, 'currency', $2))::billing.tariff $$;
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT (jsonb_strip_nulls($3) || jsonb_build_object('dialect', $1, 'currency', $2))::billing.tariff $$;
 COMMENT ON FUNCTION billing.import_tariff(text, text, jsonb) IS
 'Behind tariff_from: the tariff with these members, null ones left out. Errors: those of a tariff''s input, 22P02 and 22003.';

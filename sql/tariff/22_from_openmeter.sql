@@ -49,21 +49,24 @@ DECLARE
     discounts jsonb := COALESCE(NULLIF(card -> 'discounts', 'null'), '{}');
     members   jsonb;
 BEGIN
-    members := CASE type
-        WHEN 'flat' THEN jsonb_build_object('model', 'flat', 'amount', billing.import_text('openmeter', own, 'amount'))
-        WHEN 'free' THEN jsonb_build_object('model', 'flat', 'amount', '0')
-        WHEN 'unit' THEN jsonb_build_object('model', 'per_unit', 'unit_price', billing.import_text('openmeter', own, 'amount'))
-        WHEN 'dynamic' THEN jsonb_build_object('model', 'per_unit', 'unit_price', COALESCE(own ->> 'multiplier', '1'))
-        WHEN 'package' THEN
+    members := CASE
+        WHEN type = 'flat' THEN jsonb_build_object('model', 'flat', 'amount', billing.import_text('openmeter', own, 'amount'))
+        WHEN type = 'free' THEN jsonb_build_object('model', 'flat', 'amount', '0')
+        WHEN type = 'unit' THEN jsonb_build_object('model', 'per_unit', 'unit_price', billing.import_text('openmeter', own, 'amount'))
+        WHEN type = 'dynamic' THEN jsonb_build_object('model', 'per_unit', 'unit_price', COALESCE(own ->> 'multiplier', '1'))
+        WHEN type = 'package' THEN
             jsonb_build_object('model', 'package', 'amount', billing.import_text('openmeter', own, 'amount'),
                 'size', COALESCE(own ->> 'quantityPerPackage', billing.import_text('openmeter', own, 'quantity_per_package')))
-        WHEN 'tiered' THEN
+        WHEN type = 'tiered' THEN
             jsonb_build_object('model', billing.import_text('openmeter', own, 'mode'), 'on_zero', 'charge',
                 'tiers', billing.import_openmeter_tiers(billing.import_array('openmeter', own, 'tiers')))
-        WHEN 'graduated', 'volume' THEN
+        WHEN type IN ('graduated', 'volume') THEN
             jsonb_build_object('model', type, 'on_zero', 'charge',
                 'tiers', billing.import_openmeter_tiers(billing.import_array('openmeter', own, 'tiers')))
-    END CASE;
+    END;
+    IF members IS NULL THEN
+        RAISE EXCEPTION 'openmeter price has type %, which a tariff cannot express', type USING ERRCODE = 'feature_not_supported';
+    END IF;
     IF members ->> 'model' IN ('graduated', 'volume') AND members #> '{tiers,-1,up_to}' <> 'null' THEN
         members := members || '{"beyond": "error"}';
     END IF;
@@ -73,8 +76,6 @@ BEGIN
         'discount_percent', COALESCE(discounts #> '{percentage,percentage}', discounts -> 'percentage'),
         'free', COALESCE(discounts #> '{usage,quantity}', discounts -> 'usage'),
         'convert', billing.import_openmeter_convert(card -> 'unit_config')));
-EXCEPTION WHEN case_not_found THEN
-    RAISE EXCEPTION 'openmeter price has type %, which a tariff cannot express', type USING ERRCODE = 'feature_not_supported';
 END $$;
 COMMENT ON FUNCTION billing.import_openmeter(jsonb, text) IS
 'Behind tariff_from: a price or rate card of OpenMeter. Types flat, free, unit, dynamic, package, tiered, graduated and volume, with commitments, percentage and usage discounts and unit_config. Errors: 0A000 for another type or conversion, 22023 for what is missing. Source: OpenMeter''s rating service and its tests.';

@@ -1,15 +1,15 @@
 -- Prices of Stripe: the Price object of its API.
 
 CREATE FUNCTION billing.import_stripe_unit(currency text) RETURNS numeric
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT CASE WHEN $1 IN ('ISK', 'UGX') THEN 0.01 WHEN $1 OPERATOR(pg_catalog.=) 'MGA' THEN 1
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT CASE WHEN $1 IN ('ISK', 'UGX') THEN 0.01 WHEN $1 = 'MGA' THEN 1
                       ELSE billing.import_minor_unit('stripe', $1) END $$;
 COMMENT ON FUNCTION billing.import_stripe_unit(text) IS
 'Behind tariff_from: what one unit of Stripe''s amounts is worth. That is the minor unit, but Stripe counts ISK and UGX in hundredths and MGA in whole units.';
 
 CREATE FUNCTION billing.import_stripe_amount(price jsonb, member text, unit numeric) RETURNS numeric
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$ SELECT COALESCE(billing.import_number('stripe', $1, $2 OPERATOR(pg_catalog.||) '_decimal'), billing.import_number('stripe', $1, $2)) OPERATOR(pg_catalog.*) $3 $$;
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT COALESCE(billing.import_number('stripe', $1, $2 || '_decimal'), billing.import_number('stripe', $1, $2)) * $3 $$;
 COMMENT ON FUNCTION billing.import_stripe_amount(jsonb, text, numeric) IS
 'Behind tariff_from: an amount in major units; the member that ends in _decimal wins over the integer one.';
 

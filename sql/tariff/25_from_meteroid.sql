@@ -23,7 +23,7 @@ BEGIN
         END IF;
         IF tier.cap IS NOT NULL AND tier.rate > 0 THEN
             -- From the quantity on at which it reaches its cap, a tier costs no more.
-            bound := round((tier.cap - tier.flat) * 1e20 / tier.rate) / 1e20 + CASE WHEN volume THEN 0 ELSE tier.first_unit END;
+            bound := round((tier.cap - tier.flat)::numeric(80, 40) / tier.rate, 20) + CASE WHEN volume THEN 0 ELSE tier.first_unit END;
             bound := trim_scale(bound);
             IF bound > tier.first_unit AND (tier.next_unit IS NULL OR bound < tier.next_unit) THEN
                 result := result || jsonb_build_object('up_to', bound, 'unit_price', tier.rate, 'flat', tier.flat)

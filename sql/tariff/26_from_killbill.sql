@@ -4,15 +4,15 @@ CREATE FUNCTION billing.import_killbill_price(prices jsonb, currency text, place
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    value text;
+    amount text;
 BEGIN
-    SELECT p.value ->> 'value' INTO value
+    SELECT p.value ->> 'value' INTO amount
       FROM jsonb_array_elements(CASE WHEN jsonb_typeof(prices) = 'array' THEN prices ELSE '[]' END) AS p(value)
-     WHERE upper(p.value ->> 'currency') = currency LIMIT 1;
-    IF value IS NULL THEN
+     WHERE upper(p.value ->> 'currency') = $2 LIMIT 1;
+    IF amount IS NULL THEN
         RAISE EXCEPTION '% of the killbill price has no value in %', place, currency USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    RETURN value;
+    RETURN amount;
 END $$;
 COMMENT ON FUNCTION billing.import_killbill_price(jsonb, text, text) IS
 'Behind tariff_from: the value of a currency in a list of prices; 22023 names a place that has none.';
@@ -91,39 +91,43 @@ COMMENT ON FUNCTION billing.import_killbill(jsonb, text) IS
 
 CREATE FUNCTION billing.import_killbill_prices(element xml) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT COALESCE(jsonb_agg(jsonb_build_object('currency', (xpath('normalize-space(currency)', p.price))[1]::text, 'value', (xpath('normalize-space(value)', p.price))[1]::text)), '[]')
-            FROM unnest(xpath('price', element)) AS p(price) $$;
+    AS $$ SELECT COALESCE(jsonb_agg(jsonb_build_object('currency', p.currency, 'value', p.value) ORDER BY p.position), '[]')
+            FROM XMLTABLE('/*/price' PASSING element
+                          COLUMNS position FOR ORDINALITY, currency text PATH 'normalize-space(currency)', value text PATH 'normalize-space(value)') AS p $$;
 COMMENT ON FUNCTION billing.import_killbill_prices(xml) IS
 'Behind tariff_from: the price elements of a list of prices.';
 
+CREATE FUNCTION billing.import_killbill_tier_element(tier xml) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT jsonb_build_object(
+               'fixedPrice', billing.import_killbill_prices(t.fixed), 'recurringPrice', billing.import_killbill_prices(t.recurring),
+               'blocks', (SELECT COALESCE(jsonb_agg(jsonb_build_object('unit', b.unit, 'size', b.size, 'max', NULLIF(b.max, ''),
+                                                        'prices', billing.import_killbill_prices(b.prices)) ORDER BY b.position), '[]')
+                            FROM XMLTABLE('/*/blocks/tieredBlock' PASSING tier
+                                          COLUMNS position FOR ORDINALITY, unit text PATH 'normalize-space(unit)', size text PATH 'normalize-space(size)',
+                                                  max text PATH 'normalize-space(max)', prices xml PATH 'prices') AS b),
+               'limits', (SELECT COALESCE(jsonb_agg(jsonb_build_object('unit', l.unit, 'max', NULLIF(l.max, ''), 'min', NULLIF(l.min, '')) ORDER BY l.position), '[]')
+                            FROM XMLTABLE('/*/limits/limit' PASSING tier
+                                          COLUMNS position FOR ORDINALITY, unit text PATH 'normalize-space(unit)', max text PATH 'normalize-space(max)',
+                                                  min text PATH 'normalize-space(min)') AS l))
+      FROM XMLTABLE('/*' PASSING tier COLUMNS fixed xml PATH 'fixedPrice', recurring xml PATH 'recurringPrice') AS t
+    $$;
+COMMENT ON FUNCTION billing.import_killbill_tier_element(xml) IS
+'Behind tariff_from: one tier element as the JSON that Kill Bill''s API shows of it.';
+
 CREATE FUNCTION billing.import_killbill_element(element xml) RETURNS jsonb
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    -- An attribute counts where an element may stand as well.
-    RETURN jsonb_build_object(
-        'usageType', (xpath('/*/@usageType', element))[1]::text,
-        'billingMode', (xpath('/*/@billingMode', element))[1]::text,
-        'tierBlockPolicy', (xpath('/*/@tierBlockPolicy', element))[1]::text,
-        'fixedPrice', billing.import_killbill_prices((xpath('/*/fixedPrice', element))[1]),
-        'recurringPrice', billing.import_killbill_prices((xpath('/*/recurringPrice', element))[1]),
-        'blocks', to_jsonb(xpath('/*/blocks/*', element)::text[]),
-        'limits', to_jsonb(xpath('/*/limits/*', element)::text[]),
-        'tiers', (SELECT jsonb_agg(jsonb_build_object(
-                             'fixedPrice', billing.import_killbill_prices((xpath('/*/fixedPrice', t.tier))[1]),
-                             'recurringPrice', billing.import_killbill_prices((xpath('/*/recurringPrice', t.tier))[1]),
-                             'blocks', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
-                                                   'unit', (xpath('normalize-space(/*/unit)', b.block))[1]::text,
-                                                   'size', (xpath('normalize-space(/*/size)', b.block))[1]::text,
-                                                   'max', (xpath('normalize-space(/*/max)', b.block))[1]::text,
-                                                   'prices', billing.import_killbill_prices((xpath('/*/prices', b.block))[1])) ORDER BY b.position), '[]')
-                                          FROM unnest(xpath('/*/blocks/tieredBlock', t.tier)) WITH ORDINALITY AS b(block, position)),
-                             'limits', (SELECT COALESCE(jsonb_agg(jsonb_build_object(
-                                                   'unit', (xpath('normalize-space(/*/unit)', l.element))[1]::text,
-                                                   'max', NULLIF((xpath('normalize-space(/*/max)', l.element))[1]::text, ''),
-                                                   'min', NULLIF((xpath('normalize-space(/*/min)', l.element))[1]::text, '')) ORDER BY l.position), '[]')
-                                          FROM unnest(xpath('/*/limits/limit', t.tier)) WITH ORDINALITY AS l(element, position))) ORDER BY t.position)
-                    FROM unnest(xpath('/*/tiers/tier', element)) WITH ORDINALITY AS t(tier, position)));
-END $$;
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT jsonb_build_object('usageType', u.usage_type, 'billingMode', u.billing_mode, 'tierBlockPolicy', u.policy,
+               'fixedPrice', billing.import_killbill_prices(u.fixed), 'recurringPrice', billing.import_killbill_prices(u.recurring),
+               'blocks', CASE WHEN xpath_exists('/*/blocks/*', element) THEN 'true'::jsonb END,
+               'limits', CASE WHEN xpath_exists('/*/limits/*', element) THEN 'true'::jsonb END,
+               'tiers', (SELECT jsonb_agg(billing.import_killbill_tier_element(t.tier) ORDER BY t.position)
+                           FROM XMLTABLE('/*/tiers/tier' PASSING element COLUMNS position FOR ORDINALITY, tier xml PATH '.') AS t))
+      FROM XMLTABLE('/*' PASSING element
+                    COLUMNS usage_type text PATH '@usageType', billing_mode text PATH '@billingMode', policy text PATH '@tierBlockPolicy',
+                            fixed xml PATH 'fixedPrice', recurring xml PATH 'recurringPrice') AS u
+    $$;
 COMMENT ON FUNCTION billing.import_killbill_element(xml) IS
 'Behind tariff_from: the usage element of a catalog as the JSON that Kill Bill''s API shows of it.';

@@ -10,19 +10,18 @@ BEGIN
     IF jsonb_typeof(price) <> 'object' THEN
         RAISE EXCEPTION '% price must be a JSON object', dialect USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    RETURN CASE dialect
-        WHEN 'lago' THEN billing.import_lago(price, currency)
-        WHEN 'openmeter' THEN billing.import_openmeter(price, currency)
-        WHEN 'stripe' THEN billing.import_stripe(price, currency)
-        WHEN 'flexprice' THEN billing.import_flexprice(price, currency)
-        WHEN 'meteroid' THEN billing.import_meteroid(price, currency)
-        WHEN 'killbill' THEN billing.import_killbill(price, currency)
-        WHEN 'cloudkitty' THEN billing.import_cloudkitty(price, currency)
-        WHEN 'waldur' THEN billing.import_waldur(price, currency)
+    CASE dialect
+        WHEN 'lago' THEN RETURN billing.import_lago(price, currency);
+        WHEN 'openmeter' THEN RETURN billing.import_openmeter(price, currency);
+        WHEN 'stripe' THEN RETURN billing.import_stripe(price, currency);
+        WHEN 'flexprice' THEN RETURN billing.import_flexprice(price, currency);
+        WHEN 'meteroid' THEN RETURN billing.import_meteroid(price, currency);
+        WHEN 'killbill' THEN RETURN billing.import_killbill(price, currency);
+        WHEN 'cloudkitty' THEN RETURN billing.import_cloudkitty(price, currency);
+        WHEN 'waldur' THEN RETURN billing.import_waldur(price, currency);
+        ELSE RAISE EXCEPTION 'dialect "%" is not known', dialect USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Known dialects: lago, openmeter, stripe, flexprice, meteroid, killbill, cloudkitty, waldur.';
     END CASE;
-EXCEPTION WHEN case_not_found THEN
-    RAISE EXCEPTION 'dialect "%" is not known', dialect USING ERRCODE = 'invalid_parameter_value',
-        HINT = 'Known dialects: lago, openmeter, stripe, flexprice, meteroid, killbill, cloudkitty, waldur.';
 END $$;
 COMMENT ON FUNCTION billing.tariff_from(text, jsonb, text) IS
 'A tariff that rates as another product does, from the product''s own price JSON: lago (a charge), openmeter (a price or rate card), stripe (a Price), flexprice (a price), meteroid (usage pricing), killbill (a usage section of the catalog), cloudkitty (the lists of the hashmap module), waldur (unit and unit_price). currency is needed where the price does not say it, and chooses one where it says several. Members that carry no price are ignored. A null price gives null. Errors: 0A000 names a price member or model that a tariff cannot express; 22023 names what is missing or contradicts itself, or an unknown dialect; 22P02 and 22003 as for a tariff.';

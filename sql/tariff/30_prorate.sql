@@ -1,0 +1,92 @@
+-- Which part of a period a service covers, by the rules that products have.
+
+CREATE FUNCTION billing.last_day(span tstzrange, time_zone text) RETURNS date
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT ((CASE WHEN upper_inc($1) THEN upper($1) ELSE upper($1) - interval '1 microsecond' END) AT TIME ZONE $2)::date $$;
+COMMENT ON FUNCTION billing.last_day(tstzrange, text) IS
+'The local day of the last instant of a span of time; null for an empty one. An upper bound that belongs to the span counts, one that does not ends it right before. Immutable.';
+
+CREATE FUNCTION billing.service_days(rule text, service tstzrange, time_zone text) RETURNS int
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT isempty(service) AND (lower_inf(service) OR upper_inf(service) OR NOT isfinite(lower(service)) OR NOT isfinite(upper(service))) THEN
+        RAISE EXCEPTION 'span % has no end', service USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    CASE rule
+        WHEN 'day_inclusive' THEN RETURN COALESCE(billing.last_day(service, time_zone) - (lower(service) AT TIME ZONE time_zone)::date + 1, 0);
+        WHEN 'day_half_open' THEN RETURN COALESCE((upper(service) AT TIME ZONE time_zone)::date - (lower(service) AT TIME ZONE time_zone)::date, 0);
+        ELSE RAISE EXCEPTION 'rule "%" does not count days', rule USING ERRCODE = 'invalid_parameter_value', HINT = 'Rules that count days: day_inclusive, day_half_open.';
+    END CASE;
+END $$;
+COMMENT ON FUNCTION billing.service_days(text, tstzrange, text) IS
+'Days of a span in local time. day_inclusive: every day that the span touches; day_half_open: the day of the upper bound does not count, so a span inside one day has none. A day of 23 or 25 hours is one day. Errors: 22023 for another rule or a span without end, and for an unknown time zone. Immutable. Sources: Lago and Flexprice (day_inclusive), Meteroid, Kill Bill (day_half_open).';
+
+CREATE FUNCTION billing.waldur_month(service tstzrange, time_zone text, halves boolean) RETURNS numeric
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    first_day date := (lower(service) AT TIME ZONE time_zone)::date;
+    final_day date := billing.last_day(service, time_zone);
+    month     date := date_trunc('month', first_day::timestamp)::date;
+    length    int  := (month + interval '1 month')::date - month;
+    begins    int  := extract(day FROM first_day);
+    ends      int  := extract(day FROM final_day);
+    parts     int;   -- of the length of a month, or of half a month
+BEGIN
+    IF final_day >= month + length THEN
+        RAISE EXCEPTION 'service from % to % is not inside one month', first_day, final_day
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give each calendar month on its own.';
+    END IF;
+    IF NOT halves THEN
+        RETURN trim_scale(ceil(100.0 * (ends - begins + 1) / length) / 100);
+    END IF;
+    parts := CASE
+        WHEN begins = 1 AND ends = length THEN 2 * length
+        WHEN begins = 1 AND ends = 15 OR begins = 16 AND ends = length THEN length
+        WHEN begins = 1 AND ends > 15 THEN length + 2 * (ends - 15)
+        WHEN begins < 16 AND ends = length THEN length + 2 * (16 - begins)
+        ELSE 2 * (ends - begins + 1)
+    END;
+    RETURN trim_scale(ceil(100.0 * parts / length) / 100);
+END $$;
+COMMENT ON FUNCTION billing.waldur_month(tstzrange, text, boolean) IS
+'Behind prorate: months, or half months from the 1st to the 15th and from the 16th on, that a service inside one month covers, rounded up to 0.01. 22023 for a service of several months.';
+
+CREATE FUNCTION billing.prorate(rule text, service tstzrange, period tstzrange, time_zone text) RETURNS numeric
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    whole   numeric;
+    seconds numeric;
+BEGIN
+    IF service IS NULL OR time_zone IS NULL OR rule IS NULL OR (period IS NULL AND rule IN ('day_inclusive', 'day_half_open', 'second')) THEN
+        RETURN NULL;
+    END IF;
+    IF rule IN ('day_inclusive', 'day_half_open') THEN
+        whole := billing.service_days(rule, period, time_zone);
+        IF whole = 0 THEN
+            RAISE EXCEPTION 'period % has no day', period USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        RETURN trim_scale(billing.service_days(rule, service, time_zone)::numeric(60, 40) / whole);
+    END IF;
+    PERFORM billing.service_days('day_half_open', service, time_zone);   -- refuses a span without end
+    seconds := COALESCE(extract(epoch FROM upper(service)) - extract(epoch FROM lower(service)), 0);
+    CASE rule
+        WHEN 'second' THEN
+            PERFORM billing.service_days('day_half_open', period, time_zone);
+            whole := extract(epoch FROM upper(period)) - extract(epoch FROM lower(period));
+            IF seconds = 0 OR whole IS NULL OR seconds >= whole THEN
+                RETURN 1;
+            END IF;
+            RETURN trim_scale(seconds::numeric(80, 40) / whole);
+        WHEN 'month' THEN RETURN COALESCE(billing.waldur_month(service, time_zone, false), 0);
+        WHEN 'half_month' THEN RETURN COALESCE(billing.waldur_month(service, time_zone, true), 0);
+        WHEN 'day' THEN RETURN ceil(seconds / 86400);
+        WHEN 'hour' THEN RETURN ceil(seconds / 3600);
+        ELSE RAISE EXCEPTION 'proration rule "%" is not known', rule USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Known rules: day_inclusive, day_half_open, second, month, half_month, day, hour.';
+    END CASE;
+END $$;
+COMMENT ON FUNCTION billing.prorate(text, tstzrange, tstzrange, text) IS
+'The part of a period that a service covers, for the argument fraction of rate, at 40 decimals; or a quantity of Waldur, for which period is not looked at and may be null. Rules: day_inclusive, both end days count; day_half_open, the day of the upper bound does not; second, elapsed time, where an empty or over-long service is the whole period; month and half_month, days of the service divided by those of its month or half of them, a whole one being 1; day and hour, elapsed time of which any part is whole. The last four are rounded up to 0.01. Days are local to time_zone. Bounds of the spans count as they are written: [2023-01-08, 2023-01-31] touches the 31st. Null arguments give null. Errors: 22023 for an unknown rule, a span without end, a period without a day, a month rule over several months. Immutable. Sources: Lago, Flexprice (day_inclusive), Meteroid, Kill Bill (day_half_open), OpenMeter (second), Waldur (the others).';

@@ -1,0 +1,62 @@
+\pset format unaligned
+\set SHOW_CONTEXT never
+-- Prices of other products: what becomes of them, and what is refused.  The amounts are tested by test/conformance.
+
+SELECT tariff_from('lago', '{"charge_model":"graduated","id":"x","created_at":"2024","properties":{"graduated_ranges":[{"from_value":0,"to_value":10,"per_unit_amount":"2","flat_amount":"5"},{"from_value":11,"to_value":null,"per_unit_amount":"1","flat_amount":"0"}]}}'::jsonb, 'eur');
+SELECT tariff_from('lago', '{"charge_model":"standard","min_amount_cents":500,"properties":{"amount":"0.1"}}'::jsonb, 'JPY');
+SELECT rate(tariff_from('lago', '{"charge_model":"dynamic"}'::jsonb, 'USD'), q) FROM unnest(ARRAY['{"units":"1","precise_total_amount_cents":"10.1"}', '{"units":0,"precise_total_amount_cents":"10.1"}']::jsonb[]) AS q;
+SELECT q, rate(tariff_from('lago', '{"charge_model":"graduated","properties":{"graduated_ranges":[{"from_value":0,"to_value":null,"per_unit_amount":"2","flat_amount":"5"}]}}'::jsonb, 'USD'), q) FROM unnest(ARRAY[-1, -3, 0, 1]) AS q;
+SELECT tariff_from('openmeter', '{"price":{"type":"graduated","tiers":[{"unit_price":{"amount":"1"}},{"up_to_amount":"5","flat_price":{"amount":"100"}}]},"commitments":{"minimum_amount":"1","maximum_amount":"9"},"unit_config":{"operation":"divide","conversion_factor":"60","rounding":"half_up","precision":2},"discounts":{"percentage":2.5,"usage":"1"}}'::jsonb, 'USD');
+SELECT rate(tariff_from('openmeter', '{"type":"tiered","mode":"volume","tiers":[{"unitPrice":{"amount":"2"}}]}'::jsonb, 'USD'), 3, complete => c) FROM unnest(ARRAY[true, false]) AS c;
+SELECT tariff_from('stripe', '{"currency":"usd","billing_scheme":"per_unit","unit_amount":1,"unit_amount_decimal":"0.5","transform_quantity":null}'::jsonb);
+SELECT tariff_from('stripe', '{"currency":"usd","billing_scheme":"per_unit","unit_amount":100,"currency_options":{"jpy":{"unit_amount":150},"bhd":{"unit_amount_decimal":"1500"}}}'::jsonb, c) FROM unnest(ARRAY['usd', 'JPY', 'BHD']) AS c;
+SELECT tariff_from('flexprice', '{"currency":"usd","billing_model":"TIERED","tier_mode":"SLAB","tiers":[{"up_to":null,"unit_amount":"1"},{"up_to":10,"unit_amount":"2","flat_amount":"3"}]}'::jsonb);
+SELECT tariff_from('meteroid', '{"pricing":{"type":"TIERED","tiers":[{"first_unit":0,"rate":"1","flat_fee":"10"},{"first_unit":20,"rate":"0.3","flat_cap":"2"}]}}'::jsonb, 'EUR');
+SELECT q, rate(tariff_from('meteroid', '{"pricing":{"type":"VOLUME","tiers":[{"first_unit":0,"rate":"1"},{"first_unit":100,"rate":"0.5","flat_cap":"60"}]}}'::jsonb, 'EUR'), q) FROM unnest(ARRAY[99, 99.5, 100, 120, 150]) AS q;
+SELECT tariff_from('meteroid', '{"pricing":{"type":"MATRIX","rates":[{"dimension1":{"key":"region","value":"eu"},"per_unit_price":"0.10"}]}}'::jsonb, 'EUR');
+SELECT tariff_from('waldur', '{"unit":"month","unit_price":"7.125"}'::jsonb, 'EUR');
+SELECT tariff_from('killbill', x, 'EUR') = tariff_from('killbill', j, 'EUR') AS same, tariff_from('killbill', x, 'EUR')
+  FROM (VALUES ('<usage name="n" billingMode="IN_ARREAR" usageType="CONSUMABLE"><billingPeriod>MONTHLY</billingPeriod><tiers><tier><blocks><tieredBlock><unit>GB &amp; more</unit><size> 10 </size><prices><price><currency>USD</currency><value>1.1</value></price><price><currency>EUR</currency><value>1</value></price></prices><max>-1</max></tieredBlock></blocks></tier></tiers></usage>'::xml,
+       '{"usageType":"CONSUMABLE","tierBlockPolicy":"ALL_TIERS","tiers":[{"blocks":[{"unit":"GB & more","size":"10","max":"-1","prices":[{"currency":"EUR","value":"1"}]}]}]}'::jsonb)) AS v(x, j);
+SELECT tariff_from('cloudkitty', '{"services":[{"service_id":"1","name":"compute"}],"fields":[{"field_id":"2","service_id":"1","name":"flavor"}],"groups":[{"group_id":"3","name":"instances"}],
+    "mappings":[{"mapping_id":"4","field_id":"2","value":"nano","type":"flat","cost":"0.50","group_id":"3","tenant_id":"acme"},{"mapping_id":"5","service_id":"1","value":null,"type":"flat","cost":1}],
+    "thresholds":[{"threshold_id":"6","service_id":"1","level":"10.00000000","type":"rate","cost":"0.9","group_id":"3"}]}'::jsonb, 'EUR');
+SELECT tariff_from('lago', NULL::jsonb) IS NULL AS nothing;
+
+-- What is refused, and by what name.
+CREATE FUNCTION refusal(dialect text, price jsonb, currency text DEFAULT 'USD') RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+BEGIN
+    RETURN tariff_from(dialect, price, currency);
+EXCEPTION WHEN others THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+    RETURN concat_ws(' ', SQLSTATE, SQLERRM, detail);
+END $$;
+SELECT refusal(d, p::jsonb) FROM (VALUES
+    ('lago', '{"properties":{}}'), ('lago', '{"charge_model":"custom"}'), ('lago', '{"charge_model":"standard"}'), ('lago', '{"charge_model":"standard","properties":{"amount":"x"}}'),
+    ('lago', '{"charge_model":"standard","filters":[{"values":{}}],"properties":{"amount":"1"}}'), ('lago', '{"charge_model":"standard","properties":{"amount":"1","grouped_by":["region"]}}'),
+    ('lago', '{"charge_model":"volume","properties":{"volume_ranges":[{"from_value":0,"to_value":10},{"from_value":12,"to_value":null}]}}'),
+    ('lago', '{"charge_model":"volume","properties":{"volume_ranges":[{"from_value":0,"to_value":10}]}}'),
+    ('openmeter', '{"type":"bucket"}'), ('openmeter', '{"type":"tiered","mode":"volume","tiers":[]}'), ('openmeter', '{"price":{"type":"unit","amount":"1"},"unit_config":{"operation":"power","conversion_factor":"2"}}'),
+    ('stripe', '{"currency":"usd","billing_scheme":"per_unit","custom_unit_amount":{"minimum":5}}'), ('stripe', '{"currency":"eur","billing_scheme":"per_unit","unit_amount":1}'),
+    ('stripe', '{"currency":"usd","billing_scheme":"per_unit","unit_amount":1,"transform_quantity":{"divide_by":5,"round":"near"}}'), ('stripe', '{"currency":"usd","billing_scheme":"per_unit"}'),
+    ('flexprice', '{"billing_model":"TIERED","tiers":[{"unit_amount":"1"}]}'), ('flexprice', '{"billing_model":"AUCTION"}'),
+    ('meteroid', '{"type":"SLOT","pricing":{}}'), ('meteroid', '{"pricing":{"type":"TIERED","block_size":10,"tiers":[{"first_unit":0,"rate":"1"}]}}'),
+    ('meteroid', '{"pricing":{"type":"MATRIX","rates":[{"dimension1":{"key":"a","value":"1"},"per_unit_price":"1"},{"dimension1":{"key":"b","value":"1"},"per_unit_price":"1"}]}}'),
+    ('waldur', '{"unit":"week","unit_price":"1"}'),
+    ('killbill', '{"usageType":"CONSUMABLE","billingMode":"IN_ADVANCE"}'), ('killbill', '{"usageType":"CONSUMABLE","tiers":[{"blocks":[{"unit":"u","size":1,"prices":[{"currency":"EUR","value":1}]}]}]}'),
+    ('killbill', '{"usageType":"CAPACITY","tiers":[{"limits":[{"unit":"u","min":"5","max":"9"}],"recurringPrice":[{"currency":"USD","value":1}]}]}'),
+    ('cloudkitty', '{"services":[{"service_id":"1","name":"s"}],"mappings":[{"mapping_id":"9","field_id":"7","value":"a","cost":"1"}]}'),
+    ('cloudkitty', '{"services":[{"service_id":"1","name":"s"}],"mappings":[{"mapping_id":"9","service_id":"1","type":"flat"}]}'),
+    ('paper', '{}'), ('lago', '[]')) AS v(d, p);
+SELECT refusal('lago', '{"charge_model":"standard","properties":{"amount":"1"}}', NULL);
+SELECT tariff_from('lago', '<usage/>'::xml, 'USD');
+SELECT tariff_from('killbill', '<plan/>'::xml, 'USD');
+DROP FUNCTION refusal(text, jsonb, text);
+
+-- Lines of the bill: Waldur rounds away from zero, OpenMeter every line, CloudKitty nothing.
+SELECT d, l.amount FROM (VALUES ('waldur'), ('openmeter'), ('cloudkitty'), ('killbill')) AS v(d),
+    rated_lines(jsonb_build_object('model', 'per_unit', 'currency', 'JPY', 'unit_price', '0.001', 'dialect', d)::tariff, 501) AS l;
+SELECT rated_lines('{"model":"per_unit","currency":"EUR","unit_price":"1","dialect":"waldur"}', -1.001);
+SELECT rate('{"model":"per_unit","currency":"EUR","unit_price":"1","dialect":"meteroid"}', -5), rate('{"model":"per_unit","currency":"EUR","unit_price":"1","dialect":"lago"}', -5), rate('{"model":"per_unit","currency":"EUR","unit_price":"1","dialect":"openmeter"}', -5);

@@ -1,0 +1,24 @@
+-- Which part of a period a service covers.
+\set SHOW_CONTEXT never
+SET timezone = 'UTC';
+SET datestyle = 'ISO';
+
+SELECT r, round(prorate(r, '[2024-03-15,2024-03-31]', '[2024-03-01,2024-03-31]', 'UTC'), 20) AS closed, round(prorate(r, '[2024-03-15,2024-04-01)', '[2024-03-01,2024-04-01)', 'UTC'), 20) AS half_open
+  FROM unnest(ARRAY['day_inclusive', 'day_half_open', 'second']) AS r;
+-- Local days: the clocks change on 2024-03-31 in Berlin, and a day begins at 22:00 UTC after it.
+SELECT r, prorate(r, '[2024-03-31 00:00+01,2024-04-01 00:00+02)', '[2024-03-31 00:00+01,2024-04-02 00:00+02)', 'Europe/Berlin') FROM unnest(ARRAY['day_inclusive', 'day_half_open', 'second']) AS r;
+-- Empty and over-long services.
+SELECT r, prorate(r, 'empty', '[2024-03-01,2024-04-01)', 'UTC') AS nothing, round(prorate(r, '[2024-03-01,2024-05-01)', '[2024-03-01,2024-04-01)', 'UTC'), 10) AS longer FROM unnest(ARRAY['day_inclusive', 'day_half_open', 'second']) AS r;
+-- Waldur: days with both ends divided by the days of the month, rounded up; halves end on the 15th.
+SELECT s, prorate('month', s, NULL, 'UTC') AS month, prorate('half_month', s, NULL, 'UTC') AS half_month
+  FROM unnest(ARRAY['[2024-01-01,2024-02-01)', '[2024-01-01,2024-01-15]', '[2024-01-16,2024-01-31]', '[2024-01-01,2024-01-20]', '[2024-01-10,2024-01-31]', '[2024-01-10,2024-01-20]',
+      '[2023-02-01,2023-02-10]', '[2024-02-15,2024-02-29]', '[2023-02-15,2023-02-28]', '[2024-04-10,2024-04-20]', '[2024-01-31,2024-01-31]', 'empty']::tstzrange[]) AS s;
+SELECT prorate('hour', '[2024-01-01 00:00,2024-01-01 01:00:01]', NULL, 'UTC') AS hours, prorate('day', '[2024-01-01 00:00,2024-01-02 00:00:01]', NULL, 'UTC') AS days, prorate('day', '[2024-01-01 00:00,2024-01-31 23:59:59]', NULL, 'UTC') AS month;
+SELECT r, service_days(r, '[2024-05-01 08:00,2024-05-01 17:00)', 'Europe/Berlin') FROM unnest(ARRAY['day_inclusive', 'day_half_open']) AS r;
+SELECT prorate('second', NULL, '[2024-03-01,2024-04-01)', 'UTC') IS NULL AS nothing;
+SELECT prorate('week', '[2024-01-01,2024-01-02]', '[2024-01-01,2024-02-01)', 'UTC');
+SELECT prorate('second', '[2024-01-01,)', '[2024-01-01,2024-02-01)', 'UTC');
+SELECT prorate('day_half_open', '[2024-01-01,2024-01-02)', '[2024-01-01,2024-01-01]', 'UTC');
+SELECT prorate('month', '[2024-01-15,2024-02-02]', NULL, 'UTC');
+SELECT prorate('month', '[2024-01-15,2024-01-20]', NULL, 'Mars/Olympus');
+SELECT service_days('second', '[2024-01-15,2024-01-20]', 'UTC');
