@@ -55,8 +55,11 @@ BEGIN
         RAISE WARNING 'only a superuser can create the event trigger that keeps DROP EXTENSION billing CASCADE from destroying the ledger'
             USING HINT = 'Have a superuser run CALL billing.create_ledger_guard().';
     END IF;
-    IF position('billing' IN current_setting('search_path')) = 0 THEN
-        RAISE NOTICE 'schema billing is not on the search_path: operators and sum() of monetary will not be found'
+    -- What the database gives new sessions; the setting of this one is hidden by the function's own.
+    IF NOT EXISTS (SELECT FROM pg_db_role_setting AS s CROSS JOIN unnest(s.setconfig) AS c(setting)
+                    WHERE s.setrole = 0 AND s.setdatabase = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+                      AND c.setting ~ '^search_path=.*\ybilling\y') THEN
+        RAISE NOTICE 'schema billing is not on the search_path of this database: operators and sum() of monetary will not be found'
             USING HINT = format('ALTER DATABASE %I SET search_path = "$user", public, billing;', current_database());
     END IF;
 END $$;

@@ -156,7 +156,7 @@ END $$;
 COMMENT ON FUNCTION billing.check_currency(text) IS 'Raises 22023 unless the currency is one of billing.currencies() and has a minor unit to which invoices are rounded. Stable.';
 
 CREATE FUNCTION billing.check_time_zone(time_zone text) RETURNS void
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     known boolean;
@@ -164,8 +164,12 @@ BEGIN
     -- The server also takes abbreviations without daylight saving ('CET') and POSIX rules ('Berlin2') for zones.  A name with a
     -- slash and without digits is neither, and then a look at one zone is enough; other names are looked up in the slow list.
     IF check_time_zone.time_zone ~ '^[A-Za-z_-]+/[A-Za-z_/-]+$' OR check_time_zone.time_zone = 'UTC' THEN
-        PERFORM timezone(check_time_zone.time_zone, now());
-        known := true;
+        BEGIN
+            PERFORM timezone(check_time_zone.time_zone, now());
+            known := true;
+        EXCEPTION WHEN invalid_parameter_value THEN
+            known := false;
+        END;
     ELSE
         known := EXISTS (SELECT FROM pg_timezone_names AS z WHERE z.name = check_time_zone.time_zone);
     END IF;
