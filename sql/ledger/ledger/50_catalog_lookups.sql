@@ -156,7 +156,7 @@ END $$;
 COMMENT ON FUNCTION billing.check_currency(text) IS 'Raises 22023 unless the currency is one of billing.currencies() and has a minor unit to which invoices are rounded. Stable.';
 
 CREATE FUNCTION billing.check_time_zone(time_zone text) RETURNS void
-    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     known boolean;
@@ -178,7 +178,7 @@ BEGIN
             HINT = 'Use a name of pg_timezone_names such as Europe/Berlin or UTC.';
     END IF;
 END $$;
-COMMENT ON FUNCTION billing.check_time_zone(text) IS 'Raises 22023 unless the time zone has a name of the time zone database, such as Europe/Berlin; abbreviations and POSIX rules are refused. Null passes. Stable.';
+COMMENT ON FUNCTION billing.check_time_zone(text) IS 'Raises 22023 unless the time zone has a name of the time zone database, such as Europe/Berlin; abbreviations and POSIX rules are refused. Null passes. Volatile, because it traps an error.';
 
 -- ISO 3166-1 alpha-2, with XI (Northern Ireland) and XK (Kosovo), which tax and customs of the European Union use.
 CREATE FUNCTION billing.check_country(country text) RETURNS void
