@@ -19,7 +19,7 @@ COMMENT ON FUNCTION billing.overlaid(billing.seller_setting, billing.seller_sett
 'The former settings of a seller with those named put over them: null keeps, empty clears. Immutable.';
 
 CREATE FUNCTION billing.check_seller_setting(setting billing.seller_setting) RETURNS void
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
     PERFORM check_country(setting.country);
@@ -38,7 +38,7 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = 'the legal name of a seller must not be empty';
     END IF;
 END $$;
-COMMENT ON FUNCTION billing.check_seller_setting(billing.seller_setting) IS 'Raises 22023 for a setting of a seller that makes no sense; null passes. Stable.';
+COMMENT ON FUNCTION billing.check_seller_setting(billing.seller_setting) IS 'Raises 22023 for a setting of a seller that makes no sense; null passes. Volatile.';
 
 CREATE FUNCTION billing.set_seller(
     key text, legal_name text DEFAULT NULL, country text DEFAULT NULL, currency text DEFAULT NULL, time_zone text DEFAULT NULL,

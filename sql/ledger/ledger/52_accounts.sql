@@ -47,7 +47,7 @@ CREATE FUNCTION billing.account_setting_on(account_id bigint, day date) RETURNS 
 COMMENT ON FUNCTION billing.account_setting_on(bigint, date) IS 'The settings of an account that hold on a day as known now; null stands for the first day there is. Stable.';
 
 CREATE FUNCTION billing.check_account_setting(setting billing.account_setting) RETURNS void
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
     -- Nothing is called for what was not named: a hundred thousand accounts come through here.
@@ -74,7 +74,7 @@ BEGIN
             HINT = 'Make it with billing.set_tax_rate().';
     END IF;
 END $$;
-COMMENT ON FUNCTION billing.check_account_setting(billing.account_setting) IS 'Raises 22023 or 42704 for a setting of an account that makes no sense; null passes. Stable.';
+COMMENT ON FUNCTION billing.check_account_setting(billing.account_setting) IS 'Raises 22023 or 42704 for a setting of an account that makes no sense; null passes. Volatile.';
 
 CREATE FUNCTION billing.check_account_tree(account_id bigint, parent_id bigint) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
