@@ -928,12 +928,15 @@ class History:
         agree(len(found) == len(rows), "usage is unbilled for two reasons at once")
         for usages in self.ledger.usage.values():
             for usage in usages:
-                if usage.starts_at == usage.ends_at:
+                if usage.starts_at == usage.ends_at and self.reason(usage):
                     expected, reason = self.reason(usage), found.get((usage.account, usage.id, usage.revision))
                     agree(reason in expected, "{} is unbilled as {}, expected {}", usage, reason, expected)
 
     def reason(self, usage):
-        """Why usage is not billed under the account's own agreement, as one of several words; None: it is billed."""
+        """Why usage is not billed under the account's own agreement: one of these words; None among them: it is billed.
+
+        None alone: progressive billing decides.
+        """
         account = self.ledger.accounts[usage.account]
         if usage.superseded:
             return {"superseded"}
@@ -941,7 +944,7 @@ class History:
             return {"before_start", "not_due"}
         period = next((p for p in account.periods.values() if p.starts_at <= usage.starts_at < p.ends_at), None)
         if period is None or not period.arrears_due:
-            return {"not_due", "in_grace"} | ({None} if period and period.interim_to else set())
+            return None if period and period.interim_to else {"not_due", "in_grace"}
         if period.sealed:
             return {"sealed", None}
         agreement = (usage.account, SELLER, "default")
