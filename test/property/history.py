@@ -961,10 +961,11 @@ class History:
             return {"unmatched_cell"}
         group = tuple((d, usage.dimensions.get(d)) for d in sorted(METERS[usage.meter].dimensions))
         key = Key(usage.account, period.number, agreement, usage.meter, None, usage.account, group, "usage")
+        billed = {None} if key in self.ledger.booked else set()
         if key in self.ledger.frozen:
-            return {"on_hold"}
+            return {"on_hold"} | billed
         if key in self.ledger.failed:
-            return {"rating_error", "negative_quantity"}
+            return {"rating_error", "negative_quantity"} | billed
         if any(amount for stamp, amount, cause in self.ledger.decisions[key] if cause is None):
             return {None, "waived", "disputed"}
         return {None}
