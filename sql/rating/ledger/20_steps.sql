@@ -320,7 +320,7 @@ AS $function$
                                FROM billing.split(billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)), s.rate_window, s.time_zone) AS i(part)
                               WHERE s.rate_window IS NOT NULL AND s.aggregation <> 'time_weighted'
                               UNION ALL
-                             SELECT u.consumed, NULL WHERE s.aggregation = 'time_weighted' AND u.ends_at < least(c.to_at, s.to_at)) AS w
+                             SELECT u.consumed, NULL WHERE s.aggregation = 'time_weighted' AND u.ends_at < least(c.to_at, s.to_at) AND greatest(c.from_at, s.from_at) < least(c.to_at, s.to_at)) AS w
          WHERE (u.ends_at >= {usage_from} OR s.aggregation = 'time_weighted') AND u.ends_at <= {usage_to} {usage_accounts}
            AND billing.known(u.recorded_at, c.usage_at, c.usage_own)
            AND NOT s.plain AND s.item_kind = 'meter' AND s.enabled AND c.rate_usage AND c.batch = {batch}
