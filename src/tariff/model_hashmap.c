@@ -655,6 +655,25 @@ mappings_apply(const char **cursor, const HashmapPoint *point, GroupTotal *state
 	}
 }
 
+/* A number as the product writes it, with the decimals that it came with. */
+static char *
+numeric_text(Numeric numeric)
+{
+	int32		dscale = DatumGetInt32(DirectFunctionCall1(numeric_scale, NumericGetDatum(numeric)));
+	Number		number;
+
+	/* Whole numbers are frequent, and numeric_out is slow. */
+	if (dscale == 0 && number_from_datum(NumericGetDatum(numeric), &number) == NUMBER_DECODED &&
+		number.wide == NULL && number.scale == 0 && number_mantissa_is_small(number.mantissa))
+	{
+		char	   *text = palloc(NUMBER_TEXT_SIZE);
+
+		pg_lltoa((int64) number.mantissa, text);
+		return text;
+	}
+	return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(numeric)));
+}
+
 /* The text by which a value is looked up: as the product's str() writes it. */
 static TariffText
 value_text(const JsonbValue *value)
@@ -669,7 +688,7 @@ value_text(const JsonbValue *value)
 		return text;
 	}
 	if (value->type == jbvNumeric)
-		copy = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+		copy = numeric_text(value->val.numeric);
 	else if (value->type == jbvBool)
 		copy = pstrdup(value->val.boolean ? "True" : "False");
 	else
