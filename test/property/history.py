@@ -50,8 +50,8 @@ WEIGHTS = {
     "agreement": 1, "parent": 1, "setting": 3, "meter_redefined": 1, "tax_rate": 1, "policy": 1,
     "goodwill": 4, "freeze": 1, "unfreeze": 1, "approve": 4,
     "cancel": 5, "void_invoice": 2,
-    "run": 17, "finalize": 12, "seal": 1, "new_rating_version": 1,
-    "slow_record": 2, "slow_commit": 3, "bill_in_transaction": 3,
+    "run": 17, "finalize": 12, "seal": 2, "new_rating_version": 1,
+    "slow_record": 2, "slow_commit": 3, "bill_in_transaction": 3, "crossing": 1,
     "days_pass": 9,
 }
 
@@ -106,7 +106,8 @@ class History:
         self.set_agreement((RESELLER, SELLER, "wholesale"), consumer="ash", price_list="wholesale")
         for item in METERS:
             for price_list in ("default", "wholesale"):
-                self.set_price(price_list, item, None, self.tariff(item), datetime.datetime(2025, 1, 1), None, None)
+                if item == "tokens" or self.rng.random() < 0.9:      # the others may get their first price late
+                    self.set_price(price_list, item, None, self.tariff(item), datetime.datetime(2025, 1, 1), None, None)
         for item in FEES:
             self.set_price("default", item, None, self.tariff(item), datetime.datetime(2025, 1, 1), None, None)
         for cause in ("price", "plan"):
@@ -260,11 +261,11 @@ class History:
             payload["start"], payload["end"] = usage.starts_at.isoformat(), usage.ends_at.isoformat()
         return payload
 
-    def new_usage(self, when, lasting=datetime.timedelta(0)):
+    def new_usage(self, when, lasting=datetime.timedelta(0), account=None):
         meter = self.rng.choice(tuple(METERS))
         dimensions = {"calls": lambda: {"region": self.rng.choice(REGIONS)}, "users": lambda: {"user": self.rng.choice("abcdefgh")}}.get(meter, dict)()
         id = str(uuid.UUID(int=self.rng.getrandbits(128)))
-        return Usage(id, self.rng.choice(ACCOUNTS + ("ash",)), meter, when, when + lasting, self.quantity(), dimensions, None)
+        return Usage(id, account or self.rng.choice(ACCOUNTS + ("ash",)), meter, when, when + lasting, self.quantity(), dimensions, None)
 
     def record_usage(self, usages, connection=None):
         payloads = [self.usage_payload(u) for u in usages]
@@ -670,8 +671,9 @@ class History:
         """Makes drafts final; a draft whose charge was cancelled meanwhile must be refused, and then nothing is final."""
         if self.ledger.last_watermark is None:
             return False
-        through = self.through()
-        only = self.buyer() if self.rng.random() < 0.2 else None
+        return self.finalize(self.through(), self.buyer() if self.rng.random() < 0.2 else None)
+
+    def finalize(self, through, only=None):
         chosen = self.ledger.final(through, only)
         stale = self.database.stale_drafts(self.database.keys()) & set(chosen)
         call = "SELECT invoice_id FROM billing.finalize_invoices(through => %s, account => %s)"
@@ -765,6 +767,10 @@ class History:
 
     def do_seal(self):
         through = self.today - days(self.rng.choice((60, 90, 120)))
+        if self.rng.random() < 0.6 and self.slow_stamp is None:
+            for _ in range(2):
+                self.run(self.today)
+                self.finalize(self.today)
         sealing = [(account, period) for account in self.ledger.accounts.values() for period in account.periods.values()
                    if period.date_to <= through and not period.sealed]
         obstacle = self.obstacle(sealing)
@@ -821,12 +827,10 @@ class History:
         self.told_of(self.slow_facts)
         self.slow_facts, self.slow_stamp = [], None
 
-    def do_bill_in_transaction(self):
+    def do_bill_in_transaction(self, account=None):
         """Usage recorded and billed in one transaction of the caller, whatever others have open."""
-        account, through = self.buyer(), self.through()
-        usages = [self.new_usage(self.late()) for _ in range(3)]
-        for usage in usages:
-            usage.account = account
+        account, through = account or self.buyer(), self.through()
+        usages = [self.new_usage(self.late(), account=account) for _ in range(3)]
         connection = self.database.main
         try:
             stamp = self.record_usage(usages, connection=connection)
@@ -842,6 +846,18 @@ class History:
         agree(own_at == stamp, "bill_account counted the stamp {}, the facts have {}", own_at, stamp)
         self.check_watermark(Watermark(known_at))
         self.told_of_run(through, Watermark(known_at), [self.ledger.accounts[account]], own_at)
+
+    def do_crossing(self):
+        """A recorder that begins in the second in which an account was billed: its lock is older than that watermark."""
+        if self.slow_stamp is not None:
+            return False
+        account = self.buyer()
+        self.record_now([self.new_usage(self.late(), account=account) for _ in range(3)])
+        self.do_bill_in_transaction(account)
+        self.do_slow_record()
+        self.record_now([self.new_usage(self.late(), account=account)])
+        self.run(self.today)
+        self.do_slow_commit()
 
     def do_days_pass(self):
         self.today += days(self.rng.randrange(1, 16))

@@ -339,7 +339,7 @@ AS $function$
             UNION ALL
             SELECT c.contract_no, s.segment_no, '{}', '{}', NULL, 0, 0
               FROM rated_contract AS c JOIN rated_segment AS s USING (spec_no)
-             WHERE s.owes_at_zero AND s.item_kind = 'meter' AND s.enabled AND s.charge_by = '{}' AND c.rate_usage
+             WHERE s.owes_at_zero AND s.item_kind = 'meter' AND s.enabled AND s.charge_by = '{}' AND c.rate_usage AND s.from_at < c.to_at
                AND NOT EXISTS (SELECT FROM rated_quantity AS q WHERE q.contract_no = c.contract_no AND q.segment_no = s.segment_no)
         ), carried AS (
             SELECT m.*, CASE WHEN s.carries THEN coalesce(sum(m.quantity) OVER (PARTITION BY m.contract_no, s.item_id, m.charge_group, m.rate_group, m.window_at
