@@ -89,7 +89,11 @@ def make_database():
     connection.close()
     connection = psycopg2.connect(dbname=DATABASE)
     connection.autocommit = True
-    connection.cursor().execute("CREATE EXTENSION billing CASCADE")
+    cursor = connection.cursor()
+    cursor.execute("CREATE EXTENSION billing CASCADE; SET search_path = billing, public")
+    cursor.execute("CALL create_ledger()")
+    cursor.execute("CALL maintain_partitions('[2022-01-01,2025-12-01)')")
+    cursor.execute("SELECT set_seller('seller', legal_name => 'Seller', country => 'DE', currency => 'EUR')")
     connection.close()
 
 
@@ -347,6 +351,116 @@ def check_usage_rounding(server, case):
            case["expected"]["value"])
 
 
+# --- the ledger: metering and corrections -----------------------------------------------------------------------------------------------
+
+def account_of(server, case, day):
+    """An account of its own for each case, and a meter and price of its own."""
+    key = case["id"]
+    if case.get("currency", "EUR") != "EUR":
+        server.value("SELECT set_price_list('default-' || %(currency)s, currency => %(currency)s, seller => 'seller')", currency=case["currency"])
+    server.value("SELECT set_account(%(key)s, currency => %(currency)s, time_zone => 'UTC', starts_on => %(day)s, cycle_day => extract(day FROM %(day)s::date)::int)",
+                 key=key, currency=case.get("currency", "EUR"), day=day)
+    return key
+
+
+def record(server, account, identity, at, quantity):
+    outcome, detail = server.rows("SELECT r.outcome, r.detail FROM record_usage(jsonb_build_object('id', %(id)s, 'account', %(account)s, 'meter', %(account)s, 'quantity', %(quantity)s, 'at', %(at)s)) AS r",
+                                  id=identity, account=account, quantity=quantity, at=at)[0]
+    if outcome != "accepted":
+        raise Mismatch(f"usage was {outcome}: {detail}")
+
+
+def conversion(unit_config=None, free=None):
+    """The rate card of OpenMeter whose amount is the quantity that it bills."""
+    return json.dumps({"price": {"type": "unit", "amount": "1"}, "unit_config": unit_config, "discounts": {"usage": free}})
+
+
+def check_metering(server, case):
+    aggregation = case["aggregation"]
+    kind = aggregation["kind"]
+    expected = case["expected"]
+    if kind == "unit_conversion":
+        expect("the units", server.value("SELECT amount(rate(tariff_from('openmeter', %(price)s::jsonb, 'EUR'), %(raw)s::numeric))",
+                                         price=conversion(aggregation["unit_config"]), raw=case["input"]["raw_quantity"]), expected["value"])
+        return
+    if kind == "free_units":
+        got = server.values("""SELECT amount(r.billed - COALESCE(lag(r.billed) OVER (ORDER BY r.position), monetary(0, 'EUR')))
+                                 FROM (SELECT rate(tariff_from('openmeter', %(price)s::jsonb, 'EUR'), c.quantity) AS billed, c.position
+                                         FROM unnest(%(cumulative)s::numeric[]) WITH ORDINALITY AS c(quantity, position)) AS r ORDER BY r.position""",
+                            price=conversion(free=aggregation["free"]), cumulative=case["input"]["cumulative"])
+        for value, wanted in zip(got, expected["value"], strict=True):
+            expect("a split's units", value, wanted)
+        return
+    if aggregation.get("prorated"):
+        raise Skip("quantities prorated by days are not built yet")
+    if kind == "weighted_sum" or kind == "unit_hours" and len(case["events"]) > 1:
+        raise Skip("meters over the changes of a level are not built yet")
+    if aggregation.get("recurring") == "true":
+        raise Skip("sums that carry over to the next period are not built yet")
+    account = account_of(server, case, case["window"]["from"][:10])
+    server.value("SELECT set_meter(%(key)s, unit => 'unit', aggregation => %(kind)s)", key=account, kind="time_weighted" if kind == "unit_hours" else kind)
+    price = {"model": "per_unit", "currency": "EUR", "unit_price": case.get("unit_amount", "1")}
+    if "dialect" in case:
+        price["dialect"] = case["dialect"]
+    if "divisor_hours" in aggregation:
+        price["convert"] = {"divide_by": aggregation["divisor_hours"]}
+    if "unit_amount" not in case and "round" in case:
+        price.setdefault("convert", {}).update({"round": case["round"]["mode"], "decimals": int(case["round"]["digits"])})
+    server.value("SELECT set_price(%(key)s, %(price)s::tariff, valid_from => %(day)s)", key=account, price=json.dumps(price), day=case["window"]["from"][:10])
+    for number, event in enumerate(case["events"]):
+        record(server, account, f"{account}-{number}", event["at"], event["value"])
+    quantity, owed = server.rows("SELECT c.quantity, amount(c.owed) FROM charges(%(account)s, daterange(%(from)s::date, %(to)s::date)) AS c",
+                                 account=account, **{"from": case["window"]["from"][:10], "to": case["window"]["to"][:10]})[0]
+    if "unit_amount" in case:
+        expect("the quantity", quantity, expected["value"])
+        expect("the amount", owed, expected["amount"])
+    else:
+        if "exact" in expected:
+            hours = server.value("SELECT amount(rate(%(price)s::tariff, %(quantity)s))", quantity=quantity,
+                                 price=json.dumps({**price, "convert": {key: value for key, value in price.get("convert", {}).items() if key == "divide_by"}}))
+            expect_exact("the exact quantity", hours, expected["exact"])
+        expect("the quantity", server.value("SELECT amount(rate(%(price)s::tariff, %(quantity)s))", quantity=quantity, price=json.dumps(price)), expected["value"])
+
+
+def bill(server, account, through):
+    """One run, and what it books for the account; line by line."""
+    server.cursor.execute("CALL run_invoicing(%s, NULL)", (through,))
+    server.rows("SELECT * FROM finalize_invoices(through => %(through)s, account => %(account)s)", through=through, account=account)
+    return server.rows("""SELECT l.period_from::text, l.amount_numeric FROM invoice_lines AS l
+                           WHERE l.account = %(account)s AND l.line_id > COALESCE((SELECT pg_catalog.max(s.line_id) FROM seen AS s WHERE s.account = %(account)s), 0) ORDER BY l.line_id""",
+                       account=account)
+
+
+def remember(server, account):
+    server.cursor.execute("DELETE FROM seen WHERE account = %s", (account,))
+    server.cursor.execute("INSERT INTO seen SELECT %s, pg_catalog.max(l.line_id) FROM invoice_lines AS l WHERE l.account = %s", (account, account))
+
+
+def check_correction(server, case):
+    """Two runs; the usage is corrected, or comes late, between them."""
+    if case["kind"] == "progressive_invoice":
+        raise Skip("a threshold invoice that the final invoice credits, and several thresholds of an account, are not built yet")
+    server.cursor.execute("CREATE TEMP TABLE IF NOT EXISTS seen (account text, line_id bigint)")
+    account = account_of(server, case, "2024-01-01")
+    server.value("SELECT set_meter(%(key)s, unit => 'unit')", key=account)
+    server.value("SELECT set_price(%(key)s, tariff_from(%(dialect)s, %(price)s::jsonb, %(currency)s), valid_from => '2024-01-01', account => %(key)s)", key=account,
+                 dialect=case["dialect"], price=json.dumps(case["price"]), currency=case["currency"])
+    if case["kind"] == "late_usage":
+        raise Skip("cumulative readings that go on over periods are not built yet")
+    steps = []
+    for number, cumulative in enumerate(case["input"]["cumulative"]):
+        if number == 0:
+            record(server, account, account, "2024-01-10T00:00:00Z", cumulative)
+        else:
+            server.value("SELECT correct_usage(%(account)s, %(account)s, quantity => %(quantity)s)", account=account, quantity=cumulative)
+        lines = bill(server, account, "2024-02-10")
+        remember(server, account)
+        steps.append(server.value("SELECT COALESCE(amount(sum(monetary(l, %(currency)s))), 0) FROM unnest(%(lines)s::numeric[]) AS l",
+                                  lines=[str(line[1]) for line in lines], currency=case["currency"]))
+    if [Fraction(str(step)) for step in steps] != [Fraction(step) for step in case["expected"]["steps"]]:
+        raise Mismatch(f"steps are {[str(step) for step in steps]}, expected {case['expected']['steps']}")
+
+
 # --- which check is for which case ----------------------------------------------------------------------------------------------------
 
 KINDS = {
@@ -362,9 +476,11 @@ def check(server, name, case):
         if name.startswith(missing):
             raise Skip(reason)
     if "aggregation" in case:
-        raise Skip("cases of metering are not run yet")
+        check_metering(server, case)
+        return
     if case.get("kind") in ("delta", "late_usage", "progressive_invoice"):
-        raise Skip("cases of corrections are not run yet")
+        check_correction(server, case)
+        return
     if case.get("kind") in KINDS:
         KINDS[case["kind"]](server, case)
     elif "price" not in case:
