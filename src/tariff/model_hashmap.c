@@ -1232,7 +1232,7 @@ static void
 thresholds_lint(const Service *service, const char **cursor, int group, GroupFacts *facts,
 				struct TariffLint *lint)
 {
-	Threshold	higher = {{0}};
+	Threshold	higher = {.field = 0};
 	Threshold	threshold;
 	bool		has_higher = false;
 	uint32		count;

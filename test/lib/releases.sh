@@ -6,8 +6,10 @@
 #     testing   Debian testing, PostgreSQL 18
 #
 # Each release is a root folder made once by debootstrap and kept in a cache; removing the cache folder makes them anew.  Debian comes
-# from the mirror that apt uses here.  Ubuntu is made inside Debian 13, whose debootstrap knows the release and its mirror.  The checkout is copied into it and its test/run started there in a mount and process namespace of its own,
-# so that nothing outlives the run.  What cannot be had is a skip with its reason.
+# from the mirror that apt uses here.  Ubuntu is made inside Debian 13, whose debootstrap knows the release and its mirror.  The
+# checkout is copied into the root folder and its test/run started there, in a mount and process namespace of its own so that nothing
+# outlives the run, at sample counts: full ones take hours, and what they look for depends on no release.  What cannot be had is a
+# skip with its reason.
 
 RELEASES='trixie testing noble'
 RELEASE_CACHE=${BILLING_RELEASE_CACHE:-/var/tmp/billing-releases}
@@ -88,7 +90,7 @@ run_in_release() {
 	list_source_files | tar -C "$BILLING_SOURCE" --null --no-recursion -T - -c | as_root tar -C "$root/srv/billing" --no-same-owner -x
 	copy_network_settings "$root"
 	as_root unshare --mount --pid --fork --kill-child bash -c "$(declare -f enter_release); enter_release \"\$@\"" - \
-		"$root" "$BILLING_SHARED" "${FULL:-}" "$release" "$@" </dev/null | sed "s/^/[$release] /"
+		"$root" "$BILLING_SHARED" "${FULL:+1}" "$release" "$@" </dev/null | sed "s/^/[$release] /"
 	if [ -s "$root/srv/results" ]; then
 		sed "s/\t/\t$release: /" "$root/srv/results" >>"$RESULTS"
 	else
@@ -97,14 +99,14 @@ run_in_release() {
 	progress "$release took $((SECONDS - begun)) s"
 }
 
-# Inside the new namespaces: enter_release ROOT SHARED FULL NAME [SUITE …].
+# Inside the new namespaces: enter_release ROOT SHARED SAMPLE NAME [SUITE …].
 enter_release() {
-	local root=$1 shared=$2 full=$3 release=$4
+	local root=$1 shared=$2 sample=$3 release=$4
 	shift 4
 	mount -t proc proc "$root/proc"
 	mount --rbind /dev "$root/dev"
 	[ ! -d "$shared" ] || mount --bind -o ro "$shared" "$root/srv/shared"
-	exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 FULL="$full" \
+	exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 SAMPLE="$sample" \
 		${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} ${no_proxy:+no_proxy="$no_proxy"} \
 		BILLING_SHARED=/srv/shared BILLING_RESULTS=/srv/results BILLING_OTHER_RELEASE="$release" bash /srv/billing/test/run "$@"
 }
