@@ -21,11 +21,15 @@ def connect(name, autocommit=False):
 class Template:
     """A database with an empty ledger, from which each history gets a copy."""
 
-    def __init__(self):
+    def __init__(self, attach=False):
+        """attach: another process has made it."""
         self.base = os.environ.get("PGDATABASE", "postgres")
         self.name = f"{self.base}_property"
         self.admin = connect(self.base, autocommit=True)
-        self.copies = 0
+        if not attach:
+            self.make()
+
+    def make(self):
         self.drop(self.name)
         self.execute(f'CREATE DATABASE "{self.name}"')
         connection = connect(self.name, autocommit=True)
@@ -42,9 +46,8 @@ class Template:
     def drop(self, name):
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    def copy(self):
-        self.copies += 1
-        name = f"{self.name}_{self.copies}"
+    def copy(self, seed):
+        name = f"{self.name}_{seed}"
         self.drop(name)
         self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self.name}"')
         return Database(name)

@@ -13,34 +13,13 @@ from fractions import Fraction
 
 import psycopg2
 
-from arithmetic import Unmatched, grouping, rate, to_minor
+from checks import Checks
 from database import as_json
-from oracle import (Account, Advance, Disagreement, Fee, Key, Ledger, Meter, Price, Setting, Subscription, Term, Usage, Watermark,
-                    agree, newest_by_span)
+from oracle import (Account, Advance, Disagreement, Fee, Ledger, Price, Setting, Subscription, Term, Usage, Watermark, agree,
+                    newest_by_span)
 from spans import UTC, days, instant, midnight
-
-SELLER = "northwind"
-ZONES = ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Lord_Howe")
-REGIONS = ("eu", "us", "asia")
-BEGIN = datetime.date(2026, 1, 1)
-FOREVER = datetime.date(2030, 1, 1)
-EVERYTHING = Watermark(datetime.datetime(2100, 1, 1, tzinfo=UTC))
-ACCOUNTS = ("ash", "birch", "cedar", "date", "elm")
-RESELLER = "reseller"
-
-METERS = {
-    "tokens": Meter(None),
-    "calls": Meter(None, dimensions=("region",)),
-    "storage": Meter(None, rounding="half_up", decimals=3),
-    "events": Meter(None, aggregation="count"),
-    "peak": Meter(None, aggregation="max"),
-    "level": Meter(None, aggregation="latest"),
-    "average": Meter(None, aggregation="avg", rounding="half_up", decimals=3),
-    "median": Meter(None, aggregation="percentile", percentile=Fraction(1, 2)),
-    "users": Meter(None, aggregation="unique_count", unique_dimension="user"),
-    "gauge": Meter(None, aggregation="time_weighted", rounding="half_up", decimals=3),
-}
-FEES = {"base": True, "support": False}      # in advance?
+from world import (ACCOUNTS, BEGIN, EVERYTHING, FEES, FOREVER, IN_YEN, LISTS, METERS, REGIONS, RESELLER, SELLER, ZONES, currency_of,
+                   list_of)
 
 WEIGHTS = {
     "record": 30, "record_late": 14, "record_spans": 8, "record_again": 3, "record_conflict": 1, "record_rejected": 1,
@@ -67,7 +46,7 @@ def decimal(value):
     return Decimal(value.numerator) / Decimal(value.denominator)
 
 
-class History:
+class History(Checks):
     def __init__(self, database, seed):
         self.database = database
         self.ledger = Ledger()
@@ -94,8 +73,8 @@ class History:
         self.set_tax_rate("standard", 19)
         self.set_tax_rate("reduced", 7)
         call("set_seller", key=SELLER, default_tax_code="standard")
-        call("set_price_list", key="default", currency="EUR")
-        call("set_price_list", key="wholesale", currency="EUR")
+        for key, currency in LISTS.items():
+            call("set_price_list", key=key, currency=currency)
         for key, meter in METERS.items():
             self.define_meter(key, meter)
         for key, in_advance in FEES.items():
@@ -105,11 +84,12 @@ class History:
             self.open_account(key)
         self.set_agreement((RESELLER, SELLER, "wholesale"), consumer="ash", price_list="wholesale")
         for item in METERS:
-            for price_list in ("default", "wholesale"):
+            for price_list in LISTS:
                 if item == "tokens" or self.rng.random() < 0.9:      # the others may get their first price late
-                    self.set_price(price_list, item, None, self.tariff(item), datetime.datetime(2025, 1, 1), None, None)
+                    self.set_price(price_list, item, None, self.tariff(item, price_list), datetime.datetime(2025, 1, 1), None, None)
         for item in FEES:
-            self.set_price("default", item, None, self.tariff(item), datetime.datetime(2025, 1, 1), None, None)
+            for price_list in ("default", "yen"):
+                self.set_price(price_list, item, None, self.tariff(item, price_list), datetime.datetime(2025, 1, 1), None, None)
         for cause in ("price", "plan"):
             if self.rng.random() < 0.3:
                 self.set_policy(cause)
@@ -127,13 +107,14 @@ class History:
         mode = self.rng.choice(("half_up", "half_up", "half_even", "up", "down", "ceiling", "floor"))
         grace = self.rng.choice((0, 0, 0, 3, 30))
         threshold = self.rng.choice((None, None, 5, 40)) if key != RESELLER else None
-        stamp = self.database.set("set_account", key=key, currency="EUR", time_zone=zone, cycle_day=cycle_day, starts_on=starts_on,
+        currency = currency_of(key)
+        stamp = self.database.set("set_account", key=key, currency=currency, price_list=list_of(key), time_zone=zone, cycle_day=cycle_day, starts_on=starts_on,
                                   rounding_mode=mode, grace=datetime.timedelta(hours=grace),
-                                  progressive_threshold=threshold and f"{threshold} EUR")
+                                  progressive_threshold=threshold and f"{threshold} {currency}")
         account = self.ledger.accounts[key] = Account(key, starts_on)
-        account.settings.append(Setting(stamp, datetime.date.min, zone, cycle_day, "EUR", mode, datetime.timedelta(hours=grace)))
+        account.settings.append(Setting(stamp, datetime.date.min, zone, cycle_day, currency, mode, datetime.timedelta(hours=grace)))
         self.ledger.agreements[key, SELLER, "default"].append(
-            Term(stamp, key, False, "default", threshold and Fraction(threshold), None, None))
+            Term(stamp, key, False, list_of(key), threshold and Fraction(threshold), None, None))
 
     def set_agreement(self, agreement, consumer, price_list, valid_from=None, valid_to=None, with_descendants=False):
         stamp = self.database.set("set_agreement", buyer=agreement[0], key=agreement[2], consumer=consumer, price_list=price_list,
@@ -192,7 +173,7 @@ class History:
 
     # ---------------------------------------------------------------- random values
 
-    def tariff(self, item):
+    def tariff(self, item, price_list="default"):
         rng = self.rng
         price = lambda: rng.choice(("0.005", "0.01", "0.0125", "0.1", "0.333333", "1", "2.5", "0"))
         tiers = [{"up_to": rng.choice(("5", "10", "12.5")), "unit_price": price()}, {"up_to": "40", "unit_price": price()},
@@ -229,7 +210,7 @@ class History:
         models["hours"] = lambda: {"model": "per_unit", "unit_price": rng.choice(("0.001", "0.0125"))}
         models["fee"] = lambda: {"model": "per_unit", "unit_price": rng.choice(("10", "29.99", "31"))}
         models["seats"] = lambda: {"model": "graduated", "tiers": [{"up_to": "2", "unit_price": "10"}, {"unit_price": "7.5"}]}
-        return {"currency": "EUR", **models[rng.choice(choices[item])]()}
+        return {"currency": LISTS[price_list], **models[rng.choice(choices[item])]()}
 
     def quantity(self):
         return Fraction(self.rng.choice(("1", "2", "3", "5", "7", "10", "12.5", "0.5", "20", "33", "0.001", "0", "12.345")))
@@ -381,9 +362,9 @@ class History:
         return start, length and start + days(length)
 
     def random_price(self, earliest, latest, account=None):
-        price_list = self.rng.choice(("default", "default", "wholesale"))
-        item = self.rng.choice(tuple(METERS) + (tuple(FEES) if price_list == "default" else ()))
-        tariff = self.tariff(item)
+        price_list = "yen" if account == IN_YEN else self.rng.choice(("default", "default", "wholesale") + (() if account else ("yen",)))
+        item = self.rng.choice(tuple(METERS) + (tuple(FEES) if price_list != "wholesale" else ()))
+        tariff = self.tariff(item, price_list)
         if self.rng.random() < 0.2 and self.ledger.prices[price_list, item]:
             tariff = self.rng.choice([p.tariff for p in self.ledger.prices[price_list, item] if p.tariff])
         if account and price_list == "wholesale":
@@ -421,7 +402,7 @@ class History:
 
     def do_price_unsaid(self):
         """A price dated into billed periods that does not say how it is meant is refused."""
-        pinned = [(p, a) for a in self.ledger.accounts.values() for p in a.periods.values() if p.pin and a.key in ACCOUNTS]
+        pinned = [(p, a) for a in self.ledger.accounts.values() for p in a.periods.values() if p.pin and list_of(a.key) == "default" and a.key in ACCOUNTS]
         if not pinned:
             return False
         period, account = self.rng.choice(pinned)
@@ -432,12 +413,12 @@ class History:
         """A price of one account that cannot rate what was used; the next such step heals it."""
         if self.poisoned and self.rng.random() < 0.7:
             item, account, start = self.poisoned.pop()
-            tariff = self.tariff(item)
+            tariff = self.tariff(item, list_of(account))
         else:
             item, account, start = "tokens", self.buyer(), midnight(self.today - days(self.rng.randrange(60)))
-            tariff = {"model": "graduated", "currency": "EUR", "beyond": "error", "tiers": [{"up_to": "20", "unit_price": "1"}]}
+            tariff = {"model": "graduated", "currency": currency_of(account), "beyond": "error", "tiers": [{"up_to": "20", "unit_price": "1"}]}
             self.poisoned.append((item, account, start))
-        self.set_price("default", item, account, tariff, start, None, self.rng.choice(("open", "closed")))
+        self.set_price(list_of(account), item, account, tariff, start, None, self.rng.choice(("open", "closed")))
 
     def subscriptions_of(self, present=True):
         now = [(key, newest_by_span(facts, BEGIN, FOREVER, lambda f: f.quantity is not None))
@@ -550,10 +531,11 @@ class History:
         charge, key = self.some_charge()
         if charge is None:
             return False
-        amount = Fraction(self.rng.choice(("-1", "-0.5", "2", "-20")))
+        currency = currency_of(key.buyer)
+        amount = Fraction(self.rng.choice(("-1", "-0.5" if currency == "EUR" else "-100", "2", "-20")))
         kind = "goodwill" if amount < 0 else "dispute"
         _, stamp = self.database.record("SELECT billing.decide(charge => %s, amount => %s, kind => %s, reason => 'slow support')",
-                                        charge[1], f"{decimal(amount)} EUR", kind)
+                                        charge[1], f"{decimal(amount)} {currency}", kind)
         self.ledger.decide(key, stamp, amount)
 
     def do_freeze(self):
@@ -634,39 +616,6 @@ class History:
             else:
                 self.ledger.period_advances.append((stamp, cause, account, start.date(), end.date(), known_at))
 
-    def check_watermark(self, asof):
-        """Never above what an open recorder has stamped, and never more than its second and the clock behind."""
-        if self.slow_stamp is not None:
-            agree(asof.known_at <= self.slow_stamp, "watermark {} is above the stamp {} of an open recorder", asof.known_at, self.slow_stamp)
-        if self.last_known_at:
-            agree(asof.known_at >= self.last_known_at, "watermark {} went back from {}", asof.known_at, self.last_known_at)
-        self.last_known_at = asof.known_at
-
-    def compare(self, keys=None):
-        """Booked, drafted and held of every key, exactly."""
-        keys = keys or self.database.keys()
-        drafts = self.database.drafts(keys)
-        self.settle_open_changes(keys, drafts)
-        tables = (("booked", self.database.booked(keys), self.ledger.booked, Fraction(0)),
-                  ("draft", drafts, self.ledger.drafts, Fraction(0)),
-                  ("held", self.database.held(keys), self.ledger.held, {}))
-        for name, found, expected, nothing in tables:
-            for key in set(found) | set(expected):
-                agree(found.get(key, nothing) == expected.get(key, nothing), "{} of {}: ledger {}, expected {}", name, key,
-                      show(found.get(key, nothing)), show(expected.get(key, nothing)))
-
-    def settle_open_changes(self, keys, drafts):
-        """What was cancelled or unfrozen after the watermark: whether its charge was looked at is the ledger's business.
-
-        Its draft is right when it is the difference to what is booked now; otherwise it is what it was, or stale, which finalising refuses.
-        """
-        stale = self.database.stale_drafts(keys) if self.unsettled else set()
-        for key, (stamp, former) in list(self.unsettled.items()):
-            if self.ledger.last_watermark and self.ledger.last_watermark.knows(stamp):
-                del self.unsettled[key]
-            elif key in stale or drafts.get(key) == former:
-                self.ledger.put(self.ledger.drafts, key, drafts.get(key))
-
     def do_finalize(self):
         """Makes drafts final; a draft whose charge was cancelled meanwhile must be refused, and then nothing is final."""
         if self.ledger.last_watermark is None:
@@ -687,22 +636,6 @@ class History:
         self.compare()
         for invoice, in rows:
             self.check_invoice(invoice)
-
-    def check_invoice(self, number):
-        """Total = lines + taxes, taxes by group, rounded once."""
-        total, without_tax, taxes, kind, issued, payer, cancels = self.database.rows("""
-            SELECT billing.amount(total), billing.amount(total_without_tax), billing.amount(tax_total), type, issue_date, a.key, cancels_id
-              FROM billing.invoice JOIN billing.account AS a ON a.account_id = payer_id WHERE invoice_id = %s""", number)[0]
-        lines = self.database.rows("SELECT billing.amount(amount), tax_code, tax_category, tax_rate FROM billing.line WHERE invoice_id = %s", number)
-        groups = {}
-        for amount, *group in lines:
-            groups[tuple(group)] = groups.get(tuple(group), 0) + Fraction(amount)
-        mode = self.ledger.accounts[payer].settings[-1].rounding_mode
-        expected = {group: to_minor(amount * Fraction(group[2]) / 100, "EUR", mode) for group, amount in groups.items()}
-        agree(Fraction(without_tax) == sum(groups.values()), "invoice {} has {} without tax, its lines {}", number, without_tax, groups)
-        agree(Fraction(taxes) == sum(expected.values()), "invoice {} has {} of tax, expected {}", number, taxes, expected)
-        agree(Fraction(total) == Fraction(without_tax) + Fraction(taxes), "invoice {} has a total of {}", number, total)
-        agree(kind == ("381" if without_tax < 0 or cancels else "380"), "invoice {} over {} is of type {}", number, without_tax, kind)
 
     def standing_invoices(self):
         return [number for number, in self.database.rows("""
@@ -731,12 +664,6 @@ class History:
         rows, stamp = self.database.record("SELECT billing.cancel_invoice(%s::bigint, 'wrong address', waive => %s)", number, waive)
         self.taken_back(number, stamp, waive)
         self.check_reversal(number, rows[0][0])
-
-    def check_reversal(self, number, reversal):
-        heads = [self.database.rows("""SELECT billing.amount(total_without_tax), billing.amount(tax_total), billing.amount(total), type, cancels_id
-                                         FROM billing.invoice WHERE invoice_id = %s""", invoice)[0] for invoice in (number, reversal)]
-        agree(heads[1][:3] == tuple(-amount for amount in heads[0][:3]) and heads[1][3] != heads[0][3] and heads[1][4] == number,
-              "{} does not reverse {}", heads[1], heads[0])
 
     def do_void_invoice(self):
         """Only an invoice that nothing continues can be voided."""
@@ -861,131 +788,3 @@ class History:
 
     def do_days_pass(self):
         self.today += days(self.rng.randrange(1, 16))
-
-    # ---------------------------------------------------------------- at the end
-
-    def check_tables(self):
-        """Numbers without gaps, never decreasing with the date; every chain from 0, link by link."""
-        gaps = self.database.rows("""
-            SELECT n.type, count(*), max(n.counter) FROM billing.invoice_number AS n GROUP BY n.seller_id, n.type, n.series
-            HAVING count(*) <> max(n.counter)""")
-        agree(not gaps, "gaps in the numbers: {}", gaps)
-        disorder = self.database.rows("""
-            SELECT * FROM (SELECT n.counter, i.issue_date, lag(i.issue_date) OVER (PARTITION BY n.seller_id, n.type, n.series ORDER BY n.counter) AS former
-                             FROM billing.invoice_number AS n JOIN billing.invoice AS i USING (invoice_id)) AS x WHERE x.issue_date < x.former""")
-        agree(not disorder, "dates run back: {}", disorder)
-        retaxed = self.database.rows("""
-            SELECT l.line_id FROM billing.line AS l JOIN billing.line AS f ON f.account_id = l.account_id AND f.key_id = l.key_id AND f.chain_no = 1
-             WHERE (l.tax_code, l.tax_category, l.tax_rate, l.tax_point_date) IS DISTINCT FROM (f.tax_code, f.tax_category, f.tax_rate, f.tax_point_date)""")
-        agree(not retaxed, "lines that do not keep the tax of their chain: {}", retaxed)
-        for code, rate, point, known_at in self.database.rows("""
-                SELECT DISTINCT l.tax_code, l.tax_rate, l.tax_point_date, l.known_at FROM billing.line AS l WHERE l.chain_no = 1"""):
-            expected = self.ledger.tax_rate(code, point, Watermark(known_at))
-            agree(rate == expected, "tax {} of {} on {} is {}, expected {}", code, known_at, point, rate, expected)
-
-    def check_explanations(self, count=10):
-        """Some lines, explained: the parts add up to the line."""
-        numbers = [number for number, in self.database.rows("SELECT line_id FROM billing.line WHERE kind IN ('charge', 'correction') ORDER BY 1")]
-        for number in self.rng.sample(numbers, min(count, len(numbers))):
-            amount, explained = self.database.rows("""
-                SELECT billing.amount(l.amount), billing.amount((SELECT billing.sum(e.amount) FROM billing.explain_line(l.line_id) AS e))
-                  FROM billing.line AS l WHERE l.line_id = %s""", number)[0]
-            agree(explained == amount, "line {} of {} is explained to {}", number, amount, explained)
-
-
-    def keyed(self, account, rows):
-        """Rows of charges() and preview_invoice(), which begin with seller, period, item, subscription, consumer, group: {Key: rest}."""
-        numbers = {period.date_from: number for number, period in account.periods.items()}
-        return {Key(account.key, numbers[start], (account.key, seller, agreement), item, subscription, consumer, tuple(sorted(group.items())),
-                    component): rest
-                for seller, agreement, start, item, subscription, consumer, group, component, *rest in rows if start in numbers}
-
-    def agreements_of(self, account):
-        return [agreement for agreement in self.ledger.agreements if agreement[0] == account.key]
-
-    def check_charges(self, account):
-        """charges() of the stored periods, to the last digit."""
-        if not account.periods or len(self.agreements_of(account)) > 1:
-            return
-        numbers = sorted(account.periods)
-        span = f"[{account.periods[numbers[0]].date_from},{account.periods[numbers[-1]].date_to})"
-        found = self.keyed(account, self.database.rows("""
-            SELECT c.seller, %s, c.period_from, c.item, c.subscription, c.consumer, c.charge_group, c.component, billing.amount(c.owed_exact), c.problem
-              FROM billing.charges(%s, %s::daterange) AS c""", self.agreements_of(account)[0][2], account.key, span))
-        for period in account.periods.values():
-            if period.sealed:
-                continue
-            known = EVERYTHING.with_own(period.own_stamps)
-            owed = self.ledger.rate_period(account, period, self.ledger.views(account, period, known)[0], known)
-            for key, one in owed.items():
-                amount = found.get(key, (None, None))[0]
-                agree(one.failed or key in self.ledger.failed or (amount is not None and Fraction(amount) == one.exact), "charges() says {} for {}, expected {}",
-                      amount, key, one.exact)
-
-    def check_preview(self, account):
-        """A preview after a run with nothing new says what was drafted."""
-        agreements = self.agreements_of(account)
-        if not account.periods or len(agreements) > 1:
-            return
-        found = self.keyed(account, self.database.rows("""
-            SELECT p.seller, %s, p.period_from, p.item, p.subscription, p.consumer, p.charge_group, p.component, p.amount
-              FROM billing.preview_invoice(%s, through => %s) AS p WHERE p.problem IS NULL AND p.kind <> 'interim'""", agreements[0][2], account.key, self.today))
-        drafts = {key: amount for key, amount in self.ledger.drafts.items()
-                  if key.buyer == account.key and key not in self.ledger.frozen and key not in self.ledger.failed}
-        previewed = {key: Fraction(rest[0]) for key, rest in found.items() if rest[0]}
-        agree(previewed == drafts, "preview of {}: {}, expected {}", account.key, previewed, drafts)
-
-    def check_unbilled(self):
-        """Nothing is dropped: each usage of the account's own agreement is in a charge, or unbilled for the reason that is so."""
-        rows = self.database.rows("""
-            SELECT u.account_key, u.usage_key::text, u.revision, u.reason FROM billing.unbilled_usage('[2025-11-01,2027-01-01)') AS u
-             WHERE u.agreement = 'default' AND u.starts_at = u.ends_at""")
-        found = {tuple(row[:3]): row[3] for row in rows}
-        agree(len(found) == len(rows), "usage is unbilled for two reasons at once")
-        for usages in self.ledger.usage.values():
-            for usage in usages:
-                if usage.starts_at == usage.ends_at and self.reason(usage):
-                    expected, reason = self.reason(usage), found.get((usage.account, usage.id, usage.revision))
-                    agree(reason in expected, "{} is unbilled as {}, expected {}", usage, reason, expected)
-
-    def reason(self, usage):
-        """Why usage is not billed under the account's own agreement: one of these words; None among them: it is billed.
-
-        None alone: progressive billing decides.
-        """
-        account = self.ledger.accounts[usage.account]
-        if usage.superseded:
-            return {"superseded"}
-        if not account.periods or usage.starts_at < account.periods[1].starts_at:
-            return {"before_start", "not_due"}
-        period = next((p for p in account.periods.values() if p.starts_at <= usage.starts_at < p.ends_at), None)
-        if period is None or not period.arrears_due:
-            return None if period and period.interim_to else {"not_due", "in_grace"}
-        if period.sealed:
-            return {"sealed", None}
-        agreement = (usage.account, SELLER, "default")
-        known = EVERYTHING.with_own(period.own_stamps)
-        view = self.ledger.views(account, period, known)[0]
-        price = next((tariff for start, end, tariff, *_ in self.ledger.segments(
-            usage.meter, usage.account, period, self.ledger.terms_of(agreement, period, view.plan), view, known) if start <= usage.starts_at < end), None)
-        if price is None:
-            return {"no_price"}
-        try:
-            if grouping(price):
-                rate(price, usage.quantity, usage.dimensions)
-        except Unmatched:
-            return {"unmatched_cell"}
-        group = tuple((d, usage.dimensions.get(d)) for d in sorted(METERS[usage.meter].dimensions))
-        key = Key(usage.account, period.number, agreement, usage.meter, None, usage.account, group, "usage")
-        billed = {None} if key in self.ledger.booked else set()
-        if key in self.ledger.frozen:
-            return {"on_hold"} | billed
-        if key in self.ledger.failed:
-            return {"rating_error", "negative_quantity"} | billed
-        if any(amount for stamp, amount, cause in self.ledger.decisions[key] if cause is None):
-            return {None, "waived", "disputed"}
-        return {None}
-
-
-def show(value):
-    return {cause: show(part) for cause, part in value.items()} if isinstance(value, dict) else str(float(value)) if value else "nothing"
