@@ -190,6 +190,7 @@ DECLARE
     this_seller  int := find_seller(set_price.seller);
     this_account bigint := CASE WHEN set_price.account IS NULL THEN 0 ELSE find_account(set_price.account) END;
     span         tsrange := local_span(set_price.valid_from, set_price.valid_to);
+    said         tsrange := span;
     this_list    int;
     code         text;
     same         tsmultirange;
@@ -215,6 +216,11 @@ BEGIN
      WHERE p.list_id = this_list AND p.item_id = this_item AND p.account_id = this_account AND p.valid && span AND upper_inf(p.known)
        AND p.tariff = set_price.tariff AND p.tax_code IS NOT DISTINCT FROM code;
     IF same @> span THEN
+        -- Said before, but perhaps not for closed periods.
+        IF set_price.applies_to = 'closed' AND pinned_through(this_list, this_account, said) IS NOT NULL THEN
+            INSERT INTO pin_advance (list_id, item_id, account_id, valid, reason)
+                VALUES (this_list, this_item, this_account, said, 'price set for closed periods');
+        END IF;
         RETURN this_price;
     END IF;
     -- Only what is new is written: equal neighbours at both ends stay as they are.
@@ -227,12 +233,12 @@ BEGIN
         VALUES (this_list, this_item, this_account, set_price.tariff, code, span, tstzrange(stamp, NULL)) RETURNING p.price_id INTO this_price;
     IF set_price.applies_to = 'closed' THEN
         INSERT INTO pin_advance (list_id, item_id, account_id, valid, reason, recorded_at)
-            VALUES (this_list, this_item, this_account, span, 'price set for closed periods', stamp);
+            VALUES (this_list, this_item, this_account, said, 'price set for closed periods', stamp);
     END IF;
     RETURN this_price;
 END $$;
 COMMENT ON FUNCTION billing.set_price(text, billing.tariff, timestamp, timestamp, text, text, text, text, text, text) IS
-'Says what a meter or fee costs from valid_from to valid_to (half-open, local time of each buyer; null = without end) and returns the number of the price. It supersedes what the list said for that span; what is in force already is not written again. price_list: key of the list; unless named it is that of the account''s agreement, or ''default'' or ''default-CUR'' in the tariff''s currency. account: the price is for this buyer alone and goes before that of all. tax_code: null keeps that of the price before, '''' = the seller''s default. kind: meter or fee, where both have the key. applies_to: needed when a price that reaches into closed charge periods changes; ''open'' leaves them as they are (the difference is held), ''closed'' rates them again. What billing.lint() finds is raised as a warning or notice. Errors: 22023 bad argument or another currency, 42704 unknown key, 55000 applies_to is missing, 40001 run the transaction again. Volatile.';
+'Says what a meter or fee costs from valid_from to valid_to (half-open, local time of each buyer; null = without end) and returns the number of the price. It supersedes what the list said for that span; what is in force already is not written again, but applies_to => ''closed'' counts for it too. price_list: key of the list; unless named it is that of the account''s agreement, or ''default'' or ''default-CUR'' in the tariff''s currency. account: the price is for this buyer alone and goes before that of all. tax_code: null keeps that of the price before, '''' = the seller''s default. kind: meter or fee, where both have the key. applies_to: needed when a price that reaches into closed charge periods changes; ''open'' leaves them as they are (the difference is held), ''closed'' rates them again. What billing.lint() finds is raised as a warning or notice. Errors: 22023 bad argument or another currency, 42704 unknown key, 55000 applies_to is missing, 40001 run the transaction again. Volatile.';
 
 CREATE FUNCTION billing.remove_price(
     item text, valid_from timestamp DEFAULT NULL, valid_to timestamp DEFAULT NULL, price_list text DEFAULT NULL,
@@ -244,6 +250,7 @@ DECLARE
     this_seller  int := find_seller(remove_price.seller);
     this_account bigint := CASE WHEN remove_price.account IS NULL THEN 0 ELSE find_account(remove_price.account) END;
     span         tsrange := local_span(remove_price.valid_from, remove_price.valid_to);
+    said         tsrange := span;
     this_list    int;
     priced       tsmultirange;
     stamp        timestamptz;
@@ -263,7 +270,7 @@ BEGIN
     stamp := supersede_prices(this_list, this_item, this_account, span);
     IF remove_price.applies_to = 'closed' THEN
         INSERT INTO pin_advance (list_id, item_id, account_id, valid, reason, recorded_at)
-            VALUES (this_list, this_item, this_account, span, 'price removed for closed periods', stamp);
+            VALUES (this_list, this_item, this_account, said, 'price removed for closed periods', stamp);
     END IF;
     RETURN true;
 END $$;
