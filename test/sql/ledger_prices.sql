@@ -129,6 +129,7 @@ SELECT writes($$ SELECT set_price('calls', per_unit('1'), '2026-01-01') $$);
 SELECT writes($$ SELECT set_price('tokens', per_unit('0.09'), '2026-02-15', applies_to => 'open') $$);
 SELECT writes($$ SELECT set_price('tokens', per_unit('0.10'), '2026-02-20', applies_to => 'closed') $$);
 SELECT cause, account_id, valid, advance_to > (SELECT max(lower(known)) FROM price) AS counts_it, reason FROM pin_advance;
+-- said again for closed periods it moves the pin again, and nothing else
 SELECT writes($$ SELECT set_price('tokens', per_unit('0.10'), '2026-02-20', applies_to => 'closed') $$);
 SELECT writes($$ SELECT remove_price('tokens', '2026-02-25', '2026-02-27', applies_to => 'closed') $$);
 SELECT known_prices('tokens');
