@@ -148,6 +148,7 @@ DECLARE
 BEGIN
     PERFORM billing.check_through(through);
     PERFORM billing.check_ledger();
+    PERFORM billing.check_usage_partitions();
     PERFORM pg_advisory_xact_lock(1651076210, 0);   -- the lock of run_invoicing(), see run_lock.c
     mark := billing.watermark();
     UPDATE ledger_state AS s SET last_watermark = mark WHERE s.last_watermark < mark;   -- later runs must not know less

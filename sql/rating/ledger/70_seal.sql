@@ -90,34 +90,63 @@ END $$;
 COMMENT ON PROCEDURE billing.seal_period(date, bigint) IS
 'Closes for good the periods of all accounts that end by a day: what each charge owes is stored, later facts of these periods are listed as unbilled with the reason sealed, and their usage may leave (drop_sealed_usage()). Refuses with 55000 while anything of them is not final: drafts, held corrections, charges that cannot be rated, facts no run has seen. Waits for sessions that are recording, at most billing.seal_wait (10 seconds), then 55006.';
 
+-- A time-weighted meter reports a level that holds until the next report, however old it is.
+CREATE FUNCTION billing.keep_levels(part regclass, before timestamptz) RETURNS SETOF billing.usage
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format($text$
+        SELECT DISTINCT ON (u.account_id, u.meter_id, u.resource_id, u.dimensions) u.*
+          FROM %s AS u
+          JOIN billing.meter_definition AS m ON m.item_id = u.meter_id AND m.aggregation = 'time_weighted' AND upper_inf(m.known)
+         WHERE NOT EXISTS (SELECT FROM billing.usage_change AS x WHERE x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision)
+           AND NOT EXISTS (SELECT FROM billing.usage AS n
+                            WHERE n.account_id = u.account_id AND n.meter_id = u.meter_id AND n.ends_at > u.ends_at AND n.ends_at < $1
+                              AND (n.resource_id, n.dimensions) IS NOT DISTINCT FROM (u.resource_id, u.dimensions)
+                              AND NOT EXISTS (SELECT FROM billing.usage_change AS x WHERE x.account_id = n.account_id AND x.key = n.key AND x.revision = n.revision))
+         ORDER BY u.account_id, u.meter_id, u.resource_id, u.dimensions, u.ends_at DESC, u.key DESC $text$, part) USING before;
+END $$;
+COMMENT ON FUNCTION billing.keep_levels(regclass, timestamptz) IS
+'The rows of a partition of usage that say which level a time-weighted meter still had at an instant, by account, resource and dimensions. Stable.';
+REVOKE ALL ON FUNCTION billing.keep_levels(regclass, timestamptz) FROM PUBLIC;
+
 CREATE FUNCTION billing.drop_sealed_usage() RETURNS TABLE (partition text, dropped_rows bigint)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     part   record;
+    kept   usage[];
     rows   bigint;
-    latest timestamptz := (SELECT min(p.starts_at) FROM charge_period AS p WHERE p.sealed_at IS NULL);
+    opens  timestamptz;
+    waits  boolean;
 BEGIN
     PERFORM billing.check_ledger();
     PERFORM pg_advisory_xact_lock(1651076210, 0);   -- the lock of run_invoicing()
-    latest := least(latest, (SELECT min(c.ends_at) FROM account_calendar AS c));
+    opens := least((SELECT min(p.starts_at) FROM charge_period AS p WHERE p.sealed_at IS NULL), (SELECT min(c.ends_at) FROM account_calendar AS c));
     FOR part IN
-        SELECT c.oid::regclass AS name, substring(c.relname FROM '^usage_(\d{4}_\d{2})$') AS month
+        SELECT c.oid::regclass AS relation, c.oid::regclass::text AS name, to_date(substring(c.relname FROM '^usage_(\d{4}_\d{2})$'), 'YYYY_MM') AS month
           FROM pg_inherits AS h JOIN pg_class AS c ON c.oid = h.inhrelid
          WHERE h.inhparent = 'billing.usage'::regclass AND c.relname ~ '^usage_\d{4}_\d{2}$'
-         ORDER BY 2
+         ORDER BY c.relname
     LOOP
-        CONTINUE WHEN (to_date(part.month, 'YYYY_MM') + interval '1 month')::date::timestamp AT TIME ZONE 'UTC' > latest - interval '1 day';
+        CONTINUE WHEN (part.month + interval '1 month') AT TIME ZONE 'UTC' > opens - interval '1 day';
+        -- usage of accounts that no run has seen yet
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s AS u WHERE u.account_id NOT IN (SELECT c.account_id FROM billing.account_calendar AS c))', part.name) INTO waits;
+        CONTINUE WHEN waits;
+        kept := ARRAY(SELECT k FROM billing.keep_levels(part.relation, opens) AS k);
         EXECUTE format('SELECT count(*) FROM %s', part.name) INTO rows;
-        INSERT INTO usage_dropped (month, row_count) VALUES (to_date(part.month, 'YYYY_MM'), rows);
+        CONTINUE WHEN rows > 0 AND rows = cardinality(kept);
+        INSERT INTO usage_dropped AS d (month, row_count) VALUES (part.month, rows - cardinality(kept))
+            ON CONFLICT (month) DO UPDATE SET row_count = d.row_count + excluded.row_count;
         EXECUTE format('DROP TABLE %s', part.name);
-        partition := part.name::text;
-        dropped_rows := rows;
+        INSERT INTO usage SELECT k.* FROM unnest(kept) AS k;
+        partition := part.name;
+        dropped_rows := rows - cardinality(kept);
         RETURN NEXT;
     END LOOP;
 END $$;
 COMMENT ON FUNCTION billing.drop_sealed_usage() IS
-'Drops the monthly partitions of usage that lie wholly in sealed periods of every account, and says so in usage_dropped. A partition that leaves in any other way makes the next run raise. Returns the partitions dropped.';
+'Drops the monthly partitions of usage that lie wholly in sealed periods of every account, and says so in usage_dropped. Rows that tell the level a time-weighted meter still has stay (in usage_default, until maintain_partitions() gives them a partition again). A partition that leaves in any other way makes the next run raise. Returns the partitions dropped, with the number of rows that left.';
 
 CREATE FUNCTION billing.check_usage_partitions() RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
