@@ -86,7 +86,8 @@ BEGIN
         ), shown AS (
             SELECT * FROM counted UNION ALL SELECT * FROM ended
             UNION ALL
-            SELECT 70, 1, 'not reproduced', 'rated by other rules then (rating version ' || l.rating_version || ')', NULL, NULL, NULL, NULL, l.amount - coalesce(x.total, l.amount - l.amount)
+            SELECT 70, 1, 'not reproduced', CASE WHEN l.rating_version <> billing.rating_version() THEN 'rated by other rules then (version ' || l.rating_version || ')'
+                                                 ELSE 'usage of this sealed period has left, see usage_dropped' END, NULL, NULL, NULL, NULL, l.amount - coalesce(x.total, l.amount - l.amount)
               FROM this_line AS l, (SELECT sum(e.amount) AS total FROM ended AS e) AS x
              WHERE x.total IS DISTINCT FROM l.amount
             UNION ALL
