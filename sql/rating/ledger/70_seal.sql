@@ -92,7 +92,7 @@ COMMENT ON PROCEDURE billing.seal_period(date, bigint) IS
 
 -- A time-weighted meter reports a level that holds until the next report, however old it is.
 CREATE FUNCTION billing.keep_levels(part regclass, before timestamptz) RETURNS SETOF billing.usage
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
     RETURN QUERY EXECUTE format($text$
