@@ -189,7 +189,7 @@ class Checks:
             return {"on_hold"} | billed
         if key in self.ledger.failed:
             return {"rating_error", "negative_quantity"} | billed
-        if any(amount for stamp, amount, cause in self.ledger.decisions[key] if cause is None):
+        if any(amount for stamp, amount, cause in self.ledger.decisions.get(key, ()) if cause is None):
             return {None, "waived", "disputed"}
         return {None}
 

@@ -281,10 +281,10 @@ class Ledger:
         self.decisions[key].append((stamp, amount, cause))
 
     def decided(self, key, asof):
-        return sum((amount for stamp, amount, cause in self.decisions[key] if asof.knows(stamp)), ZERO)
+        return sum((amount for stamp, amount, cause in self.decisions.get(key, ()) if asof.knows(stamp)), ZERO)
 
     def ignored(self, key, cause, asof):
-        return sum((amount for stamp, amount, for_cause in self.decisions[key] if for_cause == cause and asof.knows(stamp)), ZERO)
+        return sum((amount for stamp, amount, for_cause in self.decisions.get(key, ()) if for_cause == cause and asof.knows(stamp)), ZERO)
 
     def book(self, key, amount):
         self.booked[key] += amount
@@ -559,6 +559,8 @@ class Ledger:
         for key in keys:
             if not self.due(key, period, asof):
                 continue
+            if not period.arrears_due and not any(key in one for one in owed) and key not in self.booked and key not in self.drafts:
+                continue    # a decision about a fee that is neither owed nor billed waits for the end of its period
             if any(one.get(key, Owed()).failed for one in owed):
                 self.failed.add(key)
                 continue
@@ -584,7 +586,7 @@ class Ledger:
                 self.failed.add(key)
                 continue
             self.failed.discard(key)
-            amount = self.in_money(account, period, view, one.exact) + self.decided(key, asof) - self.booked[key]
+            amount = self.in_money(account, period, view, one.exact) + self.decided(key, asof) - self.booked.get(key, ZERO)
             if key not in self.frozen and amount > 0 and amount >= thresholds[key.agreement]:
                 self.book(key, amount)
 
@@ -613,7 +615,7 @@ class Ledger:
                     yield "billed", key, cause, change + ignored
         self.put(self.held, key, held)
         if key not in self.frozen:
-            self.put(self.drafts, key, target + self.decided(key, asof) - self.booked[key])
+            self.put(self.drafts, key, target + self.decided(key, asof) - self.booked.get(key, ZERO))
 
     def in_money(self, account, period, view, exact):
         setting = account.setting(period.date_from, view.plan) or account.setting(period.date_from, view.usage)

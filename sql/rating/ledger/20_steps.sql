@@ -65,9 +65,9 @@ AS $function$
         SELECT p.account_id, p.period_no, v.variant, p.now_own, p.advance_cause,
                CASE WHEN v.variant >= 1 THEN {known_at} ELSE p.price_pin END AS price_at,
                CASE WHEN v.variant >= 1 THEN p.now_own ELSE p.pin_own END AS price_own,
-               CASE WHEN v.variant >= 2 THEN {known_at} WHEN v.variant < 0 THEN p.plan_pin_before ELSE p.plan_pin END AS plan_at,
+               CASE WHEN v.variant >= 2 THEN {known_at} WHEN v.variant = -1 THEN p.plan_pin_looked WHEN v.variant = -2 THEN p.plan_pin_before ELSE p.plan_pin END AS plan_at,
                CASE WHEN v.variant >= 2 THEN p.now_own ELSE p.pin_own END AS plan_own,
-               CASE WHEN v.variant >= 3 THEN {known_at} WHEN v.variant < 0 THEN p.reference_pin_before ELSE p.reference_pin END AS reference_at,
+               CASE WHEN v.variant >= 3 THEN {known_at} WHEN v.variant = -1 THEN p.reference_pin_looked WHEN v.variant = -2 THEN p.reference_pin_before ELSE p.reference_pin END AS reference_at,
                CASE WHEN v.variant >= 3 THEN p.now_own ELSE p.pin_own END AS reference_own,
                CASE WHEN v.variant = -1 THEN p.looked_known_at ELSE {known_at} END AS usage_at,
                CASE WHEN v.variant = -1 THEN p.looked_own_at ELSE p.now_own END AS usage_own,
@@ -82,12 +82,17 @@ AS $function$
                        greatest(coalesce(r.closed_known_at, {known_at}), a.reference_data) AS reference_pin,
                        greatest(coalesce(r.closed_known_at, {known_at}), a.plan_before) AS plan_pin_before,
                        greatest(coalesce(r.closed_known_at, {known_at}), a.reference_before) AS reference_pin_before,
+                       greatest(coalesce(r.closed_known_at, {known_at}), a.plan_looked) AS plan_pin_looked,
+                       greatest(coalesce(r.closed_known_at, {known_at}), a.reference_looked) AS reference_pin_looked,
                        CASE WHEN a.plan IS DISTINCT FROM a.plan_before THEN 'plan' WHEN a.reference_data IS DISTINCT FROM a.reference_before THEN 'reference_data' ELSE 'price' END AS advance_cause
                   FROM rated_period AS r
                  CROSS JOIN LATERAL (SELECT max(x.advance_to) FILTER (WHERE x.cause = 'plan') AS plan,
                                             max(x.advance_to) FILTER (WHERE x.cause = 'reference_data') AS reference_data,
                                             max(x.advance_to) FILTER (WHERE x.cause = 'plan' AND (billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at) OR x.advance_to <= r.looked_known_at)) AS plan_before,
-                                            max(x.advance_to) FILTER (WHERE x.cause = 'reference_data' AND (billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at) OR x.advance_to <= r.looked_known_at)) AS reference_before
+                                            max(x.advance_to) FILTER (WHERE x.cause = 'reference_data' AND (billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at) OR x.advance_to <= r.looked_known_at)) AS reference_before,
+                                            -- without those by which the last look itself billed: charge_key.looked_owed is what was owed before them
+                                            max(x.advance_to) FILTER (WHERE x.cause = 'plan' AND billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at)) AS plan_looked,
+                                            max(x.advance_to) FILTER (WHERE x.cause = 'reference_data' AND billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at)) AS reference_looked
                                        FROM billing.pin_advance AS x
                                       WHERE r.closed_known_at IS NOT NULL AND x.account_id = r.account_id AND x.cause <> 'price'
                                         AND billing.known(x.recorded_at, {known_at}, {own_at}) AND x.valid @> tsrange(r.date_from, r.date_to)) AS a
