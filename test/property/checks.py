@@ -23,9 +23,9 @@ class Checks:
     def compare(self, keys=None):
         """Booked, drafted and held of every key, exactly."""
         keys = keys or self.database.keys()
-        drafts = self.database.drafts(keys)
-        self.settle_open_changes(keys, drafts)
-        tables = (("booked", self.database.booked(keys), self.ledger.booked, Fraction(0)),
+        drafts, booked = self.database.drafts(keys), self.database.booked(keys)
+        self.settle_open_changes(keys, drafts, booked)
+        tables = (("booked", booked, self.ledger.booked, Fraction(0)),
                   ("draft", drafts, self.ledger.drafts, Fraction(0)),
                   ("held", self.database.held(keys), self.ledger.held, {}))
         for name, found, expected, nothing in tables:
@@ -33,7 +33,7 @@ class Checks:
                 agree(found.get(key, nothing) == expected.get(key, nothing), "{} of {}: ledger {}, expected {}", name, key,
                       show(found.get(key, nothing)), show(expected.get(key, nothing)))
 
-    def settle_open_changes(self, keys, drafts):
+    def settle_open_changes(self, keys, drafts, booked):
         """What was cancelled or unfrozen after the watermark: whether its charge was looked at is the ledger's business.
 
         Its draft is right when it is the difference to what is booked now; otherwise it is what it was, or stale, which finalising refuses.
@@ -42,8 +42,11 @@ class Checks:
         for key, (stamp, former) in list(self.unsettled.items()):
             if self.ledger.last_watermark and self.ledger.last_watermark.knows(stamp):
                 del self.unsettled[key]
-            elif key in stale or drafts.get(key) == former:
+                continue
+            if key in stale or drafts.get(key) == former:
                 self.ledger.put(self.ledger.drafts, key, drafts.get(key))
+            if key in self.ledger.progressive and booked.get(key) == self.ledger.booked[key] - self.ledger.progressive[key]:
+                self.ledger.book(key, -self.ledger.progressive.pop(key))
 
     # ---------------------------------------------------------------- documents
 

@@ -262,6 +262,7 @@ class Ledger:
         self.held = {}
         self.failed = set()
         self.unmatched = set()
+        self.progressive = {}                     # what the last run has billed progressively
         self.last_watermark = None
         self.memory = {}
 
@@ -506,6 +507,7 @@ class Ledger:
         own: stamp of the transaction whose facts count beyond the watermark too.  Yields what the correction policy did: ("ignored", key, cause, amount of the decision), ("billed", key, cause, change).
         """
         self.last_watermark = asof
+        self.progressive = {}
         for account in accounts or self.accounts.values():
             for period in account.periods.values():
                 if period.is_due(through):
@@ -589,6 +591,7 @@ class Ledger:
             amount = self.in_money(account, period, view, one.exact) + self.decided(key, asof) - self.booked.get(key, ZERO)
             if key not in self.frozen and amount > 0 and amount >= thresholds[key.agreement]:
                 self.book(key, amount)
+                self.progressive[key] = amount
 
     def settle(self, account, period, key, exact, asof):
         """The draft and the held amounts of one key, given what it owes in each view."""
@@ -598,7 +601,7 @@ class Ledger:
         target, held = amounts[0], {}
         for cause, former, new in zip(CAUSES, amounts, amounts[1:]):
             change, ignored = new - former, self.ignored(key, cause, asof)
-            if not period.pin or not (change or ignored):
+            if not period.pin or period.sealed or not (change or ignored):
                 continue
             action = self.action(account.key, cause, change, asof)
             if action == "hold":        # what was ignored stays so, and is not held either
