@@ -557,7 +557,8 @@ class Ledger:
             return
         owed = [{}] * 4 if period.sealed else self.rate_views(account, period, self.views(account, period, asof), asof)
         keys = {key for one in owed for key in one}
-        keys |= {key for key in list(self.booked) + list(self.decisions) if key.buyer == account.key and key.period == period.number}
+        seen = (self.booked, self.decisions, self.drafts, self.held)
+        keys |= {key for table in seen for key in table if key.buyer == account.key and key.period == period.number}
         for key in keys:
             if not self.due(key, period, asof):
                 continue
