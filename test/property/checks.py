@@ -152,16 +152,17 @@ class Checks:
              WHERE u.agreement = 'default' AND u.starts_at = u.ends_at""")
         found = {tuple(row[:3]): row[3] for row in rows}
         agree(len(found) == len(rows), "usage is unbilled for two reasons at once")
+        lined = set(self.database.booked(self.database.keys()))
         for usages in self.ledger.usage.values():
             for usage in usages:
-                if usage.starts_at == usage.ends_at and self.reason(usage):
-                    expected, reason = self.reason(usage), found.get((usage.account, usage.id, usage.revision))
+                if usage.starts_at == usage.ends_at and self.reason(usage, lined):
+                    expected, reason = self.reason(usage, lined), found.get((usage.account, usage.id, usage.revision))
                     agree(reason in expected, "{} is unbilled as {}, expected {}", usage, reason, expected)
 
-    def reason(self, usage):
+    def reason(self, usage, lined):
         """Why usage is not billed under the account's own agreement: one of these words; None among them: it is billed.
 
-        None alone: nothing is expected; progressive billing decides, or what a period owed when it was sealed.
+        lined: charges that have final lines, be they over 0.  None alone: nothing is expected; progressive billing decides, or what a period owed when it was sealed.
         """
         account = self.ledger.accounts[usage.account]
         if usage.superseded:
@@ -187,7 +188,7 @@ class Checks:
             return {"unmatched_cell"}
         group = tuple((d, usage.dimensions.get(d)) for d in sorted(METERS[usage.meter].dimensions))
         key = Key(usage.account, period.number, agreement, usage.meter, None, usage.account, group, "usage")
-        billed = {None} if key in self.ledger.booked else set()
+        billed = {None} if key in lined else set()
         if key in self.ledger.frozen:
             return {"on_hold"} | billed
         if key in self.ledger.failed:
