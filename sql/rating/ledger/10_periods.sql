@@ -153,7 +153,7 @@ CREATE FUNCTION billing.periods(buyer bigint, dates daterange)
     RETURNS TABLE (account_id bigint, period_no int, date_from date, date_to date, full_from date, starts_at timestamptz, ends_at timestamptz, time_zone text,
                    due_at timestamptz, interim_to date, advance_known_at timestamptz, looked_known_at timestamptz, looked_own_at timestamptz,
                    closed_known_at timestamptz, closed_own_at timestamptz, rating_version int, sealed_at timestamptz, stored boolean)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER ROWS 2 SET search_path = pg_catalog, billing, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE

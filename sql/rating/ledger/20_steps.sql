@@ -18,7 +18,7 @@ CREATE FUNCTION billing.rating_version() RETURNS int LANGUAGE sql IMMUTABLE PARA
 COMMENT ON FUNCTION billing.rating_version() IS 'Version of the rating rules of this ledger; it changes with a release that rates the same facts to another amount.';
 
 CREATE FUNCTION billing.descendants(account_id bigint, known_at timestamptz, own_at timestamptz) RETURNS SETOF bigint
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 10 SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH RECURSIVE parent AS (
         SELECT DISTINCT ON (s.account_id) s.account_id, s.parent_id

@@ -1,40 +1,27 @@
 -- What one account owes, read without writing anything: the steps of the pipeline as one query.
 
-CREATE FUNCTION billing.rating_query(accounts bigint[], dates daterange, through date, known_at timestamptz, own_at timestamptz, result text,
-                                     as_of_run boolean DEFAULT false, interim boolean DEFAULT NULL) RETURNS text
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+CREATE FUNCTION billing.account_rating_text() RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    bounds  record;
-    longest interval := (SELECT s.longest_usage FROM ledger_state AS s);
-    consumers bigint[];
-    period_text text;
-    query   text;
-    step    text;
-BEGIN
-    SELECT min(p.starts_at) AS starts_at, max(p.ends_at) AS ends_at INTO bounds
-      FROM unnest(accounts) AS a(account_id) CROSS JOIN LATERAL billing.periods(a.account_id, dates) AS p;
-    SELECT coalesce(array_agg(DISTINCT c.account_id), '{}') INTO consumers
-      FROM agreement AS a JOIN agreement_term AS t USING (agreement_id)
-     CROSS JOIN LATERAL (SELECT t.consumer_id AS account_id UNION ALL SELECT d FROM descendants(t.consumer_id, known_at, own_at) AS d WHERE t.with_descendants) AS c
-     WHERE a.buyer_id = ANY (accounts);
-    period_text := format($text$
+    query text := $text$WITH rated_period AS MATERIALIZED (
         SELECT p.account_id, p.period_no, p.date_from, p.date_to, p.full_from, p.starts_at, p.ends_at, p.time_zone,
-               x.due AS rate_arrears, x.due OR x.interim AS rate_usage, %1$L::date IS NULL OR p.date_from <= %1$L::date OR p.advance_known_at IS NOT NULL AS rate_advance,
+               x.due AS rate_arrears, x.due OR x.interim AS rate_usage, {through} IS NULL OR p.date_from <= {through} OR p.advance_known_at IS NOT NULL AS rate_advance,
                x.interim, least(i.interim_to, p.date_to) AS interim_to,
                CASE WHEN x.interim AND i.interim_to < p.date_to THEN i.interim_to::timestamp AT TIME ZONE p.time_zone ELSE p.ends_at END AS rated_to,
-               CASE WHEN NOT %4$L OR p.closed_known_at < {known_at} THEN p.closed_known_at END AS closed_known_at, p.closed_own_at,
-               p.looked_known_at, p.looked_own_at, p.rating_version, p.sealed_at IS NOT NULL AND NOT %4$L AS sealed, 'due' AS batch
-          FROM unnest(%2$L::bigint[]) AS a(account_id)
-         CROSS JOIN LATERAL billing.periods(a.account_id, %3$L::daterange) AS p
-         CROSS JOIN LATERAL (SELECT %1$L::date IS NULL OR (p.looked_known_at IS NOT NULL AND %5$L::boolean IS NULL) OR %5$L::boolean IS FALSE OR (p.date_to <= %1$L::date AND p.due_at <= %1$L::date::timestamp AT TIME ZONE p.time_zone) AS due) AS d
-         CROSS JOIN LATERAL (SELECT d.due, NOT d.due AND (p.interim_to IS NOT NULL OR p.date_from < %1$L::date)
+               CASE WHEN NOT {as_of_run} OR p.closed_known_at < {known_at} THEN p.closed_known_at END AS closed_known_at, p.closed_own_at,
+               p.looked_known_at, p.looked_own_at, p.rating_version, p.sealed_at IS NOT NULL AND NOT {as_of_run} AS sealed, 'due' AS batch
+          FROM unnest({accounts}) AS a(account_id)
+         CROSS JOIN LATERAL billing.periods(a.account_id, {dates}) AS p
+         CROSS JOIN LATERAL (SELECT {through} IS NULL OR (p.looked_known_at IS NOT NULL AND {interim} IS NULL) OR {interim} IS FALSE OR (p.date_to <= {through} AND p.due_at <= {through}::timestamp AT TIME ZONE p.time_zone) AS due) AS d
+         CROSS JOIN LATERAL (SELECT d.due, NOT d.due AND (p.interim_to IS NOT NULL OR p.date_from < {through})
                                     AND EXISTS (SELECT FROM billing.agreement AS g JOIN billing.agreement_term AS t USING (agreement_id)
                                                  WHERE g.buyer_id = p.account_id AND t.progressive_threshold IS NOT NULL AND billing.known(t.known, {known_at}, {own_at})) AS interim) AS x
-         CROSS JOIN LATERAL (SELECT greatest(CASE WHEN NOT %4$L THEN p.interim_to END, %1$L::date) AS interim_to) AS i
-         WHERE x.due OR x.interim OR p.date_from <= %1$L::date OR p.advance_known_at IS NOT NULL
-    $text$, through, accounts, dates, as_of_run, interim);
-    query := 'WITH rated_period AS MATERIALIZED (' || period_text || ')';
+         CROSS JOIN LATERAL (SELECT greatest(CASE WHEN NOT {as_of_run} THEN p.interim_to END, {through}) AS interim_to) AS i
+         WHERE x.due OR x.interim OR p.date_from <= {through} OR p.advance_known_at IS NOT NULL
+    )$text$;
+    step  text;
+BEGIN
     FOREACH step IN ARRAY ARRAY['rated_view', 'rated_contract', 'rated_spec', 'rated_segment'] LOOP
         query := query || format(', %I AS MATERIALIZED (', step) || billing.rating_step(step) || ')';
     END LOOP;
@@ -42,16 +29,89 @@ BEGIN
     FOREACH step IN ARRAY ARRAY['rated_amount', 'rated_owed', 'rated_difference'] LOOP
         query := query || format(', %I AS MATERIALIZED (', step) || billing.rating_step(step) || ')';
     END LOOP;
-    query := query || ' ' || result;
-    query := replace(query, '{usage_from}', format('%L::timestamptz', coalesce(bounds.starts_at, 'infinity')));
-    query := replace(query, '{usage_to}', format('%L::timestamptz', coalesce(bounds.ends_at + longest, '-infinity')));
-    query := replace(query, '{usage_accounts}', CASE cardinality(consumers) WHEN 1 THEN format('AND u.account_id = %L', consumers[1]) ELSE format('AND u.account_id = ANY (%L)', consumers) END);
-    query := replace(query, '{batch}', '''due''');
+    RETURN replace(replace(query, '{usage_accounts}', 'AND u.account_id = ANY ({consumers})'), '{batch}', '''due''');
+END $$;
+COMMENT ON FUNCTION billing.account_rating_text() IS
+'The steps of the rating pipeline as the WITH clause of one query over some accounts; besides the words of rating_step() it holds {accounts}, {dates}, {through}, {as_of_run}, {interim} and {consumers}. Immutable.';
+
+CREATE FUNCTION billing.usage_reach(accounts bigint[], dates daterange, known_at timestamptz, own_at timestamptz,
+                                    OUT usage_from timestamptz, OUT usage_to timestamptz, OUT consumers bigint[])
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    longest interval := (SELECT s.longest_usage FROM ledger_state AS s);
+BEGIN
+    SELECT coalesce(min(p.starts_at), 'infinity'), coalesce(max(p.ends_at) + longest, '-infinity') INTO usage_from, usage_to
+      FROM unnest(accounts) AS a(account_id) CROSS JOIN LATERAL billing.periods(a.account_id, dates) AS p;
+    SELECT coalesce(array_agg(DISTINCT c.account_id), '{}') INTO consumers
+      FROM agreement AS a JOIN agreement_term AS t USING (agreement_id)
+     CROSS JOIN LATERAL (SELECT t.consumer_id AS account_id UNION ALL SELECT d FROM descendants(t.consumer_id, usage_reach.known_at, usage_reach.own_at) AS d WHERE t.with_descendants) AS c
+     WHERE a.buyer_id = ANY (accounts);
+END $$;
+COMMENT ON FUNCTION billing.usage_reach(bigint[], daterange, timestamptz, timestamptz) IS
+'Where the usage lies that some accounts can be charged for in a span of days: between which instants it ends, and which accounts consumed it. Stable.';
+REVOKE ALL ON FUNCTION billing.usage_reach(bigint[], daterange, timestamptz, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION billing.rating_query(accounts bigint[], dates daterange, through date, known_at timestamptz, own_at timestamptz, result text,
+                                     as_of_run boolean DEFAULT false, interim boolean DEFAULT NULL) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    reach record := billing.usage_reach(accounts, dates, known_at, own_at);
+    query text := billing.account_rating_text() || ' ' || result;
+BEGIN
+    query := replace(query, '{accounts}', format('%L::bigint[]', accounts));
+    query := replace(query, '{dates}', format('%L::daterange', dates));
+    query := replace(query, '{through}', format('%L::date', through));
+    query := replace(query, '{as_of_run}', format('%L::boolean', as_of_run));
+    query := replace(query, '{interim}', format('%L::boolean', interim));
+    query := replace(query, '{usage_from}', format('%L::timestamptz', reach.usage_from));
+    query := replace(query, '{usage_to}', format('%L::timestamptz', reach.usage_to));
+    query := replace(query, '{consumers}', format('%L::bigint[]', reach.consumers));
     RETURN billing.fill_in(query, known_at, own_at);
 END $$;
 COMMENT ON FUNCTION billing.rating_query(bigint[], daterange, date, timestamptz, timestamptz, text, boolean, boolean) IS
 'SQL text that rates the periods of some accounts in one query and ends in the given SELECT over the steps of the pipeline. With a day through, only what is due then; null = everything. as_of_run: as a run with this watermark saw it, without pins set later; interim: whether that run billed the period while it was running. Stable.';
 REVOKE ALL ON FUNCTION billing.rating_query(bigint[], daterange, date, timestamptz, timestamptz, text, boolean, boolean) FROM PUBLIC;
+
+-- The same query as a function whose plan a session keeps: planning it takes several times as long as running it for one account.
+DO $define$
+DECLARE
+    query text := billing.account_rating_text();
+    word  record;
+BEGIN
+    FOR word IN SELECT * FROM (VALUES ('accounts', 'rate_accounts.accounts'), ('dates', 'rate_accounts.dates'), ('through', 'rate_accounts.through'),
+                                      ('known_at', 'rate_accounts.known_at'), ('own_at', 'NULL::timestamptz'), ('as_of_run', 'false'), ('interim', 'NULL::boolean'),
+                                      ('usage_from', 'reach.usage_from'), ('usage_to', 'reach.usage_to'), ('consumers', 'reach.consumers')) AS w(name, value)
+    LOOP
+        query := pg_catalog.replace(query, '{' || word.name || '}', word.value);
+    END LOOP;
+    EXECUTE pg_catalog.format($create$
+CREATE FUNCTION billing.rate_accounts(accounts bigint[], dates daterange, through date, known_at timestamptz)
+    RETURNS TABLE (account_id bigint, period_no int, date_from date, date_to date, agreement_id int, item_id int, subscription_id bigint, consumer_id bigint,
+                   charge_group jsonb, component text, key_id bigint, closed boolean, sealed boolean, interim boolean, failed boolean, problem text,
+                   is_owed boolean, frozen_at timestamptz, progressive_threshold billing.monetary, exact billing.monetary, target billing.monetary,
+                   decided billing.monetary, booked billing.monetary, chain_no int, held jsonb, nothing billing.monetary, causes jsonb,
+                   quantity numeric, unit_price numeric)
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER ROWS 10
+    SET search_path = pg_catalog, billing, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
+AS %L $create$, $body$
+#variable_conflict use_column
+DECLARE
+    reach record := billing.usage_reach(accounts, dates, known_at, NULL);
+BEGIN
+    RETURN QUERY $body$ || query || $body$
+        SELECT d.account_id, d.period_no, p.date_from, p.date_to, d.agreement_id, d.item_id, d.subscription_id, d.consumer_id,
+               d.charge_group, d.component, d.key_id, d.closed, d.sealed, d.interim, d.failed, d.problem,
+               d.is_owed, d.frozen_at, d.progressive_threshold, d.exact, d.target, d.decided, d.booked, d.chain_no, d.held, d.nothing, d.causes,
+               d.quantity, d.unit_price
+          FROM rated_difference AS d
+          JOIN rated_period AS p USING (account_id, period_no);
+END $body$);
+END $define$;
+COMMENT ON FUNCTION billing.rate_accounts(bigint[], daterange, date, timestamptz) IS
+'Rates the periods of some accounts that overlap a span of days: what each charge owes and what is left to bill, with everything known at a watermark. With a day through, only what is due then; null = everything. Stable.';
+REVOKE ALL ON FUNCTION billing.rate_accounts(bigint[], daterange, date, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION billing.charges(account text, dates daterange, known_at timestamptz DEFAULT NULL)
     RETURNS TABLE (charge bigint, period_from date, period_to date, seller text, item text, subscription text, consumer text, charge_group jsonb, component text,
@@ -65,15 +125,14 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = format('dates must be a bounded, non-empty range of days, at most ten years ahead, not %s', coalesce(dates::text, 'null')),
             HINT = 'For one month: ''[2026-10-01,2026-11-01)''.';
     END IF;
-    RETURN QUERY EXECUTE billing.rating_query(ARRAY[billing.account_id(account)], dates, NULL, coalesce(known_at, 'infinity'), NULL, $query$
-        SELECT d.key_id, p.date_from, p.date_to, s.key, i.key, b.key, c.key, d.charge_group, d.component,
+    RETURN QUERY
+        SELECT d.key_id, d.date_from, d.date_to, s.key, i.key, b.key, c.key, d.charge_group, d.component,
                trim_scale(d.quantity), coalesce(m.unit, f.unit), d.unit_price, CASE WHEN NOT d.failed THEN d.target END, CASE WHEN NOT d.failed THEN d.exact END, d.decided,
-               CASE WHEN $1 THEN d.booked END, CASE WHEN $1 AND NOT d.failed THEN d.target + d.decided - d.booked END,
-               (SELECT billing.sum(billing.monetary(e.value::text::numeric, billing.currency(d.nothing))) FROM jsonb_each(d.held) AS e WHERE $1),
+               CASE WHEN known_at IS NULL THEN d.booked END, CASE WHEN known_at IS NULL AND NOT d.failed THEN d.target + d.decided - d.booked END,
+               (SELECT billing.sum(billing.monetary(e.value::text::numeric, billing.currency(d.nothing))) FROM jsonb_each(d.held) AS e WHERE known_at IS NULL),
                CASE WHEN NOT d.failed THEN billing.amount(d.target) END, billing.currency(d.nothing),
                CASE WHEN d.failed THEN 'rating_error' WHEN d.frozen_at IS NOT NULL THEN 'on_hold' WHEN d.sealed THEN 'sealed' WHEN d.closed THEN 'closed' ELSE 'open' END, d.problem
-          FROM rated_difference AS d
-          JOIN rated_period AS p USING (account_id, period_no)
+          FROM billing.rate_accounts(ARRAY[billing.account_id(account)], dates, NULL, coalesce(known_at, 'infinity')) AS d
           JOIN billing.agreement AS g USING (agreement_id)
           JOIN billing.seller AS s USING (seller_id)
           JOIN billing.item AS i USING (item_id)
@@ -81,7 +140,7 @@ BEGIN
           LEFT JOIN billing.subscription AS b ON b.subscription_id = d.subscription_id
           LEFT JOIN billing.meter_definition AS m ON m.item_id = d.item_id AND upper_inf(m.known)
           LEFT JOIN billing.fee_definition AS f ON f.item_id = d.item_id AND upper_inf(f.known)
-         ORDER BY p.date_from, s.key, i.key, c.key, b.key, d.charge_group::text $query$) USING known_at IS NULL;
+         ORDER BY d.date_from, s.key, i.key, c.key, b.key, d.charge_group::text;
 END $$;
 COMMENT ON FUNCTION billing.charges(text, daterange, timestamptz) IS
 'What an account owes for each charge of the periods that overlap a span of days in its calendar: the whole period rated with everything known now, or known at a watermark. owed is rounded to the minor unit, owed_exact is not; booked is what final lines billed; unbilled = owed + decided - booked; held waits for approval; these three are of today and null when a watermark is given. problem says why a charge cannot be rated. Errors: 42704 unknown account, 22023 unbounded span. Stable.';
@@ -111,13 +170,12 @@ BEGIN
     END IF;
     first_open := (SELECT min(p.date_from) FROM charge_period AS p WHERE p.account_id = ANY (buyers) AND p.sealed_at IS NULL);
     first_open := coalesce(first_open, (SELECT min(c.date_to) FROM account_calendar AS c WHERE c.account_id = ANY (buyers)));
-    RETURN QUERY EXECUTE billing.rating_query(buyers, daterange(first_open, through, '[]'), through, 'infinity', NULL, $query$
-        SELECT a.key, s.key, p.date_from, p.date_to, i.key, b.key, c.key, d.charge_group, d.component,
+    RETURN QUERY
+        SELECT a.key, s.key, d.date_from, d.date_to, i.key, b.key, c.key, d.charge_group, d.component,
                CASE WHEN d.interim THEN 'interim' WHEN d.chain_no > 0 THEN 'correction' ELSE 'charge' END,
                trim_scale(d.quantity), coalesce(m.unit, f.unit), d.unit_price, CASE WHEN NOT d.failed THEN x.difference END, CASE WHEN NOT d.failed THEN billing.amount(x.difference) END,
                billing.currency(d.nothing), d.causes, d.problem
-          FROM rated_difference AS d
-          JOIN rated_period AS p USING (account_id, period_no)
+          FROM billing.rate_accounts(buyers, daterange(first_open, through, '[]'), through, 'infinity') AS d
           JOIN billing.agreement AS g USING (agreement_id)
           JOIN billing.seller AS s USING (seller_id)
           JOIN billing.item AS i USING (item_id)
@@ -130,7 +188,7 @@ BEGIN
          WHERE d.frozen_at IS NULL
            AND (d.failed OR CASE WHEN d.interim THEN x.difference > d.nothing AND x.difference >= coalesce(d.progressive_threshold, d.nothing)
                                  ELSE x.difference <> d.nothing OR (d.chain_no = 0 AND d.is_owed AND d.quantity <> 0) END)
-         ORDER BY a.key, s.key, p.date_from, i.key, c.key, b.key, d.charge_group::text $query$);
+         ORDER BY a.key, s.key, d.date_from, i.key, c.key, b.key, d.charge_group::text;
 END $$;
 COMMENT ON FUNCTION billing.preview_invoice(text, date) IS
 'The lines, before tax, that a run through this day would draft now for everything the account pays for, with all facts recorded so far. Nothing is written. A charge that cannot be rated has a problem instead of an amount. Errors: 42704 unknown account, 22023. Stable.';
