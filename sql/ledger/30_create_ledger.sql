@@ -36,7 +36,7 @@ BEGIN
             HINT = 'Name another role, or leave it out to use billing_owner.';
     END IF;
     EXECUTE format('GRANT USAGE, CREATE ON SCHEMA billing TO %I', owner);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION billing.pack_pieces(bigint, int, timestamptz, timestamptz, int), billing.pass_totals(bytea),
+    EXECUTE format('GRANT EXECUTE ON FUNCTION billing.pack_pieces(bigint, int, timestamptz, timestamptz, int, int), billing.pass_totals(bytea),
                           billing.pass_usage(bytea, bigint, int, billing.usage_interval, timestamptz, timestamptz, timestamptz) TO %I', owner);
     GRANT EXECUTE ON FUNCTION billing.acquire_run_lock(), billing.release_run_lock() TO billing_operator;
     GRANT USAGE ON SCHEMA billing TO billing_reader;

@@ -265,33 +265,29 @@ AS $function$
          GROUP BY c.contract_no, s.segment_no
     $step$
 
-    -- The same in one parallel pass, for thousands of accounts: pieces are the spans to add up into.
-    WHEN 'rated_piece' THEN $step$
-        SELECT (row_number() OVER () - 1)::int AS piece_no, c.contract_no, s.segment_no, c.consumer_id, s.item_id, s.aggregation, c.usage_own,
-               greatest(c.from_at, s.from_at) AS from_at, least(c.to_at, s.to_at) AS to_at
-          FROM rated_contract AS c
-          JOIN rated_segment AS s USING (spec_no)
-         WHERE s.plain AND s.enabled AND c.rate_usage AND c.batch = {batch} AND greatest(c.from_at, s.from_at) < least(c.to_at, s.to_at)
-    $step$
+    -- The same in one parallel pass, for thousands of accounts.  What was voided, corrected or moved is taken out again.
     WHEN 'rated_quantity_pass' THEN $step$
-        SELECT p.contract_no, p.segment_no, '{}'::jsonb AS charge_group, '{}'::jsonb AS rate_group, NULL::timestamp AS window_at,
-               CASE WHEN p.aggregation = 'count' THEN (t.events - coalesce(x.events, 0))::numeric ELSE t.quantity - coalesce(x.quantity, 0) END AS quantity,
+        SELECT t.contract_no::bigint AS contract_no, t.segment_no::bigint AS segment_no, '{}'::jsonb AS charge_group, '{}'::jsonb AS rate_group, NULL::timestamp AS window_at,
+               CASE WHEN s.aggregation = 'count' THEN (t.events - coalesce(x.events, 0))::numeric ELSE t.quantity - coalesce(x.quantity, 0) END AS quantity,
                t.events - coalesce(x.events, 0) AS events
-          FROM (SELECT billing.pass_usage((SELECT billing.pack_pieces(r.consumer_id, r.item_id, r.from_at, r.to_at, r.piece_no) FROM rated_piece AS r),
+          FROM (SELECT billing.pass_usage((SELECT billing.pack_pieces(c.consumer_id, s.item_id, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at), c.contract_no::int, s.segment_no::int)
+                                             FROM rated_contract AS c
+                                             JOIN rated_segment AS s USING (spec_no)
+                                            WHERE s.plain AND s.enabled AND c.rate_usage AND c.batch = {batch} AND greatest(c.from_at, s.from_at) < least(c.to_at, s.to_at)),
                                           u.account_id, u.meter_id, u.consumed, u.recorded_at, {known_at}, {own_at}) AS totals
                   FROM billing.usage AS u
                  WHERE u.ends_at >= {usage_from} AND u.ends_at <= {usage_to}) AS f
          CROSS JOIN LATERAL billing.pass_totals(f.totals) AS t
-          JOIN rated_piece AS p USING (piece_no)
-          -- what was voided, corrected or moved is taken out again
-          LEFT JOIN (SELECT r.piece_no, billing.total(q.part) AS quantity, count(q.part) AS events
-                       FROM rated_piece AS r
-                       JOIN billing.usage_change AS h ON h.account_id = r.consumer_id AND h.meter_id = r.item_id AND billing.known(h.recorded_at, {known_at}, {own_at})
+          JOIN rated_segment AS s ON s.segment_no = t.segment_no
+          LEFT JOIN (SELECT c.contract_no, s.segment_no, billing.total(q.part) AS quantity, count(q.part) AS events
+                       FROM billing.usage_change AS h
+                       JOIN rated_contract AS c ON c.consumer_id = h.account_id AND c.rate_usage AND c.batch = {batch}
+                       JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_id = h.meter_id AND s.plain AND s.enabled
                        JOIN billing.usage AS u ON u.account_id = h.account_id AND u.meter_id = h.meter_id AND u.key = h.key AND u.revision = h.revision
                         AND u.ends_at >= h.starts_at AND u.ends_at <= h.ends_at AND billing.known(u.recorded_at, {known_at}, {own_at})
-                      CROSS JOIN LATERAL (SELECT billing.clip(u.consumed, r.from_at, r.to_at) AS part) AS q
-                      WHERE q.part IS NOT NULL
-                      GROUP BY r.piece_no) AS x ON x.piece_no = p.piece_no
+                      CROSS JOIN LATERAL (SELECT billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) AS part) AS q
+                      WHERE billing.known(h.recorded_at, {known_at}, {own_at}) AND q.part IS NOT NULL
+                      GROUP BY c.contract_no, s.segment_no) AS x ON x.contract_no = t.contract_no AND x.segment_no = t.segment_no
          WHERE t.events > coalesce(x.events, 0)
     $step$
 
