@@ -60,7 +60,7 @@ BEGIN
           JOIN agreement AS a ON a.buyer_id = n.account_id
           JOIN agreement_term AS t ON t.agreement_id = a.agreement_id
          CROSS JOIN LATERAL (SELECT t.consumer_id AS account_id UNION ALL SELECT d FROM descendants(t.consumer_id, start_calendars.known_at, start_calendars.own_at) AS d WHERE t.with_descendants) AS c
-          JOIN LATERAL (SELECT min(u.first_at) AS first_at FROM used AS u WHERE u.account_id = c.account_id) AS u ON u.first_at IS NOT NULL
+          JOIN (SELECT u.account_id, min(u.first_at) AS first_at FROM used AS u WHERE u.first_at IS NOT NULL GROUP BY u.account_id) AS u ON u.account_id = c.account_id
          WHERE n.starts_on IS NULL
          GROUP BY a.buyer_id
     ), subscribed AS (
@@ -83,6 +83,7 @@ BEGIN
     INSERT INTO account_calendar (account_id, period_no, date_to, ends_at, next_date_to)
     SELECT f.account_id, 0, f.start, f.start::timestamp AT TIME ZONE f.time_zone, next_cycle_date(f.start, f.cycle_day)
       FROM (SELECT *, CASE WHEN d.said THEN d.day ELSE last_cycle_date(d.day, d.cycle_day) END AS start FROM first_day AS d WHERE d.day IS NOT NULL) AS f
+     ORDER BY f.account_id
         ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS started = ROW_COUNT;
     IF started > 1000 THEN
@@ -120,9 +121,9 @@ BEGIN
             SELECT w.account_id, w.period_no + 1 AS period_no, w.date_to AS date_from, next_cycle_date(w.date_to, s.cycle_day) AS date_to,
                    w.ends_at AS starts_at, s.time_zone, s.cycle_day, s.grace
               FROM wanted AS w
-             CROSS JOIN LATERAL (SELECT x.time_zone, x.cycle_day, x.grace FROM account_setting AS x
-                                  WHERE x.account_id = w.account_id AND x.from_date <= w.date_to AND billing.known(x.recorded_at, store_periods.known_at, store_periods.own_at)
-                                  ORDER BY x.setting_no DESC LIMIT 1) AS s
+              JOIN account_setting AS s ON s.account_id = w.account_id AND s.from_date <= w.date_to AND billing.known(s.recorded_at, store_periods.known_at, store_periods.own_at)
+               AND NOT EXISTS (SELECT FROM account_setting AS x WHERE x.account_id = w.account_id AND x.setting_no > s.setting_no
+                                  AND x.from_date <= w.date_to AND billing.known(x.recorded_at, store_periods.known_at, store_periods.own_at))
         ), inserted AS (
             INSERT INTO charge_period (account_id, period_no, date_from, date_to, full_from, starts_at, ends_at, time_zone, due_at)
             SELECT b.account_id, b.period_no, b.date_from, b.date_to, last_cycle_date(b.date_to - 1, b.cycle_day), b.starts_at,
@@ -132,6 +133,7 @@ BEGIN
                 OR b.account_id IN (SELECT a.buyer_id FROM agreement AS a JOIN subscription AS x USING (agreement_id) JOIN fee_definition AS f USING (item_id) WHERE f.in_advance
                                     UNION ALL
                                     SELECT a.buyer_id FROM agreement AS a JOIN agreement_term AS t USING (agreement_id) WHERE t.progressive_threshold IS NOT NULL)
+             ORDER BY b.account_id
             RETURNING account_id, period_no, date_from, date_to, ends_at
         ), moved AS (
             UPDATE account_calendar AS c

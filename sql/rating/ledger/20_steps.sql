@@ -127,43 +127,65 @@ AS $function$
              CROSS JOIN LATERAL (SELECT t.consumer_id
                                   UNION ALL
                                  SELECT d.account_id FROM billing.descendants(t.consumer_id, v.plan_at, v.plan_own) AS d(account_id) WHERE t.with_descendants) AS one
-        ), island AS (   -- terms that say the same of list and consumer are one: only prices cut segments
-            SELECT t.*, sum(t.starts::int) OVER (PARTITION BY t.account_id, t.period_no, t.variant, t.agreement_id, t.consumer_id ORDER BY t.from_date) AS island_no
-              FROM (SELECT x.*, lag(x.to_date) OVER w IS DISTINCT FROM x.from_date OR lag(x.list_id) OVER w <> x.list_id AS starts
-                      FROM term AS x WINDOW w AS (PARTITION BY x.account_id, x.period_no, x.variant, x.agreement_id, x.consumer_id ORDER BY x.from_date)) AS t
+        ), together AS (   -- terms that say the same of list and consumer are one: only prices cut segments
+            SELECT t.account_id, t.period_no, t.variant, t.agreement_id, t.seller_id, t.list_id, t.consumer_id, bool_or(t.bears_fees) AS bears_fees,
+                   max(t.progressive_threshold) AS progressive_threshold, min(t.from_date) AS from_date, max(t.to_date) AS to_date,
+                   max(t.to_date) - min(t.from_date) = sum(t.to_date - t.from_date) AS unbroken
+              FROM term AS t
+             GROUP BY t.account_id, t.period_no, t.variant, t.agreement_id, t.seller_id, t.list_id, t.consumer_id
+        ), island AS (
+            SELECT t.*, sum(t.starts::int) OVER (PARTITION BY t.account_id, t.period_no, t.variant, t.agreement_id, t.consumer_id, t.list_id ORDER BY t.from_date) AS island_no
+              FROM (SELECT x.*, lag(x.to_date) OVER w IS DISTINCT FROM x.from_date AS starts
+                      FROM term AS x
+                      JOIN together AS g USING (account_id, period_no, variant, agreement_id, list_id, consumer_id)
+                     WHERE NOT g.unbroken
+                    WINDOW w AS (PARTITION BY x.account_id, x.period_no, x.variant, x.agreement_id, x.consumer_id, x.list_id ORDER BY x.from_date)) AS t
         ), merged AS (
-            SELECT i.account_id, i.period_no, i.variant, i.agreement_id, i.seller_id, i.list_id, i.consumer_id, bool_or(i.bears_fees) AS bears_fees,
-                   max(i.progressive_threshold) AS progressive_threshold, min(i.from_date) AS from_date, max(i.to_date) AS to_date
+            SELECT g.account_id, g.period_no, g.variant, g.agreement_id, g.seller_id, g.list_id, g.consumer_id, g.bears_fees, g.progressive_threshold, g.from_date, g.to_date
+              FROM together AS g
+             WHERE g.unbroken
+             UNION ALL
+            SELECT i.account_id, i.period_no, i.variant, i.agreement_id, i.seller_id, i.list_id, i.consumer_id, bool_or(i.bears_fees),
+                   max(i.progressive_threshold), min(i.from_date), max(i.to_date)
               FROM island AS i
              GROUP BY i.account_id, i.period_no, i.variant, i.agreement_id, i.seller_id, i.list_id, i.consumer_id, i.island_no
+        ), contract AS MATERIALIZED (
+            SELECT b.*
+              FROM (SELECT m.*, v.now_own, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own, v.advance_at, v.advance_own, v.own_advances,
+                           p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage AND (NOT p.interim OR m.progressive_threshold IS NOT NULL) AS rate_usage,
+                           p.rate_arrears, p.rate_advance, p.batch, l.currency, s.rounding_mode, coalesce(o.account_id, 0) AS own_account,
+                           CASE WHEN m.from_date > p.date_from THEN m.from_date::timestamp AT TIME ZONE p.time_zone ELSE p.starts_at END AS from_at,
+                           least(p.rated_to, CASE WHEN m.to_date < p.date_to THEN m.to_date::timestamp AT TIME ZONE p.time_zone ELSE p.rated_to END) AS to_at
+                      FROM merged AS m
+                      JOIN rated_view AS v USING (account_id, period_no, variant)
+                      JOIN rated_period AS p USING (account_id, period_no)
+                      JOIN billing.account_setting AS s ON s.account_id = v.account_id AND s.from_date <= p.date_from AND billing.known(s.recorded_at, v.plan_at, v.plan_own)
+                       AND NOT EXISTS (SELECT FROM billing.account_setting AS x
+                                        WHERE x.account_id = v.account_id AND x.setting_no > s.setting_no AND x.from_date <= p.date_from AND billing.known(x.recorded_at, v.plan_at, v.plan_own))
+                      JOIN billing.price_list AS l ON l.list_id = m.list_id AND l.currency = s.currency
+                      LEFT JOIN (SELECT x.list_id, x.account_id FROM billing.price AS x WHERE x.account_id <> 0
+                                 UNION SELECT x.list_id, x.account_id FROM billing.pin_advance AS x WHERE x.account_id <> 0) AS o
+                        ON o.list_id = m.list_id AND o.account_id = v.account_id) AS b
+             WHERE b.from_at < b.to_at OR (b.rate_advance AND b.from_date < b.to_date)
+        ), spec AS (
+            SELECT row_number() OVER () AS spec_no, d.*
+              FROM (SELECT DISTINCT c.list_id, c.own_account, c.time_zone, c.from_date, c.to_date, c.from_at, c.to_at, c.full_from, c.date_to, c.interim,
+                           c.price_at, c.price_own, c.reference_at, c.reference_own, c.advance_at, c.advance_own, c.own_advances, c.now_own
+                      FROM contract AS c) AS d
         )
-        SELECT row_number() OVER () AS contract_no, b.*,
-               dense_rank() OVER (ORDER BY b.list_id, b.own_account, b.time_zone, b.from_date, b.to_date, b.from_at, b.to_at, b.full_from, b.date_to, b.interim,
-                                           b.price_at, b.price_own, b.reference_at, b.reference_own, b.advance_at, b.advance_own, b.own_advances, b.now_own) AS spec_no
-          FROM (SELECT m.*, v.now_own, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own, v.advance_at, v.advance_own, v.own_advances,
-                       p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage AND (NOT p.interim OR m.progressive_threshold IS NOT NULL) AS rate_usage,
-                       p.rate_arrears, p.rate_advance, p.batch, l.currency, s.rounding_mode, coalesce(o.account_id, 0) AS own_account,
-                       CASE WHEN m.from_date > p.date_from THEN m.from_date::timestamp AT TIME ZONE p.time_zone ELSE p.starts_at END AS from_at,
-                       least(p.rated_to, CASE WHEN m.to_date < p.date_to THEN m.to_date::timestamp AT TIME ZONE p.time_zone ELSE p.rated_to END) AS to_at
-                  FROM merged AS m
-                  JOIN rated_view AS v USING (account_id, period_no, variant)
-                  JOIN rated_period AS p USING (account_id, period_no)
-                  JOIN LATERAL (SELECT x.currency, x.rounding_mode FROM billing.account_setting AS x
-                                 WHERE x.account_id = v.account_id AND x.from_date <= p.date_from AND billing.known(x.recorded_at, v.plan_at, v.plan_own)
-                                 ORDER BY x.setting_no DESC LIMIT 1) AS s ON true
-                  JOIN billing.price_list AS l ON l.list_id = m.list_id AND l.currency = s.currency
-                  LEFT JOIN (SELECT x.list_id, x.account_id FROM billing.price AS x WHERE x.account_id <> 0
-                             UNION SELECT x.list_id, x.account_id FROM billing.pin_advance AS x WHERE x.account_id <> 0) AS o
-                    ON o.list_id = m.list_id AND o.account_id = v.account_id) AS b
-         WHERE b.from_at < b.to_at OR (b.rate_advance AND b.from_date < b.to_date)
+        SELECT row_number() OVER () AS contract_no, c.*, s.spec_no
+          FROM contract AS c
+          JOIN spec AS s USING (list_id, own_account, time_zone, from_date, to_date, from_at, to_at, full_from, date_to, interim, price_at, reference_at)
+         WHERE (c.price_own, c.reference_own, c.advance_at, c.advance_own, c.own_advances, c.now_own)
+               IS NOT DISTINCT FROM (s.price_own, s.reference_own, s.advance_at, s.advance_own, s.own_advances, s.now_own)
     $step$
 
     WHEN 'rated_spec' THEN $step$
-        SELECT DISTINCT ON (c.spec_no) c.spec_no, c.list_id, c.own_account, c.time_zone, c.from_date, c.to_date, c.full_from, c.date_to, c.interim,
+        SELECT c.spec_no, c.list_id, c.own_account, c.time_zone, c.from_date, c.to_date, c.full_from, c.date_to, c.interim,
                c.from_at, greatest(c.to_at, c.to_date::timestamp AT TIME ZONE c.time_zone) AS to_at, c.to_at AS usage_to_at,
                c.price_at, c.price_own, c.reference_at, c.reference_own, c.advance_at, c.advance_own, c.own_advances, c.now_own
           FROM rated_contract AS c
-         ORDER BY c.spec_no
+         WHERE c.contract_no IN (SELECT min(x.contract_no) FROM rated_contract AS x GROUP BY x.spec_no)
     $step$
 
     -- Price segments: the spans inside a period in which one tariff holds.  Prices are read as known at the pin, or at the latest
@@ -382,7 +404,7 @@ AS $function$
                    bool_or(c.interim AND s.item_kind = 'meter') AS interim, min(c.progressive_threshold) AS progressive_threshold,
                    sum(CASE WHEN r.weight = 1 THEN r.amount ELSE r.amount * r.weight END) / min(r.divisor) AS exact,
                    sum(r.quantity) FILTER (WHERE r.sqlstate IS NULL) / min(r.divisor) AS quantity,
-                   CASE WHEN count(DISTINCT s.unit_price) = 1 AND count(s.unit_price) = count(*) THEN min(s.unit_price) END AS unit_price,
+                   CASE WHEN min(s.unit_price) = max(s.unit_price) AND count(s.unit_price) = count(*) THEN min(s.unit_price) END AS unit_price,
                    min(s.price_ids) AS price_ids, min(s.tax_code) AS tax_code,
                    count(*) FILTER (WHERE r.sqlstate IS NULL) AS rated,
                    count(*) FILTER (WHERE r.sqlstate <> 'BL001') AS failed,
@@ -435,12 +457,16 @@ AS $function$
               JOIN rated_period AS p USING (account_id, period_no)
               LEFT JOIN LATERAL (SELECT l.chain_no, l.booked_after, l.kind FROM billing.line AS l
                                   WHERE l.account_id = k.account_id AND l.key_id = k.key_id ORDER BY l.chain_no DESC LIMIT 1) AS h ON true
-              LEFT JOIN LATERAL (SELECT sum(x.amount) AS decided, sum(x.since) FILTER (WHERE x.cause IS NULL) AS decided_since,
-                                        jsonb_object_agg(x.cause, x.total) FILTER (WHERE x.cause IS NOT NULL) AS ignored
-                                   FROM (SELECT y.cause, sum(y.amount) AS amount, amount(sum(y.amount)) AS total,
-                                                sum(y.amount) FILTER (WHERE NOT billing.known(y.recorded_at, p.looked_known_at, p.looked_own_at)) AS since FROM billing.decision AS y
-                                          WHERE y.account_id = k.account_id AND y.key_id = k.key_id AND billing.known(y.recorded_at, {known_at}, coalesce({own_at}, p.looked_own_at))
-                                          GROUP BY y.cause) AS x) AS d ON true
+              LEFT JOIN (SELECT x.account_id, x.key_id, sum(x.amount) AS decided, sum(x.since) FILTER (WHERE x.cause IS NULL) AS decided_since,
+                                jsonb_object_agg(x.cause, x.total) FILTER (WHERE x.cause IS NOT NULL) AS ignored
+                           FROM (SELECT y.account_id, y.key_id, y.cause, sum(y.amount) AS amount, amount(sum(y.amount)) AS total,
+                                        sum(y.amount) FILTER (WHERE NOT billing.known(y.recorded_at, q.looked_known_at, q.looked_own_at)) AS since
+                                   FROM billing.decision AS y
+                                   JOIN billing.charge_key AS x ON x.account_id = y.account_id AND x.key_id = y.key_id
+                                   JOIN rated_period AS q ON q.account_id = x.account_id AND q.period_no = x.period_no
+                                  WHERE billing.known(y.recorded_at, {known_at}, coalesce({own_at}, q.looked_own_at))
+                                  GROUP BY y.account_id, y.key_id, y.cause) AS x
+                          GROUP BY x.account_id, x.key_id) AS d ON d.account_id = k.account_id AND d.key_id = k.key_id
               LEFT JOIN billing.draft_line AS w ON w.account_id = k.account_id AND w.key_id = k.key_id
               LEFT JOIN billing.sealed_owed AS z ON z.account_id = k.account_id AND z.key_id = k.key_id
               LEFT JOIN (SELECT w.account_id, w.period_no, bool_or(w.variant = 1) AS price_now, bool_or(w.variant = 2) AS plan_now, bool_or(w.variant = 3) AS reference_now, bool_or(w.variant = -2) AS advanced, min(w.advance_cause) AS advance_cause

@@ -212,7 +212,7 @@ $function$;
 COMMENT ON FUNCTION billing.scope_text(date, timestamptz, timestamptz, text) IS 'SQL text of the relation rated_period for the stored periods that the condition names. Immutable.';
 
 CREATE FUNCTION billing.make_relation(place text, relation text, query text) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET default_statistics_target = 10
 AS $$
 DECLARE
     made    bigint;
@@ -261,6 +261,7 @@ DECLARE
     longest interval := (SELECT s.longest_usage FROM ledger_state AS s);
     bounds  record;
     step    text;
+    relation text := 'rated_quantity';   -- where the next step goes; the first makes it
     one_pass boolean;
 BEGIN
     IF place = 'pg_temp' THEN
@@ -269,28 +270,31 @@ BEGIN
     FOREACH step IN ARRAY ARRAY['rated_view', 'rated_contract', 'rated_spec', 'rated_segment'] LOOP
         PERFORM billing.make_relation(place, step, billing.fill_in(billing.rating_step(step), known_at, own_at));
     END LOOP;
-    PERFORM billing.make_relation(place, 'rated_quantity', billing.fill_usage(billing.rating_step('rated_quantity_plain'), known_at, own_at, 'infinity', 'infinity', 'none'));
     FOR bounds IN
-        EXECUTE 'SELECT c.batch, min(c.from_at) AS usage_from, max(c.to_at) + $1 AS usage_to, count(*) AS contracts FROM rated_contract AS c WHERE c.rate_usage GROUP BY c.batch' USING longest
+        EXECUTE 'SELECT c.batch, min(c.from_at) AS usage_from, max(c.to_at) + $1 AS usage_to, count(*) AS contracts, sum(s.plain) AS pieces
+                   FROM rated_contract AS c
+                   JOIN (SELECT x.spec_no, count(*) FILTER (WHERE x.plain AND x.enabled) AS plain FROM rated_segment AS x GROUP BY x.spec_no) AS s USING (spec_no)
+                  WHERE c.rate_usage GROUP BY c.batch' USING longest
     LOOP
         -- Thousands of accounts are read in one pass; the planner would prefer as many index probes.
         one_pass := bounds.contracts > billing.one_pass_above();
-        IF one_pass THEN
-            PERFORM set_config('enable_nestloop', 'off', true);
-        END IF;
         FOR step IN EXECUTE 'SELECT DISTINCT CASE WHEN NOT s.plain THEN ''rated_quantity_general'' WHEN $1 THEN ''rated_quantity_pass'' ELSE ''rated_quantity_plain'' END
-                               FROM rated_segment AS s WHERE s.item_kind = ''meter'' AND s.enabled' USING one_pass AND bounds.batch = 'due' AND place <> 'pg_temp'
+                               FROM rated_segment AS s WHERE s.item_kind = ''meter'' AND s.enabled'
+                       USING one_pass AND bounds.batch = 'due' AND place <> 'pg_temp' AND bounds.pieces < 16000000   -- what pass_usage() holds
         LOOP
-            IF step = 'rated_quantity_pass' THEN
-                PERFORM billing.make_relation(place, 'rated_piece', billing.fill_usage(billing.rating_step('rated_piece'), known_at, own_at, bounds.usage_from, bounds.usage_to, bounds.batch));
-                PERFORM set_config('enable_nestloop', 'on', true);
+            PERFORM set_config('enable_nestloop', CASE WHEN one_pass AND step <> 'rated_quantity_pass' THEN 'off' ELSE 'on' END, true);
+            PERFORM billing.make_relation(place, relation, billing.fill_usage(billing.rating_step(step), known_at, own_at, bounds.usage_from, bounds.usage_to, bounds.batch));
+            IF relation = 'rated_quantity_part' THEN
+                EXECUTE 'INSERT INTO rated_quantity SELECT * FROM rated_quantity_part';
+                EXECUTE 'ANALYZE rated_quantity';
             END IF;
-            PERFORM billing.make_relation(place, 'rated_quantity_part', billing.fill_usage(billing.rating_step(step), known_at, own_at, bounds.usage_from, bounds.usage_to, bounds.batch));
-            EXECUTE 'INSERT INTO rated_quantity SELECT * FROM rated_quantity_part';
+            relation := 'rated_quantity_part';
         END LOOP;
         PERFORM set_config('enable_nestloop', 'on', true);
     END LOOP;
-    EXECUTE 'ANALYZE rated_quantity';
+    IF relation = 'rated_quantity' THEN   -- no usage is to be read
+        PERFORM billing.make_relation(place, relation, billing.fill_usage(billing.rating_step('rated_quantity_plain'), known_at, own_at, 'infinity', 'infinity', 'none'));
+    END IF;
     FOREACH step IN ARRAY ARRAY['rated_amount', 'rated_owed'] LOOP
         PERFORM billing.make_relation(place, step, billing.fill_in(billing.rating_step(step), known_at, own_at));
     END LOOP;
@@ -303,7 +307,7 @@ CREATE FUNCTION billing.apply_differences(place text, run bigint, known_at times
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
-    drafted bigint; dropped bigint; held_rows bigint; failed_rows bigint;
+    new_keys bigint; drafted bigint; dropped bigint; held_rows bigint; failed_rows bigint;
 BEGIN
     IF place = 'pg_temp' THEN
         PERFORM set_config('search_path', 'pg_catalog, pg_temp, billing', true);
@@ -312,14 +316,19 @@ BEGIN
              SELECT o.account_id, o.period_no, o.agreement_id, o.item_id, o.subscription_id, o.consumer_id, o.charge_group, o.component,
                     CASE WHEN p.closed_known_at IS NULL THEN o.owed END   -- a closed period may be under another rating version: nothing was looked at then
                FROM rated_owed AS o JOIN rated_period AS p USING (account_id, period_no) WHERE NOT o.failed
+              ORDER BY o.account_id, o.period_no, o.agreement_id, o.item_id
                  ON CONFLICT DO NOTHING';
+    GET DIAGNOSTICS new_keys = ROW_COUNT;
+    IF new_keys > 1000 AND new_keys > (SELECT c.reltuples / 10 FROM pg_class AS c WHERE c.oid = 'billing.charge_key'::regclass) THEN
+        ANALYZE billing.charge_key (account_id, key_id, period_no);
+    END IF;
     PERFORM billing.make_relation(place, 'rated_difference', billing.fill_in(billing.rating_step('rated_difference'), known_at, own_at));
 
     -- What is ignored becomes a decision, once.
     EXECUTE 'INSERT INTO billing.decision (account_id, key_id, kind, cause, amount, reason)
              SELECT d.account_id, d.key_id, ''ignored'', e.key, billing.monetary(e.value::text::numeric, billing.currency(d.nothing)), ''correction policy: ignore''
                FROM rated_difference AS d CROSS JOIN jsonb_each(d.ignored_now) AS e
-              WHERE NOT d.failed AND d.frozen_at IS NULL AND NOT d.interim';
+              WHERE d.ignored_now IS NOT NULL AND NOT d.failed AND d.frozen_at IS NULL AND NOT d.interim';
 
     -- What the policy bills moves the pin of the period, so that no later policy takes it back.
     EXECUTE 'INSERT INTO billing.pin_advance (cause, list_id, item_id, account_id, valid, advance_to, reason)
@@ -329,7 +338,7 @@ BEGIN
                JOIN rated_period AS p ON p.account_id = d.account_id AND p.period_no = d.period_no
                -- the list that the charge is billed by, not one that a plan which is held would bring
                LEFT JOIN rated_contract AS t ON t.variant = 0 AND t.account_id = d.account_id AND t.period_no = d.period_no AND t.agreement_id = d.agreement_id
-              WHERE NOT d.failed AND d.frozen_at IS NULL AND e.value::text::numeric <> 0' USING known_at;
+              WHERE d.billed_by_policy IS NOT NULL AND NOT d.failed AND d.frozen_at IS NULL AND e.value::text::numeric <> 0' USING known_at;
 
     EXECUTE 'DELETE FROM billing.draft_line AS l USING rated_difference AS d
               WHERE l.account_id = d.account_id AND l.key_id = d.key_id AND NOT d.failed AND d.frozen_at IS NULL';
@@ -343,12 +352,13 @@ BEGIN
                     trim_scale(d.quantity), d.unit_price, d.price_ids, d.tax_code, $1, $2, CASE WHEN d.interim THEN p.interim_to END, billing.rating_version(), $3
                FROM rated_difference AS d
                JOIN rated_period AS p ON p.account_id = d.account_id AND p.period_no = d.period_no
-              CROSS JOIN LATERAL (SELECT d.decided + coalesce(sum(billing.monetary(e.value::text::numeric, billing.currency(d.nothing))), d.nothing) AS decided
-                                    FROM jsonb_each(d.ignored_now) AS e) AS y
+              CROSS JOIN LATERAL (SELECT CASE WHEN d.ignored_now IS NULL THEN d.decided ELSE d.decided + (
+                                             SELECT coalesce(sum(billing.monetary(e.value::text::numeric, billing.currency(d.nothing))), d.nothing) FROM jsonb_each(d.ignored_now) AS e) END AS decided) AS y
               CROSS JOIN LATERAL (SELECT d.target + y.decided - d.booked AS amount, y.decided) AS x
               WHERE NOT d.failed AND d.frozen_at IS NULL
                 AND CASE WHEN d.interim THEN x.amount > d.nothing AND x.amount >= coalesce(d.progressive_threshold, d.nothing)
-                         ELSE x.amount <> d.nothing OR (d.chain_no = 0 AND d.is_owed AND d.quantity <> 0) END'
+                         ELSE x.amount <> d.nothing OR (d.chain_no = 0 AND d.is_owed AND d.quantity <> 0) END
+              ORDER BY d.account_id, d.key_id'
       USING known_at, own_at, run;
     GET DIAGNOSTICS drafted = ROW_COUNT;
 
@@ -357,7 +367,7 @@ BEGIN
     EXECUTE 'INSERT INTO billing.held (account_id, key_id, cause, amount, run_id)
              SELECT d.account_id, d.key_id, e.key, billing.monetary(e.value::text::numeric, billing.currency(d.nothing)), $1
                FROM rated_difference AS d CROSS JOIN jsonb_each(d.held) AS e
-              WHERE NOT d.failed AND d.key_id IS NOT NULL AND e.value::text::numeric <> 0' USING run;
+              WHERE d.held IS NOT NULL AND NOT d.failed AND d.key_id IS NOT NULL AND e.value::text::numeric <> 0' USING run;
     GET DIAGNOSTICS held_rows = ROW_COUNT;
 
     EXECUTE 'UPDATE billing.charge_key AS k SET looked_owed = d.base FROM rated_difference AS d
