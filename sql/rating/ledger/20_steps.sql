@@ -113,9 +113,8 @@ AS $function$
                                    WHEN -2 THEN c.pin_advanced >= p.looked_known_at END)
     $step$
 
-    -- Who charges whom for whose usage, under which price list, in each view of a period.  spec_no numbers the distinct
-    -- combinations on which prices depend: a handful for thousands of accounts without prices of their own.
-    WHEN 'rated_contract' THEN $step$
+    -- Under which price list who charges whom for whose usage, in each view of a period.
+    WHEN 'rated_term' THEN $step$
         WITH term AS (
             SELECT v.account_id, v.period_no, v.variant, a.agreement_id, a.seller_id, t.list_id, one.consumer_id, one.consumer_id = t.consumer_id AS bears_fees,
                    t.progressive_threshold, greatest(p.date_from, lower(t.valid)) AS from_date, least(p.date_to, upper(t.valid)) AS to_date
@@ -140,44 +139,39 @@ AS $function$
                       JOIN together AS g USING (account_id, period_no, variant, agreement_id, list_id, consumer_id)
                      WHERE NOT g.unbroken
                     WINDOW w AS (PARTITION BY x.account_id, x.period_no, x.variant, x.agreement_id, x.consumer_id, x.list_id ORDER BY x.from_date)) AS t
-        ), merged AS (
-            SELECT g.account_id, g.period_no, g.variant, g.agreement_id, g.seller_id, g.list_id, g.consumer_id, g.bears_fees, g.progressive_threshold, g.from_date, g.to_date
-              FROM together AS g
-             WHERE g.unbroken
-             UNION ALL
-            SELECT i.account_id, i.period_no, i.variant, i.agreement_id, i.seller_id, i.list_id, i.consumer_id, bool_or(i.bears_fees),
-                   max(i.progressive_threshold), min(i.from_date), max(i.to_date)
-              FROM island AS i
-             GROUP BY i.account_id, i.period_no, i.variant, i.agreement_id, i.seller_id, i.list_id, i.consumer_id, i.island_no
-        ), contract AS MATERIALIZED (
-            SELECT b.*
-              FROM (SELECT m.*, v.now_own, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own, v.advance_at, v.advance_own, v.own_advances,
-                           p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage AND (NOT p.interim OR m.progressive_threshold IS NOT NULL) AS rate_usage,
-                           p.rate_arrears, p.rate_advance, p.batch, l.currency, s.rounding_mode, coalesce(o.account_id, 0) AS own_account,
-                           CASE WHEN m.from_date > p.date_from THEN m.from_date::timestamp AT TIME ZONE p.time_zone ELSE p.starts_at END AS from_at,
-                           least(p.rated_to, CASE WHEN m.to_date < p.date_to THEN m.to_date::timestamp AT TIME ZONE p.time_zone ELSE p.rated_to END) AS to_at
-                      FROM merged AS m
-                      JOIN rated_view AS v USING (account_id, period_no, variant)
-                      JOIN rated_period AS p USING (account_id, period_no)
-                      JOIN billing.account_setting AS s ON s.account_id = v.account_id AND s.from_date <= p.date_from AND billing.known(s.recorded_at, v.plan_at, v.plan_own)
-                       AND NOT EXISTS (SELECT FROM billing.account_setting AS x
-                                        WHERE x.account_id = v.account_id AND x.setting_no > s.setting_no AND x.from_date <= p.date_from AND billing.known(x.recorded_at, v.plan_at, v.plan_own))
-                      JOIN billing.price_list AS l ON l.list_id = m.list_id AND l.currency = s.currency
-                      LEFT JOIN (SELECT x.list_id, x.account_id FROM billing.price AS x WHERE x.account_id <> 0
-                                 UNION SELECT x.list_id, x.account_id FROM billing.pin_advance AS x WHERE x.account_id <> 0) AS o
-                        ON o.list_id = m.list_id AND o.account_id = v.account_id) AS b
-             WHERE b.from_at < b.to_at OR (b.rate_advance AND b.from_date < b.to_date)
-        ), spec AS (
-            SELECT row_number() OVER () AS spec_no, d.*
-              FROM (SELECT DISTINCT c.list_id, c.own_account, c.time_zone, c.from_date, c.to_date, c.from_at, c.to_at, c.full_from, c.date_to, c.interim,
-                           c.price_at, c.price_own, c.reference_at, c.reference_own, c.advance_at, c.advance_own, c.own_advances, c.now_own
-                      FROM contract AS c) AS d
         )
-        SELECT row_number() OVER () AS contract_no, c.*, s.spec_no
-          FROM contract AS c
-          JOIN spec AS s USING (list_id, own_account, time_zone, from_date, to_date, from_at, to_at, full_from, date_to, interim, price_at, reference_at)
-         WHERE (c.price_own, c.reference_own, c.advance_at, c.advance_own, c.own_advances, c.now_own)
-               IS NOT DISTINCT FROM (s.price_own, s.reference_own, s.advance_at, s.advance_own, s.own_advances, s.now_own)
+        SELECT g.account_id, g.period_no, g.variant, g.agreement_id, g.seller_id, g.list_id, g.consumer_id, g.bears_fees, g.progressive_threshold, g.from_date, g.to_date
+          FROM together AS g
+         WHERE g.unbroken
+         UNION ALL
+        SELECT i.account_id, i.period_no, i.variant, i.agreement_id, i.seller_id, i.list_id, i.consumer_id, bool_or(i.bears_fees),
+               max(i.progressive_threshold), min(i.from_date), max(i.to_date)
+          FROM island AS i
+         GROUP BY i.account_id, i.period_no, i.variant, i.agreement_id, i.seller_id, i.list_id, i.consumer_id, i.island_no
+    $step$
+
+    -- The same with all that prices, quantities and fees depend on.  spec_no numbers the distinct combinations on which prices
+    -- depend: a handful for thousands of accounts without prices of their own.
+    WHEN 'rated_contract' THEN $step$
+        SELECT row_number() OVER () AS contract_no, b.*,
+               dense_rank() OVER (ORDER BY b.list_id, b.own_account, b.from_date, b.to_date, b.from_at, b.to_at, b.full_from, b.date_to, b.interim,
+                                           b.price_at, b.price_own, b.reference_at, b.reference_own, b.advance_at, b.advance_own, b.own_advances, b.now_own, b.time_zone) AS spec_no
+          FROM (SELECT m.*, v.now_own, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own, v.advance_at, v.advance_own, v.own_advances,
+                       p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage AND (NOT p.interim OR m.progressive_threshold IS NOT NULL) AS rate_usage,
+                       p.rate_arrears, p.rate_advance, p.batch, p.closed_known_at IS NOT NULL AS closed, l.currency, s.rounding_mode, coalesce(o.account_id, 0) AS own_account,
+                       CASE WHEN m.from_date > p.date_from THEN m.from_date::timestamp AT TIME ZONE p.time_zone ELSE p.starts_at END AS from_at,
+                       least(p.rated_to, CASE WHEN m.to_date < p.date_to THEN m.to_date::timestamp AT TIME ZONE p.time_zone ELSE p.rated_to END) AS to_at
+                  FROM rated_term AS m
+                  JOIN rated_view AS v USING (account_id, period_no, variant)
+                  JOIN rated_period AS p USING (account_id, period_no)
+                  JOIN billing.account_setting AS s ON s.account_id = v.account_id AND s.from_date <= p.date_from AND billing.known(s.recorded_at, v.plan_at, v.plan_own)
+                   AND NOT EXISTS (SELECT FROM billing.account_setting AS x
+                                    WHERE x.account_id = v.account_id AND x.setting_no > s.setting_no AND x.from_date <= p.date_from AND billing.known(x.recorded_at, v.plan_at, v.plan_own))
+                  JOIN billing.price_list AS l ON l.list_id = m.list_id AND l.currency = s.currency
+                  LEFT JOIN (SELECT x.list_id, x.account_id FROM billing.price AS x WHERE x.account_id <> 0
+                             UNION SELECT x.list_id, x.account_id FROM billing.pin_advance AS x WHERE x.account_id <> 0) AS o
+                    ON o.list_id = m.list_id AND o.account_id = v.account_id) AS b
+         WHERE b.from_at < b.to_at OR (b.rate_advance AND b.from_date < b.to_date)
     $step$
 
     WHEN 'rated_spec' THEN $step$
@@ -399,7 +393,7 @@ AS $function$
     WHEN 'rated_owed' THEN $step$
         WITH summed AS (
             SELECT c.account_id, c.period_no, c.variant, c.agreement_id, s.item_id, r.subscription_id, c.consumer_id, r.charge_group,
-                   CASE s.item_kind WHEN 'fee' THEN 'fee' ELSE 'usage' END AS component,
+                   CASE s.item_kind WHEN 'fee' THEN 'fee' ELSE 'usage' END AS component, bool_or(c.closed) AS closed,
                    min(c.seller_id) AS seller_id, min(c.currency) AS currency, min(c.rounding_mode) AS rounding_mode, bool_or(coalesce(s.in_advance, false)) AS in_advance,
                    bool_or(c.interim AND s.item_kind = 'meter') AS interim, min(c.progressive_threshold) AS progressive_threshold,
                    sum(CASE WHEN r.weight = 1 THEN r.amount ELSE r.amount * r.weight END) / min(r.divisor) AS exact,
@@ -415,6 +409,15 @@ AS $function$
               JOIN rated_segment AS s USING (segment_no)
              GROUP BY c.account_id, c.period_no, c.variant, c.agreement_id, s.item_id, r.subscription_id, c.consumer_id, r.charge_group, s.item_kind
         )
+        -- a period that is not closed is looked at in one way
+        SELECT s.account_id, s.period_no, s.agreement_id, s.item_id, s.subscription_id, s.consumer_id, s.charge_group, s.component,
+               s.seller_id, s.currency, s.in_advance, s.interim, s.progressive_threshold, s.exact, billing.round(s.exact, s.rounding_mode) AS owed,
+               NULL::billing.monetary AS owed_price_now, NULL::billing.monetary AS owed_plan_now, NULL::billing.monetary AS owed_reference_now,
+               NULL::billing.monetary AS owed_at_last_look, false AS failed_at_last_look, NULL::billing.monetary AS owed_before_advance,
+               coalesce(s.quantity, 0) AS quantity, s.unit_price, s.price_ids, s.tax_code, s.failed > 0 AS failed, s.problem
+          FROM summed AS s
+         WHERE NOT s.closed AND (s.rated > 0 OR s.failed > 0)
+         UNION ALL
         SELECT s.account_id, s.period_no, s.agreement_id, s.item_id, s.subscription_id, s.consumer_id, s.charge_group, s.component,
                min(s.seller_id) AS seller_id, min(s.currency) AS currency, bool_or(s.in_advance) AS in_advance,
                bool_or(s.interim) AS interim, min(s.progressive_threshold) AS progressive_threshold,
@@ -433,7 +436,7 @@ AS $function$
                -- What could not be rated as it was looked at last is no reason to leave it unbilled now.
                coalesce(sum(s.failed) FILTER (WHERE s.variant >= 0), 0) > 0 AS failed, min(s.problem) FILTER (WHERE s.variant >= 0) AS problem
           FROM summed AS s
-         WHERE s.rated > 0 OR s.failed > 0
+         WHERE s.closed AND (s.rated > 0 OR s.failed > 0)
          GROUP BY s.account_id, s.period_no, s.agreement_id, s.item_id, s.subscription_id, s.consumer_id, s.charge_group, s.component
     $step$
 
@@ -520,6 +523,11 @@ AS $function$
     END
 $function$;
 COMMENT ON FUNCTION billing.rating_step(text) IS 'SQL text of one step of the rating pipeline, by the name of the relation that it makes. Immutable.';
+
+CREATE FUNCTION billing.pricing_steps() RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT '{rated_view,rated_term,rated_contract,rated_spec,rated_segment}'::pg_catalog.text[] $$;
+COMMENT ON FUNCTION billing.pricing_steps() IS 'The steps of the rating pipeline, in order, that find the prices of the periods in rated_period, before any usage is read. Immutable.';
 
 CREATE FUNCTION billing.correction_action(agreement_id int, account_id bigint, cause text, change billing.monetary, period_ends_at timestamptz, known_at timestamptz, own_at timestamptz) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp

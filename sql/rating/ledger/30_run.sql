@@ -263,11 +263,15 @@ DECLARE
     step    text;
     relation text := 'rated_quantity';   -- where the next step goes; the first makes it
     one_pass boolean;
+    large    boolean;
 BEGIN
     IF place = 'pg_temp' THEN
         PERFORM set_config('search_path', 'pg_catalog, pg_temp, billing', true);
     END IF;
-    FOREACH step IN ARRAY ARRAY['rated_view', 'rated_contract', 'rated_spec', 'rated_segment'] LOOP
+    EXECUTE 'SELECT count(*) > billing.one_pass_above() FROM rated_period' INTO large;
+    -- Nothing is known of expressions over work tables; with thousands of periods a nested loop by mistake would not end.
+    PERFORM set_config('enable_nestloop', CASE WHEN large THEN 'off' ELSE 'on' END, true);
+    FOREACH step IN ARRAY billing.pricing_steps() LOOP
         PERFORM billing.make_relation(place, step, billing.fill_in(billing.rating_step(step), known_at, own_at));
     END LOOP;
     FOR bounds IN
@@ -290,14 +294,15 @@ BEGIN
             END IF;
             relation := 'rated_quantity_part';
         END LOOP;
-        PERFORM set_config('enable_nestloop', 'on', true);
     END LOOP;
     IF relation = 'rated_quantity' THEN   -- no usage is to be read
         PERFORM billing.make_relation(place, relation, billing.fill_usage(billing.rating_step('rated_quantity_plain'), known_at, own_at, 'infinity', 'infinity', 'none'));
     END IF;
+    PERFORM set_config('enable_nestloop', CASE WHEN large THEN 'off' ELSE 'on' END, true);
     FOREACH step IN ARRAY ARRAY['rated_amount', 'rated_owed'] LOOP
         PERFORM billing.make_relation(place, step, billing.fill_in(billing.rating_step(step), known_at, own_at));
     END LOOP;
+    PERFORM set_config('enable_nestloop', 'on', true);
 END $$;
 COMMENT ON FUNCTION billing.rate_scope(text, timestamptz, timestamptz) IS 'Rates the periods of the relation rated_period, leaving what is owed in rated_owed.';
 REVOKE ALL ON FUNCTION billing.rate_scope(text, timestamptz, timestamptz) FROM PUBLIC;

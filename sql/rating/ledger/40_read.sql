@@ -22,7 +22,7 @@ DECLARE
     )$text$;
     step  text;
 BEGIN
-    FOREACH step IN ARRAY ARRAY['rated_view', 'rated_contract', 'rated_spec', 'rated_segment'] LOOP
+    FOREACH step IN ARRAY billing.pricing_steps() LOOP
         query := query || format(', %I AS MATERIALIZED (', step) || billing.rating_step(step) || ')';
     END LOOP;
     query := query || ', rated_quantity AS MATERIALIZED (' || billing.rating_step('rated_quantity_plain') || ' UNION ALL ' || billing.rating_step('rated_quantity_general') || ')';

@@ -191,7 +191,7 @@ BEGIN
               FROM billing.charge_period AS p WHERE daterange(p.date_from, p.date_to) && %1$L::daterange %2$s)
         $text$, wide,
         CASE WHEN only_account IS NULL THEN '' ELSE format('AND p.account_id IN (SELECT a.buyer_id FROM billing.agreement AS a JOIN billing.agreement_term AS t USING (agreement_id) WHERE t.consumer_id = %1$L OR t.with_descendants)', only_account) END);
-    FOREACH step IN ARRAY ARRAY['rated_view', 'rated_contract', 'rated_spec', 'rated_segment'] LOOP
+    FOREACH step IN ARRAY billing.pricing_steps() LOOP
         query := query || format(', %I AS MATERIALIZED (', step) || billing.rating_step(step) || ')';
     END LOOP;
     query := query || billing.unbilled_text();
