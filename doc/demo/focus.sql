@@ -17,8 +17,10 @@ CREATE TEMPORARY TABLE focus (
     "PricingUnit" text, "ProviderName" text, "PublisherName" text, "RegionId" text, "RegionName" text, "ResourceId" text,
     "ResourceName" text, "ResourceType" text, "ServiceCategory" text, "Id" text, "ServiceName" text, "SkuId" text, "SkuPriceId" text,
     "SubAccountId" text, "SubAccountName" text, "Tags" text, row_no int GENERATED ALWAYS AS IDENTITY);
+\set here `pwd`
 \cd :folder
 \copy focus ("AvailabilityZone", "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargeFrequency", "ChargePeriodEnd", "ChargePeriodStart", "CommitmentDiscountCategory", "CommitmentDiscountId", "CommitmentDiscountName", "CommitmentDiscountStatus", "CommitmentDiscountType", "ConsumedQuantity", "ConsumedUnit", "ContractedCost", "ContractedUnitPrice", "EffectiveCost", "InvoiceIssuerName", "ListCost", "ListUnitPrice", "PricingCategory", "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName", "RegionId", "RegionName", "ResourceId", "ResourceName", "ResourceType", "ServiceCategory", "Id", "ServiceName", "SkuId", "SkuPriceId", "SubAccountId", "SubAccountName", "Tags") FROM 'focus_sample_1.0.csv' (FORMAT csv, HEADER, NULL 'NULL')
+\cd :here
 
 -- What each row is as usage.
 CREATE TEMPORARY TABLE focus_usage AS
@@ -65,7 +67,8 @@ SELECT * FROM billing.finalize_invoices(through => '2024-11-01', issue_date => '
 \echo Charges of less than nothing are reversals:
 SELECT l.account, l.item, l.charge_group ->> 'sku_price_id' AS sku_price, l.quantity, l.unit_price, l.amount
   FROM billing.invoice_lines AS l WHERE l.seller = 'cloud' AND l.quantity < 0 ORDER BY l.amount, l.line_id LIMIT 5;
-\echo Quantity times list price against the list cost of the file, row by row where they differ:
+\echo Quantity times list price against the list cost of the file, where they differ (row by row in the table focus_difference):
+\set QUIET on
 CREATE TEMPORARY TABLE focus_difference AS
 SELECT f.row_no, f."ServiceName" AS service, f."SkuPriceId" AS sku_price_id, f."ConsumedQuantity" AS quantity, f."ListUnitPrice" AS unit_price, f."ListCost" AS list_cost,
        d.difference,
@@ -74,6 +77,7 @@ SELECT f.row_no, f."ServiceName" AS service, f."SkuPriceId" AS sku_price_id, f."
   FROM focus AS f
  CROSS JOIN LATERAL (SELECT coalesce(f."ConsumedQuantity" * f."ListUnitPrice", 0) - f."ListCost" AS difference) AS d
  WHERE d.difference <> 0;
+\unset QUIET
 SELECT d.why, count(*) AS rows, trim_scale(sum(d.difference)) AS difference FROM focus_difference AS d GROUP BY d.why ORDER BY sum(abs(d.difference)) DESC;
 SELECT trim_scale(sum(f."ConsumedQuantity" * f."ListUnitPrice")) AS quantity_times_price, trim_scale(sum(f."ListCost")) AS list_cost,
        (SELECT trim_scale(sum(d.difference)) FROM focus_difference AS d) AS difference

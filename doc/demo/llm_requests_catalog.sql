@@ -18,11 +18,13 @@ SELECT billing.set_account('tenant-' || to_char(n, 'FM00'), currency => 'EUR', t
 COMMIT;
 
 CREATE TEMPORARY TABLE llm_request (product text, number bigint GENERATED ALWAYS AS IDENTITY, at timestamp, context_tokens bigint, generated_tokens bigint, late boolean);
+\set here `pwd`
 \cd :folder
 \copy llm_request (at, context_tokens, generated_tokens) FROM 'AzureLLMInferenceTrace_conv.csv' (FORMAT csv, HEADER)
 UPDATE llm_request SET product = 'conversation', late = number / 60 % 10 = 7;
 ALTER TABLE llm_request ALTER COLUMN number RESTART;
 \copy llm_request (at, context_tokens, generated_tokens) FROM 'AzureLLMInferenceTrace_code.csv' (FORMAT csv, HEADER)
 UPDATE llm_request SET product = 'code', late = number / 60 % 10 = 7 WHERE product IS NULL;
+\cd :here
 \o
 \unset QUIET
