@@ -27,7 +27,7 @@ FAULTS = (
           "FULL JOIN (SELECT x.* FROM billing.charge_key", "LEFT JOIN (SELECT x.* FROM billing.charge_key"),
     Fault("the watermark is the clock", "watermark", "billing.recording_floor()", "clock_timestamp()"),
     Fault("neighbours with equal prices are not merged", "rating_step", "lag(x.tariff) OVER w <> x.tariff", "true"),
-    Fault("terms of an agreement cut segments", "rating_step", "lag(x.list_id) OVER w <> x.list_id AS starts", "true AS starts"),
+    Fault("terms of an agreement cut segments", "rating_step", "t.list_id, t.consumer_id\n        ), island", "t.list_id, t.consumer_id, t.from_date\n        ), island"),
     Fault("pins are ignored", "rating_step", "coalesce(r.closed_known_at, {known_at}) AS price_pin", "{known_at} AS price_pin"),
     Fault("advances of pins are ignored", "rating_step", "WHERE a.cause = 'price' AND", "WHERE a.cause = 'none' AND"),
     Fault("a price without a former one is not billed in closed periods", "rating_step",
