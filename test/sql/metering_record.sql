@@ -63,6 +63,15 @@ SELECT fails('SELECT * FROM record_usage(NULL)');
 SELECT fails('SELECT * FROM record_usage(''"x"'')');
 SELECT count(*) FROM record_usage('[]');
 
+-- the time of a call grows with the number of objects, not with its square: a third is new, a third there twice, a third rejected
+BEGIN;
+SET LOCAL statement_timeout = '10s';
+SELECT outcome, count(*), count(detail)
+  FROM record_usage((SELECT jsonb_agg(jsonb_build_object('id', 'many-' || n - n % 3 / 2, 'account', CASE n % 3 WHEN 0 THEN 'nobody' ELSE 'globex' END, 'meter', 'tokens',
+                                                         'at', '2026-12-07T10:00:00Z', 'quantity', 1) ORDER BY n) FROM generate_series(1, 20000) AS n)) GROUP BY outcome ORDER BY outcome;
+SELECT count(*) FROM usage WHERE ends_at = '2026-12-07T10:00:00Z';
+ROLLBACK;
+
 -- hostile input: a name with quotes and a newline, a megabyte, deep nesting
 SELECT * FROM record_usage(jsonb_build_object('id', 'h1', 'account', E'ac"me\n''; DROP TABLE usage', 'meter', 'tokens', 'at', '2026-10-03T10:00:00Z', 'quantity', 1));
 SELECT outcome, left(detail, 60) FROM record_usage(jsonb_build_object('id', repeat('x', 1000000), 'account', 'acme', 'meter', 'tokens', 'at', '2026-10-03T10:00:00Z', 'quantity', 1));

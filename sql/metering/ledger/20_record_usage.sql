@@ -91,30 +91,35 @@ BEGIN
          ORDER BY f.account_id, f.key, f.ordinal
             ON CONFLICT (account_id, key) DO NOTHING
         RETURNING usage_key.account_id, usage_key.key
-    ), accepted AS MATERIALIZED (
-        SELECT DISTINCT ON (f.account_id, f.key) f.*
-          FROM facts AS f JOIN claimed AS c ON c.account_id = f.account_id AND c.key = f.key
-         WHERE f.reason IS NULL
-         ORDER BY f.account_id, f.key, f.ordinal
+    ), met AS (
+        -- Facts meet the keys they claimed by sorting, not by a join: the planner takes both for a handful and would compare each with each.
+        SELECT f.*, false AS claims FROM facts AS f
+        UNION ALL
+        SELECT null, null, c.key, null, null, null, c.account_id, null, null, null, null, true FROM claimed AS c
+    ), standing AS MATERIALIZED (
+        SELECT m.*, m.reason IS NULL AND row_number() OVER same = 1 AND bool_or(m.claims) OVER same AS is_new
+          FROM met AS m
+        WINDOW same AS (PARTITION BY m.account_id, m.key ORDER BY m.reason IS NOT NULL, m.ordinal ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
     ), stored AS (
         INSERT INTO usage (account_id, ends_at, consumed, recorded_at, key, meter_id, load_id, resource_id, dimensions)
         SELECT a.account_id, billing.ends_at(p.part), p.part, stamp, a.key, a.meter_id, load, a.resource_id, a.dimensions
-          FROM accepted AS a
+          FROM standing AS a
          CROSS JOIN LATERAL (SELECT a.consumed AS part WHERE billing.ends_at(a.consumed) - billing.starts_at(a.consumed) <= '31 days'
                               UNION ALL
                              SELECT billing.split(a.consumed, 'month', 'UTC') WHERE billing.ends_at(a.consumed) - billing.starts_at(a.consumed) > '31 days') AS p
+         WHERE a.is_new
     ), rejected AS (
         INSERT INTO usage_rejected (payload, reason, detail, load_id, recorded_at)
         SELECT CASE jsonb_typeof(usage) WHEN 'array' THEN usage -> f.ordinal ELSE usage END, f.reason, f.detail, load, stamp
           FROM facts AS f WHERE f.reason IS NOT NULL
          ORDER BY f.ordinal
     )
-    SELECT array_agg(f.id ORDER BY f.ordinal),
-           array_agg(CASE WHEN f.reason IS NOT NULL THEN 'rejected' WHEN a.ordinal IS NOT NULL THEN 'accepted' END ORDER BY f.ordinal),
-           array_agg(CASE WHEN f.reason IS NOT NULL THEN f.reason || ': ' || f.detail END ORDER BY f.ordinal),
-           max(least(billing.ends_at(a.consumed) - billing.starts_at(a.consumed), '31 days'))
+    SELECT array_agg(s.id ORDER BY s.ordinal),
+           array_agg(CASE WHEN s.reason IS NOT NULL THEN 'rejected' WHEN s.is_new THEN 'accepted' END ORDER BY s.ordinal),
+           array_agg(CASE WHEN s.reason IS NOT NULL THEN s.reason || ': ' || s.detail END ORDER BY s.ordinal),
+           max(least(billing.ends_at(s.consumed) - billing.starts_at(s.consumed), '31 days')) FILTER (WHERE s.is_new)
       INTO ids, outcomes, details, longest
-      FROM facts AS f LEFT JOIN accepted AS a ON a.ordinal = f.ordinal;
+      FROM standing AS s WHERE NOT s.claims;
 END $$;
 COMMENT ON FUNCTION billing.record_new_usage(jsonb, timestamptz, int) IS
 'Step of record_usage(): records what is new, keeps what is rejected, and returns ids, outcomes and details in the order of the input; an outcome is null where the key was there before. Volatile.';
@@ -127,10 +132,10 @@ AS $$
 BEGIN
     WITH facts AS MATERIALIZED (
         SELECT f.ordinal, a.account_id, f.key, CASE jsonb_typeof(usage) WHEN 'array' THEN usage -> f.ordinal ELSE usage END AS payload,
-               CASE WHEN outcomes[f.ordinal + 1] IS NOT NULL THEN outcomes[f.ordinal + 1]
+               CASE WHEN f.outcome IS NOT NULL THEN f.outcome
                     WHEN k.payload = billing.usage_payload(i.item_id, f.consumed, f.resource, f.dimensions) THEN 'duplicate'
                     ELSE 'conflict' END AS outcome
-          FROM billing.read_usage(usage) AS f
+          FROM ROWS FROM (billing.read_usage(usage), unnest(outcomes)) AS f(ordinal, id, account, meter, key, consumed, resource, dimensions, reason, detail, outcome)
           LEFT JOIN account AS a ON a.key = f.account
           LEFT JOIN item AS i ON i.kind = 'meter' AND i.key = f.meter
           LEFT JOIN usage_key AS k ON k.account_id = a.account_id AND k.key = f.key
