@@ -67,7 +67,7 @@ REVOKE ALL ON FUNCTION billing.create_batch_resources(timestamptz) FROM PUBLIC;
 -- usage_batch_rest; when there is none, the branches for them are skipped before they read anything (their WHERE is a constant of
 -- the statement).  Rows come out of "prepared" in the order in which they were sorted: keys are inserted in one order everywhere.
 CREATE FUNCTION billing.load_new_usage(stamp timestamptz, load int, OUT total bigint, OUT accepted bigint, OUT longest interval)
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET work_mem = '64MB' SET enable_nestloop = off SET enable_mergejoin = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET work_mem = '64MB' SET jit = off SET enable_nestloop = off SET enable_mergejoin = off
 AS $$
 DECLARE
     closed bigint[] := ARRAY(SELECT DISTINCT s.account_id FROM account_setting AS s WHERE s.status = 'closed');
