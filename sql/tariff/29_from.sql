@@ -1,5 +1,11 @@
 -- Importing another product's own price.
 
+CREATE FUNCTION billing.dialects() RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT '{lago,openmeter,stripe,flexprice,meteroid,killbill,cloudkitty,waldur}'::text[] $$;
+COMMENT ON FUNCTION billing.dialects() IS
+'The products whose prices tariff_from() reads. Immutable.';
+
 CREATE FUNCTION billing.tariff_from(dialect text, price jsonb, currency text DEFAULT NULL) RETURNS billing.tariff
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -20,7 +26,7 @@ BEGIN
         WHEN 'cloudkitty' THEN RETURN billing.import_cloudkitty(price, currency);
         WHEN 'waldur' THEN RETURN billing.import_waldur(price, currency);
         ELSE RAISE EXCEPTION 'dialect "%" is not known', dialect USING ERRCODE = 'invalid_parameter_value',
-            HINT = 'Known dialects: lago, openmeter, stripe, flexprice, meteroid, killbill, cloudkitty, waldur.';
+            HINT = format('Known dialects: %s.', array_to_string(billing.dialects(), ', '));
     END CASE;
 END $$;
 COMMENT ON FUNCTION billing.tariff_from(text, jsonb, text) IS
