@@ -31,6 +31,7 @@ BEGIN
     CALL billing.create_role_if_missing('billing_reader', 'NOLOGIN');
     CALL billing.create_role_if_missing('billing_operator', 'NOLOGIN IN ROLE billing_reader');
     CALL billing.create_role_if_missing('billing_admin', 'NOLOGIN IN ROLE billing_operator');
+    CALL billing.create_role_if_missing('billing_worker', 'LOGIN IN ROLE billing_reader');
     IF (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = owner) THEN
         RAISE invalid_parameter_value USING MESSAGE = format('the owner of the ledger must not be a superuser, but "%s" is', owner),
             HINT = 'Name another role, or leave it out to use billing_owner.';
@@ -39,6 +40,7 @@ BEGIN
     EXECUTE format('GRANT EXECUTE ON FUNCTION billing.pack_pieces(bigint, int, timestamptz, timestamptz, int, int), billing.pass_totals(bytea),
                           billing.pass_usage(bytea, bigint, int, billing.usage_interval, timestamptz, timestamptz, timestamptz) TO %I', owner);
     GRANT EXECUTE ON FUNCTION billing.acquire_run_lock(), billing.release_run_lock() TO billing_operator;
+    EXECUTE format('GRANT EXECUTE ON FUNCTION billing.wake_worker() TO %I', owner);
     GRANT USAGE ON SCHEMA billing TO billing_reader;
     IF NOT pg_has_role(current_user, owner, 'MEMBER') THEN
         EXECUTE format('GRANT %I TO CURRENT_USER', owner);
@@ -64,7 +66,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON PROCEDURE billing.create_ledger(text, int) IS
-'Makes the ledger of this database in schema billing: every table, view, function and procedure that names a table, owned by the role owner (created NOLOGIN if missing, never a superuser), and the roles billing_reader, billing_operator and billing_admin with their grants. usage_parts: hash partitions of usage inside each month, 1 to 8. Errors: 42P07 if there is a ledger, 22023 for a bad argument.';
+'Makes the ledger of this database in schema billing: every table, view, function and procedure that names a table, owned by the role owner (created NOLOGIN if missing, never a superuser), and the roles billing_reader, billing_operator, billing_admin and billing_worker (the background worker''s, without a password) with their grants. usage_parts: hash partitions of usage inside each month, 1 to 8. Errors: 42P07 if there is a ledger, 22023 for a bad argument.';
 REVOKE ALL ON PROCEDURE billing.create_ledger(text, int) FROM PUBLIC;
 
 CREATE PROCEDURE billing.create_ledger_guard()

@@ -3,6 +3,7 @@
 -- billing_reader    reads views and calls the functions that only read
 -- billing_operator  records usage and runs the billing, and what a reader may
 -- billing_admin     sets the catalog, decides, finalises and seals, and what an operator may
+-- billing_worker    delivers messages as the background worker, and what a reader may; functions worker_… and …_connector are its own
 -- the owner         owns everything and yet cannot change what is final: the rights on insert-only tables are taken from it too.
 --                   (It could give them back to itself; that is a deliberate act and leaves a trace in the catalog.)
 --
@@ -44,16 +45,17 @@ CREATE PROCEDURE billing.grant_ledger()
 AS $$
 DECLARE
     operating CONSTANT text[] := '{record_usage,open_usage_batch,load_usage_batch,load_usage_inbox,correct_usage,void_usage,move_usage,validate_usage,maintain_partitions,
-                                   run_invoicing,bill_account,mark_delivered,
+                                   run_invoicing,bill_account,mark_delivered,enqueue_message,test_connection,
                                    acquire_run_lock,release_run_lock,start_run,watermark,set_watermark,run_store_periods,run_rate,run_apply,run_finish}';
-    deciding  CONSTANT text[] := '{finalize_invoices,void_invoice,cancel_invoice,decide,freeze_charge,unfreeze_charge,approve_corrections,
+    deciding  CONSTANT text[] := '{finalize_invoices,void_invoice,cancel_invoice,retry_message,discard_message,decide,freeze_charge,unfreeze_charge,approve_corrections,
                                    seal_period,seal_periods_of_run,drop_sealed_usage,remove_price,end_agreement,end_subscription}';
     routine record;
     view    regclass;
 BEGIN
     FOR routine IN
         SELECT p.oid::regprocedure AS name,
-               CASE WHEN p.provolatile <> 'v' THEN 'billing_reader'
+               CASE WHEN p.proname LIKE 'worker\_%' OR p.proname LIKE '%\_connector' THEN 'billing_worker'
+                    WHEN p.provolatile <> 'v' THEN 'billing_reader'
                     WHEN p.proname = ANY (operating) THEN 'billing_operator'
                     WHEN p.proname = ANY (deciding) OR p.proname LIKE 'set\_%' AND p.prosecdef THEN 'billing_admin' END AS grantee
           FROM pg_proc AS p
@@ -74,9 +76,10 @@ BEGIN
         EXECUTE format('GRANT SELECT ON %s TO billing_reader', view);
     END LOOP;
     GRANT INSERT ON billing.usage_inbox TO billing_operator;
+    GRANT EXECUTE ON FUNCTION billing.enqueue_message(text, text, jsonb, text, text, int, timestamptz, int) TO billing_worker;
 END $$;
 COMMENT ON PROCEDURE billing.grant_ledger() IS
-'Takes EXECUTE on the ledger''s functions from PUBLIC and gives each to the role that needs it: billing_reader, billing_operator or billing_admin; views to billing_reader. Used by create_ledger(); can be called again.';
+'Takes EXECUTE on the ledger''s functions from PUBLIC and gives each to the role that needs it: billing_reader, billing_operator, billing_admin or billing_worker; views to billing_reader. Used by create_ledger(); can be called again.';
 
 CALL billing.protect_final_tables();
 CALL billing.grant_ledger();

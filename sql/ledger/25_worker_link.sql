@@ -1,0 +1,12 @@
+-- What ordinary sessions know of the worker: whether it runs, and how to wake it.  Works, and says so, without billing_worker.
+
+CREATE FUNCTION billing.wake_worker() RETURNS void
+    LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'wake_worker';
+COMMENT ON FUNCTION billing.wake_worker() IS
+'Has the worker of this database look at the outbox when the present transaction commits. Does nothing without a worker, which looks by itself every few seconds. Volatile.';
+REVOKE ALL ON FUNCTION billing.wake_worker() FROM PUBLIC;
+
+CREATE FUNCTION billing.worker_slots(OUT database name, OUT pid int, OUT state text, OUT detail text, OUT since timestamptz, OUT library_version text) RETURNS SETOF record
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'worker_slots';
+COMMENT ON FUNCTION billing.worker_slots() IS
+'One row a database for which billing_worker runs or should run; no row when the library is not preloaded. state: starting, running, or what keeps it from running. Stable.';
