@@ -2,7 +2,8 @@
 --
 -- It is no member of the extension, so that the guard of the ledger survives a DROP EXTENSION … CASCADE long enough to refuse it.
 -- Therefore CREATE EXTENSION also takes a schema that is there already: whoever has prepared it could change functions that others
--- trust, or have laid out some of their own.
+-- trust, or have laid out some of their own.  What CREATE EXTENSION … CASCADE puts there for us, where billing is first on the
+-- search_path, is welcome.
 
 DO $$
 DECLARE
@@ -21,6 +22,10 @@ BEGIN
      WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass::pg_catalog.oid
        AND d.refobjid OPERATOR(pg_catalog.=) 'billing'::pg_catalog.regnamespace::pg_catalog.oid
        AND d.classid OPERATOR(pg_catalog.<>) 'pg_catalog.pg_extension'::pg_catalog.regclass::pg_catalog.oid
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS m
+                         JOIN pg_catalog.pg_extension AS e ON m.refclassid OPERATOR(pg_catalog.=) e.tableoid AND m.refobjid OPERATOR(pg_catalog.=) e.oid
+                        WHERE m.classid OPERATOR(pg_catalog.=) d.classid AND m.objid OPERATOR(pg_catalog.=) d.objid
+                          AND m.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char" AND e.extname OPERATOR(pg_catalog.=) 'btree_gist'::pg_catalog.name)
      LIMIT 1;
     IF object IS NOT NULL THEN
         RAISE duplicate_schema USING MESSAGE = pg_catalog.format('schema billing is not empty: it has %s', object),

@@ -135,6 +135,22 @@ CALL billing.protect_final_tables();
 CALL billing.grant_ledger();
 SELECT definition() = :'first';
 
+-- billing first on the search_path: CASCADE puts what is required there, and nothing minds; a stranger's function is refused
+\set QUIET on
+ALTER DATABASE billing_ledger_create SET search_path = billing, public;
+DROP EXTENSION btree_gist CASCADE;
+\c
+SET client_min_messages = error;
+DROP SCHEMA billing, billing_guard CASCADE;
+CREATE SCHEMA billing;
+CREATE FUNCTION billing.lurking() RETURNS int LANGUAGE sql AS 'SELECT 1';
+\set QUIET off
+SELECT public.state_of('CREATE EXTENSION billing CASCADE');
+DROP FUNCTION billing.lurking();
+CREATE EXTENSION billing CASCADE;
+CALL billing.create_ledger();
+SELECT n.nspname FROM pg_catalog.pg_extension AS e JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'btree_gist';
+
 \set QUIET on
 \c contrib_regression
 DROP DATABASE billing_ledger_create;
