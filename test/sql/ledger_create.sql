@@ -138,13 +138,11 @@ SELECT definition() = :'first';
 -- billing first on the search_path: CASCADE puts what is required there, and nothing minds; a stranger's function is refused
 \set QUIET on
 ALTER DATABASE billing_ledger_create SET search_path = billing, public;
-DROP EXTENSION btree_gist CASCADE;
 \c
 SET client_min_messages = error;
-DROP SCHEMA billing, billing_guard CASCADE;
-CREATE SCHEMA billing;
+CALL billing.uninstall_ledger();
+DROP EXTENSION btree_gist CASCADE;
 CREATE FUNCTION billing.lurking() RETURNS int LANGUAGE sql AS 'SELECT 1';
-\set QUIET off
 SELECT public.state_of('CREATE EXTENSION billing CASCADE');
 DROP FUNCTION billing.lurking();
 CREATE EXTENSION billing CASCADE;
