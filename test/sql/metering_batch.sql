@@ -8,6 +8,7 @@ SELECT set_seller('northwind', legal_name => 'Northwind GmbH', country => 'DE', 
 SELECT count(set_account('a' || n, currency => 'EUR', time_zone => 'UTC')) FROM generate_series(1, 3) AS n;
 SELECT set_meter('tokens', unit => 'token', aggregation => 'sum') IS NOT NULL;
 
+CALL maintain_partitions('[2026-08-01,2026-12-01)');
 SELECT fails('SELECT * FROM load_usage_batch()');
 BEGIN;
 SELECT open_usage_batch();
@@ -87,6 +88,23 @@ SELECT fails($$DELETE FROM usage_key$$);
 RESET ROLE;
 DISCARD TEMP;
 DROP ROLE billing_test_operator;
+
+-- a batch that is taken for new: with what is cut at months and what is closed, with one known key in the middle, and as a repetition
+SELECT set_account('a3', status => 'closed', from_date => '2026-11-01') IS NOT NULL;
+BEGIN;
+SELECT open_usage_batch();
+INSERT INTO usage_batch (id, account, meter, starts_at, ends_at, quantity)
+SELECT 'n' || n, 'a' || 1 + n % 3, 'tokens', NULL, CASE WHEN n > 100 THEN '2026-11-20T00:00:00Z' ELSE '2026-10-20T00:00:00Z' END, '1'
+  FROM generate_series(11, 110) AS n UNION ALL VALUES ('long', 'a1', 'tokens', '2026-08-20T00:00:00Z', '2026-10-20T00:00:00Z', '61');
+SELECT * FROM load_usage_batch();
+INSERT INTO usage_batch (id, account, meter, ends_at, quantity) SELECT 'n' || n, 'a' || 1 + n % 3, 'tokens', '2026-10-20T00:00:00Z', '1' FROM generate_series(60, 150) AS n WHERE n NOT BETWEEN 61 AND 110;
+SELECT * FROM load_usage_batch();
+INSERT INTO usage_batch (id, account, meter, ends_at, quantity) SELECT 'n' || n, 'a' || 1 + n % 3, 'tokens', '2026-10-20T00:00:00Z', CASE n WHEN 77 THEN '2' ELSE '1' END FROM generate_series(60, 80) AS n;
+SELECT * FROM load_usage_batch();
+COMMIT;
+SELECT a.key, count(*), total(u.consumed) FROM usage AS u JOIN account AS a USING (account_id)
+ WHERE u.ends_at BETWEEN '2026-08-20' AND '2026-10-31' AND billing.usage_key_of('long') = u.key OR u.ends_at IN ('2026-10-20T00:00:00Z', '2026-11-20T00:00:00Z') GROUP BY a.key ORDER BY a.key;
+SELECT (SELECT count(*) FROM usage_key) = (SELECT count(DISTINCT (u.account_id, u.key)) FROM usage AS u) AS every_key_has_its_usage;
 
 -- months: made ahead, and strays are brought home
 SELECT count(*) FROM record_usage('[{"id": "old1", "account": "a1", "meter": "tokens", "at": "2023-05-03T10:00:00Z", "quantity": 1}, {"id": "old2", "account": "a1", "meter": "tokens", "at": "2023-06-03T10:00:00Z", "quantity": 1}]');

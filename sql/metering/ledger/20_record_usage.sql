@@ -138,7 +138,7 @@ BEGIN
           FROM ROWS FROM (billing.read_usage(usage), unnest(outcomes)) AS f(ordinal, id, account, meter, key, consumed, resource, dimensions, reason, detail, outcome)
           LEFT JOIN account AS a ON a.key = f.account
           LEFT JOIN item AS i ON i.kind = 'meter' AND i.key = f.meter
-          LEFT JOIN usage_key AS k ON k.account_id = a.account_id AND k.key = f.key
+          LEFT JOIN LATERAL (SELECT k.payload FROM usage_key AS k WHERE k.account_id = a.account_id AND k.key = f.key LIMIT 1) AS k ON true
     ), kept AS (
         INSERT INTO usage_conflict (account_id, key, payload, load_id, recorded_at)
         SELECT f.account_id, f.key, f.payload, load, stamp
@@ -153,14 +153,48 @@ COMMENT ON FUNCTION billing.settle_known_usage(jsonb, timestamptz, int, text[]) 
 'Step of record_usage(): tells duplicates from conflicts among the facts whose outcome is null, and keeps conflicts aside, each once. Volatile.';
 REVOKE ALL ON FUNCTION billing.settle_known_usage(jsonb, timestamptz, int, text[]) FROM PUBLIC;
 
+-- One object that is sound and new, which is what single calls bring, is recorded by three small statements.  Everything else goes the
+-- general way, which begins anew: nothing has been written by then but what it needs as well, the stamp of the transaction.
 CREATE FUNCTION billing.record_usage(usage jsonb) RETURNS TABLE (id text, outcome text, detail text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
+    fact     record;
     stamp    timestamptz;
     load     int;
     recorded record;
 BEGIN
+    IF jsonb_typeof(usage) = 'object' THEN
+        SELECT f.id, f.key, f.consumed, f.resource, f.dimensions, a.account_id, i.item_id AS meter_id, r.resource_id, t.stamp,
+               billing.ends_at(f.consumed) AS ends_at, billing.ends_at(f.consumed) - billing.starts_at(f.consumed) AS lasts,
+               (SELECT l.load_id FROM usage_load AS l
+                 WHERE l.recorded_by = session_user AND l.source = 'record_usage' AND l.recorded_at >= date_trunc('day', t.stamp, 'UTC') ORDER BY l.recorded_at LIMIT 1) AS load_id
+          INTO fact
+          FROM ledger_state AS s
+         CROSS JOIN LATERAL (SELECT billing.recording_stamp(NULLIF(s.last_watermark, '-infinity')) AS stamp OFFSET 0) AS t   -- as recorded_at() does
+         CROSS JOIN billing.read_usage(usage) AS f
+          JOIN account AS a ON a.key = f.account
+          JOIN item AS i ON i.kind = 'meter' AND i.key = f.meter
+          LEFT JOIN resource AS r ON r.account_id = a.account_id AND r.key = f.resource
+         WHERE s.ledger_version = billing.extension_version() AND f.reason IS NULL AND (f.resource IS NULL OR r.resource_id IS NOT NULL)
+           AND NOT EXISTS (SELECT FROM account_setting AS c WHERE c.account_id = a.account_id AND c.status = 'closed');
+        IF fact.load_id IS NOT NULL AND fact.lasts <= '31 days' THEN
+            INSERT INTO usage_key (account_id, key, payload, month)
+            VALUES (fact.account_id, fact.key, billing.usage_payload(fact.meter_id, fact.consumed, fact.resource, fact.dimensions), billing.utc_month(fact.ends_at))
+                ON CONFLICT (account_id, key) DO NOTHING;
+            IF FOUND THEN
+                INSERT INTO usage (account_id, ends_at, consumed, recorded_at, key, meter_id, load_id, resource_id, dimensions)
+                VALUES (fact.account_id, fact.ends_at, fact.consumed, fact.stamp, fact.key, fact.meter_id, fact.load_id, fact.resource_id, fact.dimensions);
+                IF fact.lasts > '0' THEN
+                    PERFORM billing.note_longest_usage(fact.lasts);
+                END IF;
+                id := fact.id;
+                outcome := 'accepted';
+                RETURN NEXT;
+                RETURN;
+            END IF;
+        END IF;
+    END IF;
     PERFORM billing.check_ledger();
     IF usage IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'usage must not be null', HINT = 'Give a JSON object or an array of objects.';

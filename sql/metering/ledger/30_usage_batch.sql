@@ -66,44 +66,57 @@ REVOKE ALL ON FUNCTION billing.create_batch_resources(timestamptz) FROM PUBLIC;
 -- One statement for the usual case, in which every row is new.  A row that is not, or that breaks a rule, only leaves its place in
 -- usage_batch_rest; when there is none, the branches for them are skipped before they read anything (their WHERE is a constant of
 -- the statement).  Rows come out of "prepared" in the order in which they were sorted: keys are inserted in one order everywhere.
-CREATE FUNCTION billing.load_new_usage(stamp timestamptz, load int, OUT total bigint, OUT accepted bigint, OUT longest interval)
+--
+-- Keys that are taken for new are simply inserted; one that is not raises, and its statement is undone.  ON CONFLICT looks into the
+-- index and writes the row and its log twice, which is half of the time of all keys.
+CREATE FUNCTION billing.load_new_usage(stamp timestamptz, load int, taken_for_new boolean, OUT total bigint, OUT accepted bigint, OUT longest interval)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET work_mem = '64MB' SET jit = off SET enable_nestloop = off SET enable_mergejoin = off
 AS $$
 DECLARE
     closed bigint[] := ARRAY(SELECT DISTINCT s.account_id FROM account_setting AS s WHERE s.status = 'closed');
 BEGIN
     WITH prepared AS MATERIALIZED (
-        SELECT b.ctid AS place, a.account_id, billing.usage_key_of(b.id, b.source) AS key, i.item_id AS meter_id,
-               billing.try_usage_interval(b.starts_at, b.ends_at, b.quantity) AS consumed, nullif(b.resource, '') AS resource, r.resource_id,
-               billing.try_dimensions(b.dimensions) AS dimensions, b.dimensions IS NOT NULL AS with_dimensions
-          FROM pg_temp.usage_batch AS b
-          LEFT JOIN account AS a ON a.key = b.account
-          LEFT JOIN item AS i ON i.kind = 'meter' AND i.key = b.meter
-          LEFT JOIN resource AS r ON r.account_id = a.account_id AND r.key = b.resource
-         ORDER BY 2, 3, 1
-    ), sound AS (
-        SELECT p.* FROM prepared AS p
-         WHERE p.account_id IS NOT NULL AND p.key IS NOT NULL AND p.meter_id IS NOT NULL AND p.consumed IS NOT NULL
-           AND (p.resource IS NULL OR p.resource_id IS NOT NULL) AND (NOT p.with_dimensions OR p.dimensions IS NOT NULL)
-           AND (p.account_id <> ALL (closed) OR NOT billing.account_is_closed(p.account_id, billing.starts_at(p.consumed)))
-    ), claimed AS (
+        SELECT y.*,
+               y.account_id IS NOT NULL AND y.key IS NOT NULL AND y.meter_id IS NOT NULL AND y.consumed IS NOT NULL
+               AND (y.resource IS NULL OR y.resource_id IS NOT NULL) AND (NOT y.with_dimensions OR y.dimensions IS NOT NULL)
+               AND (closed = '{}' OR y.account_id <> ALL (closed) OR NOT billing.account_is_closed(y.account_id, billing.starts_at(y.consumed))) AS sound
+          FROM (SELECT b.ctid AS place, a.account_id, billing.usage_key_of(b.id, b.source) AS key, i.item_id AS meter_id,
+                       billing.try_usage_interval(b.starts_at, b.ends_at, b.quantity) AS consumed, nullif(b.resource, '') AS resource, r.resource_id,
+                       billing.try_dimensions(b.dimensions) AS dimensions, b.dimensions IS NOT NULL AS with_dimensions
+                  FROM pg_temp.usage_batch AS b
+                  LEFT JOIN account AS a ON a.key = b.account
+                  LEFT JOIN item AS i ON i.kind = 'meter' AND i.key = b.meter
+                  LEFT JOIN resource AS r ON r.account_id = a.account_id AND r.key = b.resource
+                 ORDER BY 2, 3, 1) AS y
+    ), taken AS (
         INSERT INTO usage_key (account_id, key, payload, month)
-        SELECT s.account_id, s.key, billing.usage_payload(s.meter_id, s.consumed, s.resource, s.dimensions), billing.utc_month(billing.ends_at(s.consumed))
-          FROM sound AS s
+        SELECT p.account_id, p.key, billing.usage_payload(p.meter_id, p.consumed, p.resource, p.dimensions), billing.utc_month(billing.ends_at(p.consumed))
+          FROM prepared AS p
+         WHERE taken_for_new AND p.sound
+    ), found_new AS (
+        INSERT INTO usage_key (account_id, key, payload, month)
+        SELECT p.account_id, p.key, billing.usage_payload(p.meter_id, p.consumed, p.resource, p.dimensions), billing.utc_month(billing.ends_at(p.consumed))
+          FROM prepared AS p
+         WHERE NOT taken_for_new AND p.sound
             ON CONFLICT (account_id, key) DO NOTHING
         RETURNING usage_key.account_id, usage_key.key
     ), counted AS MATERIALIZED (
-        SELECT (SELECT count(*) FROM claimed) AS claimed, count(*) AS total, max(least(billing.ends_at(p.consumed) - billing.starts_at(p.consumed), '31 days 1 us')) AS longest
+        SELECT CASE WHEN taken_for_new THEN count(*) FILTER (WHERE p.sound) ELSE (SELECT count(*) FROM found_new) END AS claimed, count(*) AS total,
+               max(least(billing.ends_at(p.consumed) - billing.starts_at(p.consumed), '31 days 1 us')) FILTER (WHERE billing.ends_at(p.consumed) > billing.starts_at(p.consumed)) AS longest
           FROM prepared AS p
     ), accepted AS MATERIALIZED (
-        SELECT DISTINCT ON (s.account_id, s.key) s.* FROM sound AS s JOIN claimed AS c ON c.account_id = s.account_id AND c.key = s.key
-         WHERE (SELECT n.claimed < n.total OR n.longest > '31 days' FROM counted AS n)
-         ORDER BY s.account_id, s.key, s.place
+        SELECT p.* FROM prepared AS p
+         WHERE taken_for_new AND p.sound AND (SELECT n.claimed < n.total OR n.longest > '31 days' FROM counted AS n)
+        UNION ALL
+        SELECT first.* FROM (
+            SELECT DISTINCT ON (p.account_id, p.key) p.* FROM prepared AS p JOIN found_new AS c ON c.account_id = p.account_id AND c.key = p.key
+             WHERE NOT taken_for_new AND p.sound AND (SELECT n.claimed < n.total OR n.longest > '31 days' FROM counted AS n)
+             ORDER BY p.account_id, p.key, p.place) AS first
     ), stored AS (
         INSERT INTO usage (account_id, ends_at, consumed, recorded_at, key, meter_id, load_id, resource_id, dimensions)
         SELECT p.account_id, billing.ends_at(p.consumed), p.consumed, stamp, p.key, p.meter_id, load, p.resource_id, nullif(p.dimensions, '{}')
           FROM prepared AS p
-         WHERE (SELECT n.claimed = n.total AND n.longest <= '31 days' FROM counted AS n)
+         WHERE (SELECT n.claimed = n.total AND n.longest > '31 days' IS NOT TRUE FROM counted AS n)
         UNION ALL
         SELECT a.account_id, billing.ends_at(p.part), p.part, stamp, a.key, a.meter_id, load, a.resource_id, nullif(a.dimensions, '{}')
           FROM accepted AS a
@@ -118,9 +131,9 @@ BEGIN
     )
     SELECT n.total, n.claimed, least(n.longest, '31 days') INTO total, accepted, longest FROM counted AS n;
 END $$;
-COMMENT ON FUNCTION billing.load_new_usage(timestamptz, int) IS
-'Step of load_usage_batch(): records the rows of the batch that are new and notes the places of the others. Volatile.';
-REVOKE ALL ON FUNCTION billing.load_new_usage(timestamptz, int) FROM PUBLIC;
+COMMENT ON FUNCTION billing.load_new_usage(timestamptz, int, boolean) IS
+'Step of load_usage_batch(): records the rows of the batch that are new and notes the places of the others. Told to take all keys for new, it is faster, and raises 23505 when one is not. Volatile.';
+REVOKE ALL ON FUNCTION billing.load_new_usage(timestamptz, int, boolean) FROM PUBLIC;
 
 -- A statement of its own, since only its snapshot sees the keys that others have committed meanwhile.
 CREATE FUNCTION billing.settle_batch_rest(stamp timestamptz, load int, OUT duplicate bigint, OUT conflict bigint, OUT rejected bigint)
@@ -132,8 +145,9 @@ BEGIN
     WITH rest AS MATERIALIZED (
         SELECT b.ctid AS place, b AS batch_row, a.account_id, y.key, f.reason AS fault, f.detail AS fault_detail, i.item_id AS meter_id,
                CASE WHEN f.reason IS NULL AND a.account_id IS NOT NULL AND i.item_id IS NOT NULL THEN
-                   CASE WHEN billing.account_is_closed(a.account_id, billing.starts_at(y.consumed)) THEN 'rejected'
-                        WHEN k.key IS NULL THEN 'lost'
+                   CASE WHEN EXISTS (SELECT FROM account_setting AS s WHERE s.account_id = a.account_id AND s.status = 'closed')
+                             AND billing.account_is_closed(a.account_id, billing.starts_at(y.consumed)) THEN 'rejected'
+                        WHEN k.payload IS NULL THEN 'lost'
                         WHEN k.payload = billing.usage_payload(i.item_id, y.consumed, nullif(b.resource, ''), billing.try_dimensions(b.dimensions)) THEN 'duplicate'
                         ELSE 'conflict' END
                     ELSE 'rejected' END AS standing
@@ -143,7 +157,7 @@ BEGIN
          CROSS JOIN LATERAL (SELECT billing.usage_key_of(b.id, b.source) AS key, billing.try_usage_interval(b.starts_at, b.ends_at, b.quantity) AS consumed) AS y
           LEFT JOIN account AS a ON a.key = b.account
           LEFT JOIN item AS i ON i.kind = 'meter' AND i.key = b.meter
-          LEFT JOIN usage_key AS k ON k.account_id = a.account_id AND k.key = y.key
+          LEFT JOIN LATERAL (SELECT k.payload FROM usage_key AS k WHERE k.account_id = a.account_id AND k.key = y.key LIMIT 1) AS k ON true
     ), conflicts AS (
         INSERT INTO usage_conflict (account_id, key, payload, load_id, recorded_at)
         SELECT r.account_id, r.key, jsonb_strip_nulls(to_jsonb(r.batch_row)), load, stamp
@@ -190,7 +204,11 @@ BEGIN
     stamp := billing.recorded_at();
     INSERT INTO usage_load (recorded_at, source) VALUES (stamp, 'load_usage_batch') RETURNING load_id INTO load;
     PERFORM billing.create_batch_resources(stamp);
-    loaded := billing.load_new_usage(stamp, load);
+    BEGIN
+        loaded := billing.load_new_usage(stamp, load, true);
+    EXCEPTION WHEN unique_violation THEN
+        loaded := billing.load_new_usage(stamp, load, false);
+    END;
     accepted := loaded.accepted;
     duplicate := 0;
     conflict := 0;
