@@ -24,6 +24,11 @@ CREATE FUNCTION billing.try_rate(tariff billing.tariff, quantity pg_catalog."num
 COMMENT ON FUNCTION billing.try_rate(billing.tariff, pg_catalog."numeric", pg_catalog.int8, pg_catalog.jsonb, pg_catalog."numeric", pg_catalog.bool) IS
 'Like rate, but returns what rate would raise: either amount, or sqlstate and detail. It never raises for what the arguments are, and works in parallel workers. Call it once a row, SELECT (r).amount, (r).sqlstate FROM (SELECT billing.try_rate(...) AS r ... OFFSET 0), because (try_rate(...)).* would rate once for each column.';
 
+CREATE FUNCTION billing.try_bill(tariff billing.tariff, quantity pg_catalog."numeric", events pg_catalog.int8 DEFAULT NULL, dimensions pg_catalog.jsonb DEFAULT NULL, fraction pg_catalog."numeric" DEFAULT 1, complete pg_catalog.bool DEFAULT true) RETURNS billing.rating_result
+    AS 'MODULE_PATHNAME', 'rating_try_bill' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION billing.try_bill(billing.tariff, pg_catalog."numeric", pg_catalog.int8, pg_catalog.jsonb, pg_catalog."numeric", pg_catalog.bool) IS
+'Like try_rate, but where tariff_rounding(tariff) is detail, the sum of the lines of rated_lines, each rounded by itself. What a billing run adds up. No errors.';
+
 CREATE FUNCTION billing.try_rate(tariff billing.tariff, quantities pg_catalog.jsonb, events pg_catalog.int8 DEFAULT NULL, dimensions pg_catalog.jsonb DEFAULT NULL, fraction pg_catalog."numeric" DEFAULT 1, complete pg_catalog.bool DEFAULT true) RETURNS billing.rating_result
     AS 'MODULE_PATHNAME', 'rating_try_rate_units' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION billing.try_rate(billing.tariff, pg_catalog.jsonb, pg_catalog.int8, pg_catalog.jsonb, pg_catalog."numeric", pg_catalog.bool) IS

@@ -20,6 +20,11 @@ CREATE FUNCTION billing.tariff_window(billing.tariff) RETURNS pg_catalog.text
 COMMENT ON FUNCTION billing.tariff_window(billing.tariff) IS
 'Span of time by which usage must be summed before it is rated, each span for itself and the amounts then added: minute, hour, day, week, month, quarter or year; null when the whole charge period is rated at once.';
 
+CREATE FUNCTION billing.tariff_rounding(billing.tariff) RETURNS pg_catalog.text
+    AS 'MODULE_PATHNAME', 'tariff_get_rounding' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION billing.tariff_rounding(billing.tariff) IS
+'Where a bill rounds what the tariff costs (member rounding): sum, once, the sum of all prices of a charge, as the account rounds; line, each price of a charge by itself; detail, each part of each price (units and flat amount of each tier) by itself. Without the member as the dialect''s product does: detail for openmeter, sum for none and cloudkitty, line for the others.';
+
 CREATE FUNCTION billing.carries(billing.tariff) RETURNS pg_catalog.bool
     AS 'MODULE_PATHNAME', 'tariff_carries' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION billing.carries(billing.tariff) IS

@@ -31,6 +31,11 @@ CREATE FUNCTION billing.rated_lines(tariff billing.tariff, quantities pg_catalog
 COMMENT ON FUNCTION billing.rated_lines(billing.tariff, pg_catalog.jsonb, pg_catalog.int8, pg_catalog.jsonb, pg_catalog."numeric", pg_catalog.bool) IS
 'The lines of the dialect''s bill for quantities by unit.';
 
+CREATE FUNCTION billing.round_line(tariff billing.tariff, amount billing.monetary) RETURNS billing.monetary
+    AS 'MODULE_PATHNAME', 'rating_round_line' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION billing.round_line(billing.tariff, billing.monetary) IS
+'What the bill of the tariff''s dialect makes of an exact amount that is a line of its own: rounded to the minor unit, halves away from zero (waldur: away from zero to 0.01); unchanged where tariff_rounding(tariff) is sum. Errors: 22023 an amount in another currency.';
+
 CREATE FUNCTION billing.lint(tariff billing.tariff, OUT severity pg_catalog.text, OUT code pg_catalog.text, OUT detail pg_catalog.text) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'tariff_lint' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 3;
 COMMENT ON FUNCTION billing.lint(billing.tariff) IS

@@ -9,11 +9,12 @@
 #include "postgres.h"
 
 #include "monetary/currency.h"
+#include "tariff/dialect.h"
 #include "tariff/model.h"
 
 static const char *const common_members[] = {
 	"model", "currency", "dialect", "convert", "free", "discount_percent",
-	"minimum", "maximum", "on_zero", "window", "carry", NULL
+	"minimum", "maximum", "on_zero", "window", "carry", "rounding", NULL
 };
 
 /* Names of the wrapper numbers, in the order of the TARIFF_HAS bits. */
@@ -80,7 +81,7 @@ compile_currency(const ReaderObject *object, TariffHead *head)
 static bool
 compile_pipeline(const ReaderObject *object, TariffHead *head)
 {
-	static const char *const outer_only[] = {"window", "carry", "dialect"};
+	static const char *const outer_only[] = {"window", "carry", "dialect", "rounding"};
 	bool		carry;
 	size_t		i;
 
@@ -90,8 +91,11 @@ compile_pipeline(const ReaderObject *object, TariffHead *head)
 							   object->path, outer_only[i]);
 	if (!object_choice(object, "dialect", tariff_dialects, &head->dialect) ||
 		!object_choice(object, "window", tariff_windows, &head->window) ||
+		!object_choice(object, "rounding", tariff_bill_roundings, &head->bill_rounding) ||
 		!object_boolean(object, "carry", &carry))
 		return false;
+	if (head->bill_rounding == dialect_bill_rounding(head->dialect))
+		head->bill_rounding = TARIFF_BILL_DEFAULT;
 	if (carry)
 		head->members |= TARIFF_HAS_CARRY;
 	return true;

@@ -27,6 +27,10 @@ const char *const tariff_on_zero_words[] = {
 	NULL, "charge", "nothing", ""
 };
 
+const char *const tariff_bill_roundings[] = {
+	NULL, "sum", "line", "detail", ""
+};
+
 /*
  * Read the head of a tariff and find its parts.  bytes points behind the
  * varlena header and need not be aligned.

@@ -64,6 +64,15 @@ typedef enum TariffOnZero
 	TARIFF_ON_ZERO_NOTHING = 2
 } TariffOnZero;
 
+/* Where a bill rounds; 0 is the way of the dialect. */
+typedef enum TariffBillRounding
+{
+	TARIFF_BILL_DEFAULT = 0,
+	TARIFF_BILL_SUM = 1,		/* the sum of all prices of a charge, once */
+	TARIFF_BILL_LINE = 2,		/* each price by itself */
+	TARIFF_BILL_DETAIL = 3		/* each part of each price by itself */
+} TariffBillRounding;
+
 typedef struct TariffHead
 {
 	uint8		format;			/* TARIFF_FORMAT; always the first byte */
@@ -75,7 +84,8 @@ typedef struct TariffHead
 	uint8		on_zero;		/* TariffOnZero */
 	uint8		convert_round;	/* NumberRounding */
 	uint8		convert_decimals;
-	uint8		reserved[3];	/* 0 */
+	uint8		bill_rounding;	/* TariffBillRounding; 0 before it had a meaning */
+	uint8		reserved[2];	/* 0 */
 } TariffHead;
 
 /* A tariff being read: its head, and where its parts lie. */
@@ -103,6 +113,7 @@ extern const char *const tariff_dialects[];
 extern const char *const tariff_windows[];
 extern const char *const tariff_roundings[];
 extern const char *const tariff_on_zero_words[];
+extern const char *const tariff_bill_roundings[];
 
 extern void tariff_open(const char *bytes, Tariff *tariff);
 extern bool tariff_number(const Tariff *tariff, uint16 bit, Number *value);

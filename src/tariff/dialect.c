@@ -4,7 +4,7 @@
  *	  The lines that the bill of a product shows.
  *
  * rate() is exact in every dialect; only lines are rounded, and where differs
- * from product to product.
+ * from product to product.  The member "rounding" of a tariff says otherwise.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,23 +33,59 @@ dialect_round(const Tariff *tariff, Fixed amount)
 	return result;
 }
 
+/* Where the bill of a product rounds. */
+TariffBillRounding
+dialect_bill_rounding(uint8 dialect)
+{
+	switch (dialect)
+	{
+		case DIALECT_NONE:
+		case DIALECT_CLOUDKITTY:
+			return TARIFF_BILL_SUM;
+		case DIALECT_OPENMETER:
+			return TARIFF_BILL_DETAIL;
+		default:
+			return TARIFF_BILL_LINE;
+	}
+}
+
+/* Where the bill of a tariff rounds: as it says, or as its dialect does. */
+TariffBillRounding
+tariff_bill_rounding(const Tariff *tariff)
+{
+	return tariff->head.bill_rounding != TARIFF_BILL_DEFAULT ?
+		tariff->head.bill_rounding : dialect_bill_rounding(tariff->head.dialect);
+}
+
 /*
- * The lines of a rating whose steps were collected.  Without a dialect there
- * is one line with the exact amount, which the invoice rounds by its own rule.
+ * The lines of a rating whose steps were collected.  A price that is rounded
+ * with the sum of its charge has one line, with the exact amount.
  */
 void
 dialect_lines(const Tariff *tariff, Rating *rating, Fixed total, DialectLines *lines)
 {
-	if (tariff->head.dialect == DIALECT_OPENMETER)
+	TariffBillRounding rounding = tariff_bill_rounding(tariff);
+
+	if (rounding == TARIFF_BILL_DETAIL)
 	{
-		openmeter_lines(tariff, rating, lines);
+		detail_lines(tariff, rating, lines);
 		return;
 	}
 	lines->amounts = palloc(sizeof(Fixed));
 	lines->count = 1;
-	lines->amounts[0] = total;
-	if (tariff->head.dialect != DIALECT_NONE && tariff->head.dialect != DIALECT_CLOUDKITTY)
-		lines->amounts[0] = dialect_round(tariff, total);
+	lines->amounts[0] = rounding == TARIFF_BILL_LINE ? dialect_round(tariff, total) : total;
+}
+
+/* What all lines add up to; false when that is out of range. */
+bool
+dialect_lines_total(const DialectLines *lines, Fixed *total)
+{
+	int			i;
+
+	*total = 0;
+	for (i = 0; i < lines->count; i++)
+		*total += lines->amounts[i];
+	return monetary_in_range(*total);
 }
 
 /*

@@ -31,12 +31,15 @@ typedef struct DialectLines
 	int			count;
 } DialectLines;
 
+extern TariffBillRounding dialect_bill_rounding(uint8 dialect);
+extern TariffBillRounding tariff_bill_rounding(const Tariff *tariff);
+extern bool dialect_lines_total(const DialectLines *lines, Fixed *total);
 extern void dialect_lines(const Tariff *tariff, Rating *rating, Fixed total, DialectLines *lines);
 extern Fixed dialect_round(const Tariff *tariff, Fixed amount);
 extern bool dialect_negative(const Tariff *tariff, Rating *rating, Number *amount);
 extern bool lago_negative(const Tariff *tariff, Rating *rating, Number *amount);
 extern bool lago_dynamic_units(Jsonb *quantities, Rating *rating);
 extern bool openmeter_volume_waits(Rating *rating, Number *amount);
-extern void openmeter_lines(const Tariff *tariff, Rating *rating, DialectLines *lines);
+extern void detail_lines(const Tariff *tariff, Rating *rating, DialectLines *lines);
 
 #endif							/* BILLING_TARIFF_DIALECT_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * dialect_openmeter.c
- *	  Bill lines as OpenMeter rounds them.
+ *	  Bill lines as OpenMeter rounds them, and tariffs with rounding "detail".
  *
  * Every part of a price is a line of its own and is rounded; then its
  * percentage discount is rounded and taken off; then the lines are cut in
@@ -17,7 +17,7 @@
 
 /* A minimum or maximum for the part of the period, in 10^-15; false if none. */
 static bool
-openmeter_limit(const Tariff *tariff, Rating *rating, uint16 bit, Fixed *limit)
+detail_limit(const Tariff *tariff, Rating *rating, uint16 bit, Fixed *limit)
 {
 	Number		number;
 	Number		fraction;
@@ -30,7 +30,7 @@ openmeter_limit(const Tariff *tariff, Rating *rating, uint16 bit, Fixed *limit)
 
 /* Take the rounded percentage discount off a rounded line. */
 static Fixed
-openmeter_discounted(const Tariff *tariff, Fixed line)
+detail_discounted(const Tariff *tariff, Fixed line)
 {
 	Number		percent;
 	Number		discount;
@@ -47,7 +47,7 @@ openmeter_discounted(const Tariff *tariff, Fixed line)
 
 /* The lines of a rating whose steps were collected. */
 void
-openmeter_lines(const Tariff *tariff, Rating *rating, DialectLines *lines)
+detail_lines(const Tariff *tariff, Rating *rating, DialectLines *lines)
 {
 	Fixed		maximum = MONETARY_MAX;
 	Fixed		minimum = 0;
@@ -56,7 +56,7 @@ openmeter_lines(const Tariff *tariff, Rating *rating, DialectLines *lines)
 
 	lines->amounts = palloc(sizeof(Fixed) * (list_length(rating->steps->list) + 1));
 	lines->count = 0;
-	if (openmeter_limit(tariff, rating, TARIFF_HAS_MAXIMUM, &maximum))
+	if (detail_limit(tariff, rating, TARIFF_HAS_MAXIMUM, &maximum))
 		maximum = dialect_round(tariff, maximum);
 	foreach(cell, rating->steps->list)
 	{
@@ -65,13 +65,13 @@ openmeter_lines(const Tariff *tariff, Rating *rating, DialectLines *lines)
 
 		if (step->kind != STEP_LINE)
 			continue;
-		line = openmeter_discounted(tariff, dialect_round(tariff, step->amount));
+		line = detail_discounted(tariff, dialect_round(tariff, step->amount));
 		line = Min(line, maximum - total);
 		total += line;
 		if (line != 0)
 			lines->amounts[lines->count++] = line;
 	}
-	if (rating->complete && openmeter_limit(tariff, rating, TARIFF_HAS_MINIMUM, &minimum) &&
+	if (rating->complete && detail_limit(tariff, rating, TARIFF_HAS_MINIMUM, &minimum) &&
 		minimum > total)
 		lines->amounts[lines->count++] = dialect_round(tariff, minimum - total);
 }

@@ -20,6 +20,7 @@ PG_FUNCTION_INFO_V1(rating_steps);
 PG_FUNCTION_INFO_V1(rating_steps_units);
 PG_FUNCTION_INFO_V1(rating_lines);
 PG_FUNCTION_INFO_V1(rating_lines_units);
+PG_FUNCTION_INFO_V1(rating_round_line);
 
 /* Rate and collect the steps; raises what rate would raise. */
 static Fixed
@@ -136,4 +137,22 @@ Datum
 rating_lines_units(PG_FUNCTION_ARGS)
 {
 	return lines_common(fcinfo, true);
+}
+
+/* SQL: round_line(tariff, monetary). */
+Datum
+rating_round_line(PG_FUNCTION_ARGS)
+{
+	Monetary   *amount = PG_GETARG_MONETARY_P(1);
+	Tariff		tariff;
+	Fixed		value = monetary_amount(amount);
+
+	tariff_open(VARDATA_ANY(tariff_fetch(fcinfo, PG_GETARG_DATUM(0))), &tariff);
+	if (monetary_currency(amount) != tariff.head.currency)
+		monetary_currency_error(monetary_currency(amount), tariff.head.currency);
+	if (tariff_bill_rounding(&tariff) != TARIFF_BILL_SUM)
+		value = dialect_round(&tariff, value);
+	if (!monetary_in_range(value))
+		monetary_range_error(tariff.head.currency);
+	PG_RETURN_MONETARY_P(monetary_new(tariff.head.currency, value));
 }

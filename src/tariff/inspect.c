@@ -11,11 +11,13 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "tariff/dialect.h"
 #include "tariff/tariff.h"
 
 PG_FUNCTION_INFO_V1(tariff_get_currency);
 PG_FUNCTION_INFO_V1(tariff_get_model);
 PG_FUNCTION_INFO_V1(tariff_get_window);
+PG_FUNCTION_INFO_V1(tariff_get_rounding);
 PG_FUNCTION_INFO_V1(tariff_grouping);
 PG_FUNCTION_INFO_V1(tariff_carries);
 PG_FUNCTION_INFO_V1(tariff_needs_events);
@@ -92,6 +94,16 @@ tariff_get_window(PG_FUNCTION_ARGS)
 	if (tariff.head.window == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(tariff_windows[tariff.head.window]));
+}
+
+/* SQL: tariff_rounding(tariff). */
+Datum
+tariff_get_rounding(PG_FUNCTION_ARGS)
+{
+	Tariff		tariff;
+
+	open_argument(fcinfo, &tariff);
+	PG_RETURN_TEXT_P(cstring_to_text(tariff_bill_roundings[tariff_bill_rounding(&tariff)]));
 }
 
 /* SQL: carries(tariff). */

@@ -103,6 +103,8 @@ tariff_print(const Tariff *tariff, StringInfo json)
 		json_put_word(json, "on_zero", tariff_on_zero_words[tariff->head.on_zero]);
 	if (tariff->head.window)
 		json_put_word(json, "window", tariff_windows[tariff->head.window]);
+	if (tariff->head.bill_rounding)
+		json_put_word(json, "rounding", tariff_bill_roundings[tariff->head.bill_rounding]);
 	if (tariff->head.members & TARIFF_HAS_CARRY)
 	{
 		json_put_name(json, "carry");

@@ -18,12 +18,14 @@
 
 #include "monetary/monetary.h"
 #include "tariff/dialect.h"
+#include "tariff/steps.h"
 #include "tariff/tariff.h"
 
 PG_FUNCTION_INFO_V1(rating_rate);
 PG_FUNCTION_INFO_V1(rating_rate_units);
 PG_FUNCTION_INFO_V1(rating_try_rate);
 PG_FUNCTION_INFO_V1(rating_try_rate_units);
+PG_FUNCTION_INFO_V1(rating_try_bill);
 
 /* Positions of the arguments that rate and its sisters share. */
 enum
@@ -244,7 +246,8 @@ try_rate_failure(const TariffCache *cache, const Rating *rating)
 
 /* try_rate(): a row with the amount, or with the error. */
 static inline Datum
-try_rate_common(FunctionCallInfo fcinfo, bool units)
+try_rate_common(FunctionCallInfo fcinfo, bool units,
+				bool (*compute) (const Tariff *, Rating *, Fixed *))
 {
 	TariffCache *cache = try_rate_cache(fcinfo);
 	Tariff		tariff;
@@ -253,7 +256,7 @@ try_rate_common(FunctionCallInfo fcinfo, bool units)
 	char	   *row;
 
 	if (unlikely(!rating_arguments(fcinfo, units, &tariff, &rating) ||
-				 !tariff_rate(&tariff, &rating, &amount)))
+				 !compute(&tariff, &rating, &amount)))
 		return try_rate_failure(cache, &rating);
 	row = palloc(cache->row_size);
 	memcpy(row, cache->row, cache->row_size);
@@ -261,16 +264,45 @@ try_rate_common(FunctionCallInfo fcinfo, bool units)
 	PG_RETURN_DATUM(PointerGetDatum(row));
 }
 
+/*
+ * The amount as a bill adds it up: the sum of the rounded parts where the
+ * tariff rounds those, else the exact amount.
+ */
+static bool
+tariff_bill(const Tariff *tariff, Rating *rating, Fixed *amount)
+{
+	RatingSteps steps;
+	DialectLines lines;
+
+	if (tariff_bill_rounding(tariff) != TARIFF_BILL_DETAIL)
+		return tariff_rate(tariff, rating, amount);
+	memset(&steps, 0, sizeof(steps));
+	rating->steps = &steps;
+	if (!tariff_rate(tariff, rating, amount))
+		return false;
+	detail_lines(tariff, rating, &lines);
+	return dialect_lines_total(&lines, amount) ||
+		rating_fail(rating, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, NULL,
+					"amount of the tariff is out of range of type %s", "monetary");
+}
+
 /* SQL: try_rate(tariff, numeric, ...). */
 Datum
 rating_try_rate(PG_FUNCTION_ARGS)
 {
-	return try_rate_common(fcinfo, false);
+	return try_rate_common(fcinfo, false, tariff_rate);
 }
 
 /* SQL: try_rate(tariff, jsonb, ...). */
 Datum
 rating_try_rate_units(PG_FUNCTION_ARGS)
 {
-	return try_rate_common(fcinfo, true);
+	return try_rate_common(fcinfo, true, tariff_rate);
+}
+
+/* SQL: try_bill(tariff, numeric, ...). */
+Datum
+rating_try_bill(PG_FUNCTION_ARGS)
+{
+	return try_rate_common(fcinfo, false, tariff_bill);
 }
