@@ -90,3 +90,18 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.prorate(text, tstzrange, tstzrange, text) IS
 'The part of a period that a service covers, for the argument fraction of rate, at 40 decimals; or a quantity of Waldur, for which period is not looked at and may be null. Rules: day_inclusive, both end days count; day_half_open, the day of the upper bound does not; second, elapsed time, where an empty or over-long service is the whole period; month and half_month, days of the service divided by those of its month or half of them, a whole one being 1; day and hour, elapsed time of which any part is whole. The last four are rounded up to 0.01. Days are local to time_zone. Bounds of the spans count as they are written: [2023-01-08, 2023-01-31] touches the 31st. Null arguments give null. Errors: 22023 for an unknown rule, a span without end, a period without a day, a month rule over several months. Immutable. Sources: Lago, Flexprice (day_inclusive), Meteroid, Kill Bill (day_half_open), OpenMeter (second), Waldur (the others).';
+
+CREATE FUNCTION billing.fee_weight(rule text, from_local timestamp, to_local timestamp, time_zone text) RETURNS numeric
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT CASE
+        WHEN from_local >= to_local THEN 0
+        WHEN rule IN ('day_inclusive', 'day_half_open') THEN extract(epoch FROM to_local - from_local)::numeric / 86400
+        WHEN rule = 'second' THEN extract(epoch FROM to_local AT TIME ZONE time_zone - from_local AT TIME ZONE time_zone)::numeric
+        WHEN rule IN ('month', 'half_month') THEN
+            (SELECT sum(billing.prorate(rule, tstzrange(greatest(from_local, m.begins) AT TIME ZONE time_zone, least(to_local, m.begins + interval '1 month') AT TIME ZONE time_zone), NULL, time_zone))
+               FROM generate_series(date_trunc('month', from_local), to_local - interval '1 microsecond', interval '1 month') AS m(begins))
+        ELSE billing.prorate(rule, tstzrange(from_local AT TIME ZONE time_zone, to_local AT TIME ZONE time_zone), NULL, time_zone) END
+    $$;
+COMMENT ON FUNCTION billing.fee_weight(text, timestamp, timestamp, text) IS
+'How much of a recurring fee a span of local time is worth by a rule of prorate(): days for the rules that count days, to be divided by the days of the whole period; seconds for second, to be divided by its seconds; the quantity of Waldur for the others, each calendar month by itself. 0 for a span that ends before it begins. Errors: 22023 for an unknown rule. Immutable.';

@@ -27,7 +27,7 @@ COMMENT ON FUNCTION billing.stage_of(text) IS
 
 CREATE VIEW billing.draft_detail AS
 SELECT d.account_id, d.key_id, d.interim, d.amount, d.booked_before, d.chain_no, d.owed, d.decided, d.causes,
-       d.quantity, d.unit_price, d.price_ids, d.known_at, d.own_at, d.interim_to, d.rating_version, d.run_id,
+       d.quantity, d.unit_price, d.price_ids, d.rounding, d.proration, d.known_at, d.own_at, d.interim_to, d.rating_version, d.run_id,
        billing.currency(d.amount) AS currency,
        k.period_no, k.agreement_id, k.item_id, k.subscription_id, k.charge_group, k.component, k.frozen_at,
        p.date_from, p.date_to,
@@ -100,7 +100,7 @@ SELECT s.key AS seller, d.payer_key AS payer, g.key AS invoice_group, d.account_
        d.amount, billing.amount(d.amount) AS amount_numeric, d.currency,
        d.owed, d.decided, d.booked_before, d.causes,
        d.tax_code, d.tax_category, d.tax_rate, d.tax_rate_missing, d.tax_point_date,
-       d.frozen_at IS NOT NULL AS frozen, d.chain_no, d.known_at, d.run_id
+       d.frozen_at IS NOT NULL AS frozen, d.chain_no, d.known_at, d.run_id, d.rounding, d.proration
   FROM billing.draft_detail AS d
   JOIN billing.seller AS s ON s.seller_id = d.seller_id
   LEFT JOIN billing.invoice_group AS g ON g.invoice_group_id = d.invoice_group_id

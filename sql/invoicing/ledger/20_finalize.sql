@@ -223,11 +223,11 @@ BEGIN
     ), written_line AS (
         INSERT INTO line (account_id, key_id, chain_no, booked_before, amount, booked_after, invoice_id, line_no, kind, stage, causes,
                           corrects_invoice_id, seller_id, period_from, period_to, item_key, item_name, account_key, consumer_key, charge_group,
-                          quantity, unit, unit_price, price_ids, owed, decided, tax_code, tax_category, tax_rate, tax_exemption_code,
+                          quantity, unit, unit_price, price_ids, rounding, proration, owed, decided, tax_code, tax_category, tax_rate, tax_exemption_code,
                           tax_exemption_reason, tax_point_date, known_at, own_at, interim_to, rating_version, run_id)
         SELECT l.account_id, l.key_id, l.chain_no, l.booked_before, l.amount, l.booked_before + l.amount, d.invoice_id, l.line_no, l.kind,
                stage_of(l.component), l.causes, l.corrects_invoice_id, l.seller_id, l.date_from, l.date_to, l.item_key, l.item_name,
-               l.account_key, l.consumer_key, l.charge_group, l.quantity, l.unit, l.unit_price, l.price_ids, l.owed, l.decided,
+               l.account_key, l.consumer_key, l.charge_group, l.quantity, l.unit, l.unit_price, l.price_ids, l.rounding, l.proration, l.owed, l.decided,
                l.tax_code, l.tax_category, l.tax_rate, l.tax_exemption_code, l.tax_exemption_reason, l.tax_point_date, l.known_at, l.own_at, l.interim_to,
                l.rating_version, l.run_id
           FROM chosen AS l JOIN document AS d USING (document_no)

@@ -83,12 +83,12 @@ BEGIN
      WHERE l.invoice_id = negate_lines.document_id AND d.account_id = l.account_id AND d.key_id = l.key_id;
     INSERT INTO line (account_id, key_id, chain_no, booked_before, amount, booked_after, invoice_id, line_no, kind, stage,
                       corrects_invoice_id, seller_id, period_from, period_to, item_key, item_name, account_key, consumer_key, charge_group,
-                      quantity, unit, unit_price, price_ids, tax_code, tax_category, tax_rate, tax_exemption_code,
+                      quantity, unit, unit_price, price_ids, rounding, proration, tax_code, tax_category, tax_rate, tax_exemption_code,
                       tax_exemption_reason, tax_point_date, known_at, own_at, rating_version, run_id)
     SELECT l.account_id, l.key_id, head.chain_no + 1, head.booked_after, - l.amount, head.booked_after - l.amount, negate_lines.target_id,
            l.line_no + CASE WHEN negate_lines.target_id = negate_lines.document_id THEN count(*) OVER () ELSE 0 END, negate_lines.kind, l.stage,
            l.invoice_id, l.seller_id, l.period_from, l.period_to, l.item_key, l.item_name, l.account_key, l.consumer_key, l.charge_group,
-           - l.quantity, l.unit, l.unit_price, l.price_ids, l.tax_code, l.tax_category, l.tax_rate, l.tax_exemption_code,
+           - l.quantity, l.unit, l.unit_price, l.price_ids, l.rounding, l.proration, l.tax_code, l.tax_category, l.tax_rate, l.tax_exemption_code,
            l.tax_exemption_reason, l.tax_point_date, l.known_at, l.own_at, l.rating_version, negate_lines.run_id
       FROM line AS l
      CROSS JOIN LATERAL (SELECT h.chain_no, h.booked_after FROM line AS h

@@ -37,7 +37,7 @@ SELECT l.line_id, i.number, i.issue_date, l.line_no, s.key AS seller, payer.key 
        l.period_from, l.period_to, l.quantity, l.unit, l.unit_price,
        l.amount, billing.amount(l.amount) AS amount_numeric, i.currency,
        l.tax_code, l.tax_category, l.tax_rate, l.tax_exemption_code, l.tax_exemption_reason, l.tax_point_date,
-       l.causes, corrected.number AS corrects, l.owed, l.decided, l.booked_before, l.booked_after, l.stage, l.price_ids, l.invoice_id, l.known_at, l.run_id
+       l.causes, corrected.number AS corrects, l.owed, l.decided, l.booked_before, l.booked_after, l.stage, l.price_ids, l.invoice_id, l.known_at, l.run_id, l.rounding, l.proration
   FROM billing.line AS l
   JOIN billing.invoice AS i ON i.invoice_id = l.invoice_id
   JOIN billing.charge_key AS k ON k.account_id = l.account_id AND k.key_id = l.key_id

@@ -158,6 +158,8 @@ CREATE TABLE billing.draft_line (
     unit_price     numeric,
     price_ids      bigint[],
     tax_code       text,
+    rounding       text,
+    proration      text,
     known_at       timestamptz NOT NULL,
     own_at         timestamptz,
     interim_to     date,
@@ -166,6 +168,8 @@ CREATE TABLE billing.draft_line (
     PRIMARY KEY (account_id, key_id)
 );
 COMMENT ON TABLE billing.draft_line IS 'What the last run wants to bill: one row a charge key, replaced by each run that looks at the key, gone when nothing is left to bill.';
+COMMENT ON COLUMN billing.draft_line.rounding IS 'How what is owed was rounded: the rule (sum, line or detail), and the mode.';
+COMMENT ON COLUMN billing.draft_line.proration IS 'Rule of prorate() by which the fee is charged for its days; null for usage.';
 COMMENT ON COLUMN billing.draft_line.amount IS 'Owed plus decisions less booked.';
 COMMENT ON COLUMN billing.draft_line.causes IS 'Parts of a correction by cause: {"usage": "1.20"}.';
 
@@ -279,6 +283,8 @@ CREATE TABLE billing.line (
     unit          text,
     unit_price    numeric,
     price_ids     bigint[],
+    rounding      text,
+    proration     text,
     owed          billing.monetary,
     decided       billing.monetary,
     tax_code      text,
@@ -304,6 +310,8 @@ CREATE UNIQUE INDEX line_line_id ON billing.line (line_id);
 CREATE INDEX line_invoice ON billing.line (invoice_id);
 COMMENT ON TABLE billing.line IS 'Final invoice lines; rows never change. The lines of a charge key form a chain from 0 that cannot fork: each link starts from the sum at which the one before it ended.';
 COMMENT ON COLUMN billing.line.stage IS 'Stage of the price build-up: 1 fee or usage, 4 item discount, 5 item minimum, 6 account discount, 7 commitment, 8 tax, 9 settlement.';
+COMMENT ON COLUMN billing.line.rounding IS 'How what is owed was rounded: the rule, and the mode. sum: once, as the account rounds; line: each price by itself; detail: each part of each price.';
+COMMENT ON COLUMN billing.line.proration IS 'Rule of prorate() by which the fee was charged for its days; null for usage.';
 COMMENT ON COLUMN billing.line.corrects_invoice_id IS 'Invoice of the link before, for corrections.';
 
 CREATE TABLE billing.invoice_tax (

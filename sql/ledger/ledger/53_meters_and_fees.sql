@@ -94,7 +94,7 @@ COMMENT ON FUNCTION billing.set_meter(text, text, text, text, text[], jsonb, tex
 'Makes or changes the meter with that key and returns its number. unit: UN/ECE Recommendation 20 code or any word, needed when new. aggregation: sum (default), count, max, min, avg, latest, unique_count, percentile, time_weighted. name: what invoices call it. dimensions: those that make charge lines of their own; ''resource'' stands for the resource. filter: usage counts only where each named dimension has one of the listed values, {"region": ["eu", "us"]}. rounding (half_up, half_even, up, down) with decimals: of the quantity of a period; rounding '''' = none. percentile: above 0 to 1. unique_dimension: what unique_count counts, '''' = the resource. enabled: false = nothing is charged. A change holds for every period that is not pinned. Errors: 22023 bad argument, 42704 unknown seller, 55000 another seller''s meter. Volatile.';
 
 CREATE FUNCTION billing.set_fee(
-    key text, name text DEFAULT NULL, unit text DEFAULT NULL, in_advance boolean DEFAULT NULL, seller text DEFAULT NULL) RETURNS int
+    key text, name text DEFAULT NULL, unit text DEFAULT NULL, in_advance boolean DEFAULT NULL, seller text DEFAULT NULL, proration text DEFAULT NULL) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -107,6 +107,7 @@ BEGIN
     IF set_fee.unit = '' THEN
         RAISE invalid_parameter_value USING MESSAGE = 'a fee needs a unit';
     END IF;
+    PERFORM check_word('proration', set_fee.proration, '{day_half_open,day_inclusive,second,month,half_month,day,hour}');
     this_item := ensure_item('fee', set_fee.key, set_fee.seller);
     SELECT d.* INTO former FROM fee_definition AS d WHERE d.item_id = this_item AND upper_inf(d.known);
     wanted := former;
@@ -115,6 +116,7 @@ BEGIN
     wanted.name := NULLIF(coalesce(set_fee.name, former.name), '');
     wanted.unit := coalesce(set_fee.unit, former.unit, 'month');
     wanted.in_advance := coalesce(set_fee.in_advance, former.in_advance, false);
+    wanted.proration := coalesce(set_fee.proration, former.proration, 'day_half_open');
     IF wanted IS DISTINCT FROM former THEN
         wanted.known := tstzrange(stamp_after(lower(former.known)), NULL);
         wanted.recorded_by := session_user;
@@ -123,5 +125,5 @@ BEGIN
     END IF;
     RETURN this_item;
 END $$;
-COMMENT ON FUNCTION billing.set_fee(text, text, text, boolean, text) IS
-'Makes or changes the recurring fee with that key and returns its number. name: what invoices call it. unit: what the quantity counts, default month. in_advance: true = due at the start of each charge period, false (default) = at its end. A change holds for every period that is not pinned. Errors: 22023 bad argument, 42704 unknown seller, 55000 another seller''s fee. Volatile.';
+COMMENT ON FUNCTION billing.set_fee(text, text, text, boolean, text, text) IS
+'Makes or changes the recurring fee with that key and returns its number. name: what invoices call it. unit: what the quantity counts, default month. in_advance: true = due at the start of each charge period, false (default) = at its end. proration: how a part of a period is charged, a rule of prorate(): day_half_open (default), by days, the day on which a subscription ends is free; day_inclusive, that day is charged too; second, by elapsed time; month, half_month, day, hour: the price is for one of these and the quantity of each calendar month rounded up as Waldur does. A change holds for every period that is not pinned. Errors: 22023 bad argument, 42704 unknown seller, 55000 another seller''s fee. Volatile.';

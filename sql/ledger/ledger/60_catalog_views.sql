@@ -211,6 +211,7 @@ SELECT i.key AS fee,
        s.key AS seller,
        d.unit,
        d.in_advance,
+       d.proration,
        i.item_id AS fee_id,
        pg_catalog.lower(d.known) AS recorded_at,
        d.recorded_by
@@ -224,6 +225,7 @@ COMMENT ON COLUMN billing.fees.name IS 'What invoices call it; null = its key.';
 COMMENT ON COLUMN billing.fees.seller IS 'Key of the seller who owns it.';
 COMMENT ON COLUMN billing.fees.unit IS 'What its quantity counts.';
 COMMENT ON COLUMN billing.fees.in_advance IS 'Whether it is due at the start of a charge period, not at its end.';
+COMMENT ON COLUMN billing.fees.proration IS 'Rule of prorate() by which it is charged for part of a period.';
 COMMENT ON COLUMN billing.fees.fee_id IS 'Number of the fee.';
 COMMENT ON COLUMN billing.fees.recorded_at IS 'When this definition was recorded.';
 COMMENT ON COLUMN billing.fees.recorded_by IS 'Who recorded it.';

@@ -242,7 +242,10 @@ AS $function$
                b.from_local, b.to_local, s.time_zone,
                greatest(0, extract(epoch FROM CASE WHEN s.usage_to_at >= g.to_at THEN b.to_local ELSE s.usage_to_at AT TIME ZONE s.time_zone END - b.from_local)::numeric)
                    / ((s.date_to - s.full_from) * 86400) AS fraction,
-               (s.date_to - s.full_from)::numeric AS nominal_days,
+               (s.date_to - s.full_from)::numeric AS nominal_days, f.proration,
+               CASE WHEN f.proration = 'second' THEN extract(epoch FROM s.date_to::timestamp AT TIME ZONE s.time_zone - s.full_from::timestamp AT TIME ZONE s.time_zone)::numeric END AS nominal_seconds,
+               billing.tariff_rounding(g.tariff) AS rounded_by, billing.tariff_rounding(g.tariff) <> 'sum' AS rounds,
+               CASE WHEN billing.tariff_rounding(g.tariff) <> 'sum' THEN billing.tariff_rounding(g.tariff) || CASE WHEN g.tariff::text::jsonb ->> 'dialect' = 'waldur' THEN ' up' ELSE ' half_up' END END AS rounding_words,
                billing.tariff_grouping(g.tariff) AS rate_by, billing.tariff_window(g.tariff) AS rate_window, billing.carries(g.tariff) AS carries,
                CASE WHEN billing.model(g.tariff) = 'per_unit' THEN (g.tariff::text::jsonb ->> 'unit_price')::numeric END AS unit_price,
                coalesce(amount((billing.try_rate(g.tariff, 0)).amount) <> 0, false) AS owes_at_zero,
@@ -369,34 +372,57 @@ AS $function$
             SELECT k.contract_no, k.segment_no, k.charge_group, k.rate_group, k.quantity, 0::bigint AS subscription_id,
                    billing.try_rate(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim) AS priced,
                    CASE WHEN k.before <> 0 THEN billing.try_rate(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim) END AS priced_before,
-                   1::numeric AS weight, 1::numeric AS divisor
+                   1::numeric AS weight, 1::numeric AS divisor,
+                   CASE WHEN s.rounded_by = 'detail' THEN (billing.try_bill(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed,
+                   CASE WHEN s.rounded_by = 'detail' AND k.before <> 0 THEN (billing.try_bill(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed_before
               FROM carried AS k JOIN rated_segment AS s USING (segment_no)
             UNION ALL
-            SELECT c.contract_no, s.segment_no, '{}', '{}', d.days * t.quantity, b.subscription_id,
-                   billing.try_rate(s.tariff, t.quantity), NULL, d.days, s.nominal_days
+            SELECT c.contract_no, s.segment_no, '{}', '{}', d.weight * t.quantity, b.subscription_id,
+                   billing.try_rate(s.tariff, t.quantity), NULL, d.weight,
+                   CASE WHEN s.proration IN ('day_half_open', 'day_inclusive') THEN s.nominal_days ELSE coalesce(s.nominal_seconds, 1) END, NULL, NULL
               FROM rated_contract AS c
               JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_kind = 'fee' AND s.enabled
               JOIN billing.subscription AS b ON b.agreement_id = c.agreement_id AND b.item_id = s.item_id
               JOIN billing.subscription_term AS t ON t.subscription_id = b.subscription_id AND billing.known(t.known, c.usage_at, c.usage_own)
-             CROSS JOIN LATERAL (SELECT extract(epoch FROM least(c.to_date, upper(t.dates), s.to_local) - greatest(c.from_date, lower(t.dates), s.from_local))::numeric / 86400 AS days) AS d
-             WHERE c.bears_fees AND d.days > 0
+             CROSS JOIN LATERAL (SELECT CASE WHEN s.proration = 'day_half_open'
+                                             THEN extract(epoch FROM least(c.to_date, upper(t.dates), s.to_local) - greatest(c.from_date, lower(t.dates), s.from_local))::numeric / 86400
+                                             ELSE billing.fee_weight(s.proration, greatest(c.from_date, lower(t.dates), s.from_local),
+                                                      least(c.to_date, s.to_local, CASE WHEN s.proration = 'day_inclusive' AND NOT EXISTS (
+                                                              SELECT FROM billing.subscription_term AS n WHERE n.subscription_id = t.subscription_id AND lower(n.dates) = upper(t.dates) AND billing.known(n.known, c.usage_at, c.usage_own))
+                                                          THEN upper(t.dates) + 1 ELSE upper(t.dates) END), c.time_zone) END AS weight) AS d
+             WHERE c.bears_fees AND d.weight > 0
                AND CASE WHEN s.in_advance THEN c.rate_advance ELSE c.rate_arrears END
              OFFSET 0
         )
         SELECT t.contract_no, t.segment_no, t.charge_group, t.rate_group, t.subscription_id, t.quantity, t.weight, t.divisor,
                CASE WHEN t.priced_before IS NULL THEN (t.priced).amount ELSE (t.priced).amount - (t.priced_before).amount END AS amount,
-               coalesce((t.priced).sqlstate, (t.priced_before).sqlstate) AS sqlstate, coalesce((t.priced).detail, (t.priced_before).detail) AS detail
+               coalesce((t.priced).sqlstate, (t.priced_before).sqlstate) AS sqlstate, coalesce((t.priced).detail, (t.priced_before).detail) AS detail,
+               -- where the parts of the price are rounded one by one: the sum of those
+               CASE WHEN t.detailed_before IS NULL THEN t.detailed ELSE t.detailed - t.detailed_before END AS detailed
           FROM tried AS t
     $step$
 
     -- What each charge key owes, in each view of its period.
     WHEN 'rated_owed' THEN $step$
-        WITH summed AS (
+        WITH rated AS (
+            SELECT r.contract_no, r.segment_no, r.charge_group, r.subscription_id, r.quantity, r.weight, r.divisor, r.amount, r.sqlstate, r.detail, NULL::billing.monetary AS rounded
+              FROM rated_amount AS r
+             UNION ALL   -- prices that are rounded by themselves: a row more for what each comes to in a segment
+            SELECT x.contract_no, x.segment_no, x.charge_group, x.subscription_id, NULL, 1, x.divisor, NULL, NULL, NULL, billing.round_line(x.tariff, x.exact) * x.divisor
+              FROM (SELECT r.contract_no, r.segment_no, r.charge_group, r.subscription_id, r.divisor, (array_agg(s.tariff))[1] AS tariff,
+                           sum(coalesce(r.detailed, CASE WHEN r.divisor = 1 THEN r.amount * r.weight ELSE r.amount * r.weight / r.divisor END)) AS exact
+                      FROM rated_amount AS r JOIN rated_segment AS s USING (segment_no)
+                     WHERE s.rounds
+                     GROUP BY r.contract_no, r.segment_no, r.charge_group, r.subscription_id, r.divisor) AS x
+             WHERE x.exact IS NOT NULL
+        ), summed AS (
             SELECT c.account_id, c.period_no, c.variant, c.agreement_id, s.item_id, r.subscription_id, c.consumer_id, r.charge_group,
                    CASE s.item_kind WHEN 'fee' THEN 'fee' ELSE 'usage' END AS component, bool_or(c.closed) AS closed,
                    min(c.seller_id) AS seller_id, min(c.currency) AS currency, min(c.rounding_mode) AS rounding_mode, bool_or(coalesce(s.in_advance, false)) AS in_advance,
                    bool_or(c.interim AND s.item_kind = 'meter') AS interim, min(c.progressive_threshold) AS progressive_threshold,
                    sum(CASE WHEN r.weight = 1 THEN r.amount ELSE r.amount * r.weight END) / min(r.divisor) AS exact,
+                   sum(CASE WHEN s.rounds THEN r.rounded WHEN r.weight = 1 THEN r.amount ELSE r.amount * r.weight END) / min(r.divisor) AS counted,
+                   coalesce(min(s.rounding_words), 'sum ' || min(c.rounding_mode)) AS rounding, min(CASE WHEN s.item_kind = 'fee' THEN s.proration END) AS proration,
                    sum(r.quantity) FILTER (WHERE r.sqlstate IS NULL) / min(r.divisor) AS quantity,
                    CASE WHEN min(s.unit_price) = max(s.unit_price) AND count(s.unit_price) = count(*) THEN min(s.unit_price) END AS unit_price,
                    min(s.price_ids) AS price_ids, min(s.tax_code) AS tax_code,
@@ -404,17 +430,17 @@ AS $function$
                    count(*) FILTER (WHERE r.sqlstate <> 'BL001') AS failed,
                    count(*) FILTER (WHERE r.sqlstate = 'BL001') AS unmatched,
                    min(r.sqlstate || ' ' || r.detail) FILTER (WHERE r.sqlstate IS NOT NULL) AS problem
-              FROM rated_amount AS r
+              FROM rated AS r
               JOIN rated_contract AS c USING (contract_no)
               JOIN rated_segment AS s USING (segment_no)
              GROUP BY c.account_id, c.period_no, c.variant, c.agreement_id, s.item_id, r.subscription_id, c.consumer_id, r.charge_group, s.item_kind
         )
         -- a period that is not closed is looked at in one way
         SELECT s.account_id, s.period_no, s.agreement_id, s.item_id, s.subscription_id, s.consumer_id, s.charge_group, s.component,
-               s.seller_id, s.currency, s.in_advance, s.interim, s.progressive_threshold, s.exact, billing.round(s.exact, s.rounding_mode) AS owed,
+               s.seller_id, s.currency, s.in_advance, s.interim, s.progressive_threshold, s.exact, billing.round(s.counted, s.rounding_mode) AS owed,
                NULL::billing.monetary AS owed_price_now, NULL::billing.monetary AS owed_plan_now, NULL::billing.monetary AS owed_reference_now,
                NULL::billing.monetary AS owed_at_last_look, false AS failed_at_last_look, NULL::billing.monetary AS owed_before_advance,
-               coalesce(s.quantity, 0) AS quantity, s.unit_price, s.price_ids, s.tax_code, s.failed > 0 AS failed, s.problem
+               coalesce(s.quantity, 0) AS quantity, s.unit_price, s.price_ids, s.tax_code, s.rounding, s.proration, s.failed > 0 AS failed, s.problem
           FROM summed AS s
          WHERE NOT s.closed AND (s.rated > 0 OR s.failed > 0)
          UNION ALL
@@ -422,17 +448,18 @@ AS $function$
                min(s.seller_id) AS seller_id, min(s.currency) AS currency, bool_or(s.in_advance) AS in_advance,
                bool_or(s.interim) AS interim, min(s.progressive_threshold) AS progressive_threshold,
                max(s.exact) FILTER (WHERE s.variant = 0) AS exact,
-               max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = 0) AS owed,
-               max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = 1) AS owed_price_now,
-               max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = 2) AS owed_plan_now,
-               max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = 3) AS owed_reference_now,
-               max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = -1) AS owed_at_last_look,
+               max(billing.round(s.counted, s.rounding_mode)) FILTER (WHERE s.variant = 0) AS owed,
+               max(billing.round(s.counted, s.rounding_mode)) FILTER (WHERE s.variant = 1) AS owed_price_now,
+               max(billing.round(s.counted, s.rounding_mode)) FILTER (WHERE s.variant = 2) AS owed_plan_now,
+               max(billing.round(s.counted, s.rounding_mode)) FILTER (WHERE s.variant = 3) AS owed_reference_now,
+               max(billing.round(s.counted, s.rounding_mode)) FILTER (WHERE s.variant = -1) AS owed_at_last_look,
                coalesce(sum(s.failed) FILTER (WHERE s.variant = -1), 0) > 0 AS failed_at_last_look,
-               max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = -2) AS owed_before_advance,
+               max(billing.round(s.counted, s.rounding_mode)) FILTER (WHERE s.variant = -2) AS owed_before_advance,
                coalesce(max(s.quantity) FILTER (WHERE s.variant = 0), 0) AS quantity,
                max(s.unit_price) FILTER (WHERE s.variant = 0) AS unit_price,
                min(s.price_ids) FILTER (WHERE s.variant = 0) AS price_ids,
                min(s.tax_code) FILTER (WHERE s.variant = 0) AS tax_code,
+               min(s.rounding) FILTER (WHERE s.variant = 0) AS rounding, min(s.proration) FILTER (WHERE s.variant = 0) AS proration,
                -- What could not be rated as it was looked at last is no reason to leave it unbilled now.
                coalesce(sum(s.failed) FILTER (WHERE s.variant >= 0), 0) > 0 AS failed, min(s.problem) FILTER (WHERE s.variant >= 0) AS problem
           FROM summed AS s
@@ -446,7 +473,7 @@ AS $function$
             SELECT account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component,
                    k.key_id, k.frozen_at, k.looked_owed, o.seller_id, o.currency, o.in_advance, o.interim AS rated_interim, o.progressive_threshold,
                    o.exact, o.owed, o.owed_price_now, o.owed_plan_now, o.owed_reference_now, o.owed_at_last_look, o.failed_at_last_look, o.owed_before_advance,
-                   coalesce(o.quantity, 0) AS quantity, o.unit_price, o.price_ids, o.tax_code, coalesce(o.failed, false) AS failed, o.problem, o.owed IS NOT NULL OR o.failed AS is_owed
+                   coalesce(o.quantity, 0) AS quantity, o.unit_price, o.price_ids, o.tax_code, o.rounding, o.proration, coalesce(o.failed, false) AS failed, o.problem, o.owed IS NOT NULL OR o.failed AS is_owed
               FROM rated_owed AS o
               FULL JOIN (SELECT x.* FROM billing.charge_key AS x JOIN rated_period AS p USING (account_id, period_no)) AS k
              USING (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component)
@@ -517,7 +544,7 @@ AS $function$
                                     -- what the run before found and nobody has billed yet
                                     UNION ALL SELECT e.key, e.value::text::numeric FROM jsonb_each(c.drafted_causes) AS e
                                                WHERE e.key NOT IN ('usage', 'subscription', 'billed_again')) AS x
-                             WHERE x.change <> 0 GROUP BY x.cause) AS y) END AS causes, c.quantity, c.unit_price, c.price_ids, c.tax_code
+                             WHERE x.change <> 0 GROUP BY x.cause) AS y) END AS causes, c.quantity, c.unit_price, c.price_ids, c.tax_code, c.rounding, c.proration
           FROM changed AS c
     $step$
     END

@@ -349,12 +349,12 @@ BEGIN
               WHERE l.account_id = d.account_id AND l.key_id = d.key_id AND NOT d.failed AND d.frozen_at IS NULL';
     GET DIAGNOSTICS dropped = ROW_COUNT;
     EXECUTE 'INSERT INTO billing.draft_line (account_id, key_id, agreement_id, interim, correction, amount, booked_before, chain_no, owed, decided, causes,
-                                             quantity, unit_price, price_ids, tax_code, known_at, own_at, interim_to, rating_version, run_id)
+                                             quantity, unit_price, price_ids, tax_code, rounding, proration, known_at, own_at, interim_to, rating_version, run_id)
              SELECT d.account_id, d.key_id, d.agreement_id, d.interim, d.chain_no > 0, x.amount, d.booked, d.chain_no + 1, d.target, x.decided,
                     CASE WHEN d.chain_no = 0 OR (d.component = ''usage'' AND NOT d.closed) THEN ''{}'' ELSE d.causes || (
                         SELECT CASE WHEN r.rest = 0 THEN ''{}'' ELSE jsonb_build_object(CASE WHEN d.taken_back THEN ''billed_again'' WHEN d.component = ''fee'' THEN ''subscription'' ELSE ''usage'' END, r.rest) END
                           FROM (SELECT amount(x.amount) - coalesce(sum(e.value::text::numeric), 0) AS rest FROM jsonb_each(d.causes) AS e) AS r) END,
-                    trim_scale(d.quantity), d.unit_price, d.price_ids, d.tax_code, $1, $2, CASE WHEN d.interim THEN p.interim_to END, billing.rating_version(), $3
+                    trim_scale(d.quantity), d.unit_price, d.price_ids, d.tax_code, d.rounding, d.proration, $1, $2, CASE WHEN d.interim THEN p.interim_to END, billing.rating_version(), $3
                FROM rated_difference AS d
                JOIN rated_period AS p ON p.account_id = d.account_id AND p.period_no = d.period_no
               CROSS JOIN LATERAL (SELECT CASE WHEN d.ignored_now IS NULL THEN d.decided ELSE d.decided + (

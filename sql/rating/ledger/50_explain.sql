@@ -49,7 +49,7 @@ BEGIN
              WHERE q.charge_group = l.charge_group
                AND NOT EXISTS (SELECT FROM this_amount AS a WHERE a.contract_no = q.contract_no AND a.segment_no = q.segment_no AND a.rate_group = q.rate_group AND a.sqlstate IS NOT NULL)
         ), priced AS (
-            SELECT a.*, s.tariff, s.fraction, s.interim, s.from_at, s.item_kind, s.carries, row_number() OVER (ORDER BY s.from_at, a.rate_group::text) AS no,
+            SELECT a.*, s.tariff, s.fraction, s.interim, s.from_at, s.item_kind, s.carries, s.proration, row_number() OVER (ORDER BY s.from_at, a.rate_group::text) AS no,
                    CASE WHEN a.weight = 1 AND a.divisor = 1 THEN a.amount ELSE a.amount * a.weight / a.divisor END AS prorated
               FROM this_amount AS a JOIN this_segment AS s USING (segment_no)
              WHERE a.sqlstate IS NULL
@@ -62,12 +62,14 @@ BEGIN
             UNION ALL
             SELECT 20, p.no * 1000, 'price', 'tiers go on from the price before', NULL, NULL, p.quantity, NULL, p.amount FROM priced AS p WHERE p.carries
             UNION ALL
-            SELECT 30, p.no, 'proration', trim_scale(p.weight) || ' of ' || trim_scale(p.divisor) || ' days', NULL, NULL, NULL, NULL, p.prorated - p.amount
+            SELECT 30, p.no, 'proration', CASE WHEN p.divisor = 1 THEN trim_scale(p.weight) || ' of the ' || p.proration ELSE trim_scale(p.weight) || ' of ' || trim_scale(p.divisor) || CASE p.proration WHEN 'second' THEN ' seconds' ELSE ' days' END END
+                       || CASE WHEN p.proration <> 'day_half_open' THEN ', rule ' || p.proration ELSE '' END, NULL, NULL, NULL, NULL, p.prorated - p.amount
               FROM priced AS p WHERE p.prorated <> p.amount
         ), ended AS (
             SELECT t.* FROM tier AS t
             UNION ALL
-            SELECT 40, 1, 'rounding', 'to the minor unit, once', NULL, NULL, NULL, NULL, d.base - x.total
+            SELECT 40, 1, 'rounding', CASE split_part(d.rounding, ' ', 1) WHEN 'line' THEN 'each price by itself, ' || split_part(d.rounding, ' ', 2) WHEN 'detail' THEN 'each part of each price by itself, ' || split_part(d.rounding, ' ', 2)
+                                                              ELSE 'to the minor unit, once' END, NULL, NULL, NULL, NULL, d.base - x.total
               FROM (SELECT sum(t.amount) AS total FROM tier AS t) AS x, rated_difference AS d, this_line AS l
              WHERE d.key_id = l.key_id AND d.base <> x.total
             UNION ALL
