@@ -22,6 +22,12 @@ END $$;
 COMMENT ON FUNCTION billing.service_days(text, tstzrange, text) IS
 'Days of a span in local time. day_inclusive: every day that the span touches; day_half_open: the day of the upper bound does not count, so a span inside one day has none. A day of 23 or 25 hours is one day. Errors: 22023 for another rule or a span without end, and for an unknown time zone. Immutable. Sources: Lago and Flexprice (day_inclusive), Meteroid, Kill Bill (day_half_open).';
 
+CREATE FUNCTION billing.prorated_part(prorated numeric, whole numeric) RETURNS numeric
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT CASE WHEN whole = 0 THEN 1 ELSE trim_scale(prorated::numeric(200, 100) / whole) END $$;
+COMMENT ON FUNCTION billing.prorated_part(numeric, numeric) IS
+'The part, at 100 decimals, that prorated units are of the whole ones, for the argument fraction of rate_each(): for events of a product that reports both, such as Lago. 1 where there are no units. Immutable.';
+
 CREATE FUNCTION billing.waldur_month(service tstzrange, time_zone text, halves boolean) RETURNS numeric
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -310,6 +310,31 @@ unit_row(const BlockUnit *unit, int tier)
 	return -1;
 }
 
+/*
+ * Does a dimension "unit" say of which unit the one quantity is that was
+ * given?  The pipeline groups usage by it.
+ */
+static bool
+blocks_named_unit(const Rating *rating, JsonbValue *name)
+{
+	Jsonb	   *json;
+
+	if (rating->units != (Datum) 0 || rating->dimensions == (Datum) 0)
+		return false;
+	json = DatumGetJsonbP(rating->dimensions);
+	return JB_ROOT_IS_OBJECT(json) &&
+		getKeyJsonValueFromContainer(&json->root, "unit", 4, name) != NULL &&
+		name->type == jbvString;
+}
+
+/* Is this the unit's name? */
+static bool
+unit_is_named(const BlockUnit *unit, const JsonbValue *name)
+{
+	return unit->name.length == name->val.string.len &&
+		memcmp(unit->name.data, name->val.string.val, unit->name.length) == 0;
+}
+
 /* The quantity of one unit as it was given; 0 when it was not. */
 static bool
 unit_quantity(const Blocks *blocks, const BlockUnit *unit, Rating *rating, Number *quantity)
@@ -317,7 +342,9 @@ unit_quantity(const Blocks *blocks, const BlockUnit *unit, Rating *rating, Numbe
 	JsonbValue	value;
 	Jsonb	   *json;
 
-	if (rating->units == (Datum) 0)
+	if (blocks_named_unit(rating, &value))
+		*quantity = unit_is_named(unit, &value) ? rating->quantity : number_zero();
+	else if (rating->units == (Datum) 0)
 	{
 		*quantity = rating->quantity;
 		if (blocks->unit_count != 1)
@@ -350,8 +377,7 @@ blocks_know(const Blocks *blocks, const JsonbValue *name)
 	for (i = 0; i < blocks->unit_count; i++)
 	{
 		blocks_next_unit(blocks, &cursor, &unit);
-		if (unit.name.length == name->val.string.len &&
-			memcmp(unit.name.data, name->val.string.val, unit.name.length) == 0)
+		if (unit_is_named(&unit, name))
 			return true;
 	}
 	return false;
@@ -369,7 +395,12 @@ blocks_check_units(const Tariff *tariff, const Blocks *blocks, Rating *rating)
 	JsonbIteratorToken token;
 	JsonbValue	value;
 
-	if (rating->units == (Datum) 0 || tariff->head.dialect == DIALECT_KILLBILL)
+	if (tariff->head.dialect == DIALECT_KILLBILL)
+		return true;
+	if (blocks_named_unit(rating, &value) && !blocks_know(blocks, &value))
+		return rating_fail(rating, ERRCODE_TARIFF_UNITS, NULL, "the price has no unit \"%.*s\"",
+						   value.val.string.len, value.val.string.val);
+	if (rating->units == (Datum) 0)
 		return true;
 	iterator = JsonbIteratorInit(&DatumGetJsonbP(rating->units)->root);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
@@ -666,6 +697,15 @@ blocks_lint(const Tariff *tariff, struct TariffLint *lint)
 	}
 }
 
+/* Usage comes by unit. */
+static void
+blocks_describe(const Tariff *tariff, TariffFacts *facts)
+{
+	TariffText	unit_name = {"unit", 4};
+
+	facts_add_dimension(facts, unit_name);
+}
+
 const TariffModel tariff_blocks = {
 	.name = "blocks",
 	.members = blocks_members,
@@ -673,5 +713,6 @@ const TariffModel tariff_blocks = {
 	.compile = blocks_compile,
 	.print = blocks_print,
 	.price = blocks_price,
+	.describe = blocks_describe,
 	.lint = blocks_lint
 };

@@ -65,7 +65,8 @@ class Server:
         self.connection = psycopg2.connect(dbname=DATABASE)
         self.connection.autocommit = True
         self.cursor = self.connection.cursor()
-        self.cursor.execute("SET search_path = billing, public; SET timezone = 'UTC'")
+        self.cursor.execute("SET search_path = billing, public; SET timezone = 'UTC'; SET client_min_messages = warning")
+        self.cursor.execute("CREATE TEMP TABLE seen (account text, line_id bigint)")
 
     def value(self, query, **arguments):
         self.cursor.execute(query, arguments)
@@ -137,7 +138,7 @@ def events(server, tariff, case):
         rows = [(event["units"], event["prorated_units"], event["units"]) for event in given["events"]]
     return server.rows("""SELECT amount(r.exact), amount(round(r.exact))
                             FROM (SELECT rate_each(%(tariff)s::tariff, e.units, '2024-01-01'::timestamptz + e.position * interval '1 hour',
-                                             CASE WHEN e.whole = 0 THEN 1 ELSE e.part::numeric(200, 100) / e.whole END) AS exact
+                                             prorated_part(e.part, e.whole)) AS exact
                                     FROM unnest(%(units)s::numeric[], %(parts)s::numeric[], %(wholes)s::numeric[])
                                          WITH ORDINALITY AS e(units, part, whole, position)) AS r""",
                        tariff=tariff, units=[row[0] for row in rows], parts=[row[1] for row in rows], wholes=[row[2] for row in rows])[0]
@@ -198,29 +199,33 @@ def check_tariff(server, case):
 
 
 def check_killbill(server, case):
+    """The records of each unit are usage; what they add up to, or their peak, is the meter's."""
     tariff = tariff_of(server, case)
     if "price_xml" in case and not server.value("SELECT tariff_from('killbill', %(xml)s::xml, %(currency)s) = %(tariff)s::tariff",
                                                 xml=case["price_xml"], currency=case.get("currency"), tariff=tariff):
         raise Mismatch("the XML form gives another tariff")
-    records = [(unit, amount) for unit, amounts in case["input"]["records"].items() for amount in amounts]
-    used = "max" if case["price"]["usageType"] == "CAPACITY" else "sum"
-    arguments = {
-        "tariff": tariff, "currency": case["currency"], "billed": case["input"].get("already_billed", "0"),
-        "quantities": server.value(f"""SELECT jsonb_object_agg(u.unit, u.quantity)::text
-                                         FROM (SELECT r.unit, pg_catalog.{used}(r.amount) AS quantity
-                                                 FROM unnest(%(units)s::text[], %(amounts)s::numeric[]) AS r(unit, amount) GROUP BY r.unit) AS u""",
-                                   units=[record[0] for record in records], amounts=[record[1] for record in records])}
-    period, item = server.rows("""SELECT amount(l.total), amount(l.total - monetary(%(billed)s, %(currency)s))
-                                    FROM (SELECT sum(l.amount) AS total FROM rated_lines(%(tariff)s::tariff, %(quantities)s::jsonb) AS l) AS l""", **arguments)[0]
+    account = account_of(server, case, "2024-01-01")
+    meter(server, account, "max" if case["price"]["usageType"] == "CAPACITY" else "sum", tariff)
+    for unit, amounts in case["input"]["records"].items():
+        for number, amount in enumerate(amounts):
+            record(server, account, f"{account}-{unit}-{number}", "2024-01-10T00:00:00Z", amount, {"unit": unit})
+    charges = server.rows("""SELECT amount(c.owed), amount(c.owed - monetary(%(billed)s, %(currency)s)), amount(c.owed_exact), c.problem
+                               FROM charges(%(account)s, '[2024-01-01,2024-02-01)') AS c""",
+                          account=account, billed=case["input"].get("already_billed", "0"), currency=case["currency"])
+    period, item, exactly, problem = charges[0] if charges else (0, 0, 0, None)
+    if problem:
+        raise Mismatch(problem)
     expected = case["expected"]
     expect("the amount", item, expected["amount"])
     if "period_amount" in expected:
         expect("the period's amount", period, expected["period_amount"])
     if "exact" in expected:
-        expect_exact("the exact amount", server.value("SELECT amount(rate(%(tariff)s::tariff, %(quantities)s::jsonb))", **arguments), expected["exact"])
+        expect_exact("the exact amount", exactly, expected["exact"])
     if "lines" in expected:
-        got = server.rows("""SELECT substring(s.what from '^tier (\\d+)'), substring(s.what from 'unit "(.*)":'), s.quantity, amount(s.amount)
-                               FROM rating_steps(%(tariff)s::tariff, %(quantities)s::jsonb) AS s WHERE s.quantity IS NOT NULL ORDER BY s.step""", **arguments)
+        bill_one(server, account, "2024-02-01")
+        got = server.rows("""SELECT substring(e.what from '^tier (\\d+)'), substring(e.what from 'unit "(.*)":'), e.quantity, amount(e.amount)
+                               FROM invoice_lines AS l CROSS JOIN LATERAL explain_line(l.line_id) AS e
+                              WHERE l.account = %(account)s AND e.stage = 'price' AND e.quantity > 0 ORDER BY e.step""", account=account)
         ours = [(tier, unit, Fraction(str(blocks)), Fraction(str(amount))) for tier, unit, blocks, amount in got]
         theirs = [(line["tier"], line["unit"], Fraction(line["blocks"]), Fraction(line["amount"])) for line in expected["lines"] if Fraction(line["blocks"])]
         if sorted(ours) != sorted(theirs):
@@ -291,7 +296,7 @@ def check_termination_credit(server, case):
     given = case["input"]
     day = "2024-01-01"
     credit, tax, total = server.rows(f"""
-        SELECT amount(round(c.credit)), amount(round(c.credit * (%(tax)s::numeric / 100))), amount(round(c.credit) + round(c.credit * (%(tax)s::numeric / 100)))
+        SELECT amount(round(c.credit)), amount(tax_of(c.credit, %(tax)s, 'half_up')), amount(round(c.credit) + tax_of(c.credit, %(tax)s, 'half_up'))
           FROM (SELECT monetary(%(amount)s, %(currency)s) * prorate(%(rule)s, {days_from(day, given['unused_days'])}, {days_from(day, given['period_days'])}, 'UTC') AS credit) AS c""",
         tax=given["tax_percent"], amount=given["amount"], currency=case["currency"], rule=case["rule"])[0]
     for what, got in (("credit", credit), ("tax", tax), ("total", total)):
@@ -304,10 +309,19 @@ def check_calendar_days(server, case):
 
 
 def check_cycles(server, case):
+    """A fee due in advance: what a bill through the target day charges for, each part at 9 decimals.  Other cycles than months: prorate."""
     given = case["input"]
-    parts = ", ".join(f"round(prorate('{case['rule']}', {days_from(given['start'], days)}, {days_from(given['start'], whole)}, 'UTC'), 9)"
-                      for days, whole in given["parts"])
-    expect("cycles", server.value(f"SELECT pg_catalog.sum(p) FROM unnest(ARRAY[{parts}]) AS p"), case["expected"]["cycles"])
+    if max(int(whole) for _, whole in given["parts"]) > 31:
+        parts = ", ".join(f"round_quantity(prorate('{case['rule']}', {days_from(given['start'], days)}, {days_from(given['start'], whole)}, 'UTC'), 'half_up', 9)"
+                          for days, whole in given["parts"])
+        expect("cycles", server.value(f"SELECT pg_catalog.sum(p) FROM unnest(ARRAY[{parts}]) AS p"), case["expected"]["cycles"])
+        return
+    account = account_of(server, case, given["start"], given["billing_day"])
+    server.value("SELECT set_fee(%(key)s, in_advance => true, proration => %(rule)s)", key=account, rule=case["rule"])
+    server.value("SELECT set_price(%(key)s, '{\"model\":\"per_unit\",\"currency\":\"EUR\",\"unit_price\":\"1\"}', valid_from => %(start)s)", key=account, start=given["start"])
+    server.value("SELECT set_subscription(%(key)s, %(key)s, starts_on => %(start)s, ends_on => %(end)s)", key=account, start=given["start"], end=given.get("end"))
+    expect("cycles", server.value("SELECT pg_catalog.sum(round_quantity(p.quantity, 'half_up', 9)) FROM preview_invoice(%(account)s, through => %(target)s) AS p",
+                                  account=account, target=given["target"]), case["expected"]["cycles"])
 
 
 # --- rounding -------------------------------------------------------------------------------------------------------------------------
@@ -318,54 +332,75 @@ def check_currency(server, case):
 
 
 def check_line_sum(server, case):
-    lines = case["input"]["lines"]
-    total = server.value("""SELECT amount(sum(round(monetary(COALESCE(l.amount, l.quantity * l.price), %(currency)s))))
-                              FROM unnest(%(amounts)s::numeric[], %(quantities)s::numeric[], %(prices)s::numeric[], %(repeats)s::int[]) AS l(amount, quantity, price, repeats),
-                                   generate_series(1, l.repeats)""",
-                         currency=case["currency"], amounts=[line.get("amount") for line in lines], quantities=[line.get("quantity") for line in lines],
-                         prices=[line.get("unit_amount") for line in lines], repeats=[int(line.get("repeat", "1")) for line in lines])
+    """Every line is rated and rounded, then they are added."""
+    lines = [{"quantity": "1", "unit_amount": line["amount"], **line} if "amount" in line else line for line in case["input"]["lines"]]
+    total = server.value("""SELECT amount(sum(b.amount))
+                              FROM unnest(%(quantities)s::numeric[], %(prices)s::text[], %(repeats)s::int[]) AS l(quantity, price, repeats),
+                                   generate_series(1, l.repeats),
+                                   rated_lines(jsonb_build_object('model', 'per_unit', 'currency', %(currency)s, 'unit_price', l.price, 'rounding', 'line')::tariff, l.quantity) AS b""",
+                         currency=case["currency"], quantities=[line["quantity"] for line in lines], prices=[line["unit_amount"] for line in lines],
+                         repeats=[int(line.get("repeat", "1")) for line in lines])
     expect("the subtotal", total, case["expected"]["subtotal"])
 
 
 def check_fees_tax(server, case):
+    """An invoice with a line for each fee, and the tax on their sum."""
     given = case["input"]
-    fees = server.values("SELECT amount(round(monetary(u * %(quantity)s::numeric, %(currency)s))) FROM unnest(%(units)s::numeric[]) AS u",
-                         units=given["unit_amounts"], quantity=given["quantity_each"], currency=case["currency"])
-    expect_lines("fees", fees, case["expected"]["fees"])
-    total, tax, gross = server.rows("""SELECT amount(t.fees), amount(round(t.fees * (%(percent)s::numeric / 100))), amount(t.fees + round(t.fees * (%(percent)s::numeric / 100)))
-                                         FROM (SELECT sum(monetary(f, %(currency)s)) AS fees FROM unnest(%(fees)s::numeric[]) AS f) AS t""",
-                                    percent=given["tax_percent"], currency=case["currency"], fees=[str(fee) for fee in fees])[0]
+    server.value("SELECT set_tax_rate(%(key)s, %(percent)s, valid_from => '2024-01-01')", key=case["id"], percent=given["tax_percent"])
+    account = account_of(server, case, "2024-01-01")
+    server.value("SELECT set_account(%(key)s, tax_code => %(key)s)", key=account)
+    for number, amount in enumerate(given["unit_amounts"]):
+        key = f"{account}-{number}"
+        server.value("SELECT set_fee(%(key)s)", key=key)
+        server.value("SELECT set_price(%(key)s, jsonb_build_object('model', 'per_unit', 'currency', %(currency)s, 'unit_price', %(amount)s)::tariff, valid_from => '2024-01-01', price_list => %(list)s)",
+                     key=key, currency=case["currency"], amount=amount, list=price_list(case))
+        server.value("SELECT set_subscription(%(account)s, %(key)s, starts_on => '2024-01-01', quantity => %(quantity)s)", account=account, key=key, quantity=given["quantity_each"])
+    lines = bill(server, account, "2024-02-01")
+    expect_lines("fees", [line[1] for line in lines], case["expected"]["fees"])
+    total, tax, gross = server.rows("SELECT amount(i.total_without_tax), amount(i.tax_total), amount(i.total) FROM invoices AS i WHERE i.payer = %(account)s", account=account)[0]
     for what, got in (("fees_total", total), ("tax", tax), ("total", gross)):
         expect(what, got, case["expected"][what])
 
 
 def check_usage_rounding(server, case):
-    """Rounding of units is the member convert of a tariff; a negative precision rounds multiples of 10, 100, …"""
+    """Rounding of a meter's quantity; negative decimals round to tens, hundreds, …"""
     given = case["input"]
     mode = {"round": "half_up", "ceil": "up", "floor": "down"}[given["rounding_function"]]
-    digits = int(given.get("rounding_precision") or 0)
-    unit = "1" + "0" * max(-digits, 0)
-    tariff = {"model": "per_unit", "currency": "USD", "unit_price": unit,
-              "convert": {"divide_by": unit, "round": mode, "decimals": max(digits, 0)}}
-    expect("the units", server.value("SELECT amount(rate(%(tariff)s::tariff, %(value)s::numeric))", tariff=json.dumps(tariff), value=given["value"]),
-           case["expected"]["value"])
+    expect("the units", server.value("SELECT round_quantity(%(value)s, %(mode)s, %(decimals)s)", value=given["value"], mode=mode,
+                                     decimals=int(given.get("rounding_precision") or 0)), case["expected"]["value"])
 
 
 # --- the ledger: metering and corrections -----------------------------------------------------------------------------------------------
 
-def account_of(server, case, day):
-    """An account of its own for each case, and a meter and price of its own."""
+def price_list(case):
+    """Each currency has a list of its own."""
+    return "default" if case.get("currency", "EUR") == "EUR" else "default-" + case["currency"]
+
+
+def account_of(server, case, day, cycle_day=None):
+    """An account of its own for each case."""
     key = case["id"]
-    if case.get("currency", "EUR") != "EUR":
-        server.value("SELECT set_price_list('default-' || %(currency)s, currency => %(currency)s, seller => 'seller')", currency=case["currency"])
-    server.value("SELECT set_account(%(key)s, currency => %(currency)s, time_zone => 'UTC', starts_on => %(day)s, cycle_day => extract(day FROM %(day)s::date)::int)",
-                 key=key, currency=case.get("currency", "EUR"), day=day)
+    if price_list(case) != "default":
+        server.value("SELECT set_price_list(%(list)s, currency => %(currency)s, seller => 'seller')", list=price_list(case), currency=case["currency"])
+    server.value("""SELECT set_account(%(key)s, currency => %(currency)s, time_zone => 'UTC', starts_on => %(day)s, price_list => %(list)s,
+                                       cycle_day => coalesce(%(cycle_day)s, extract(day FROM %(day)s::date))::int)""",
+                 key=key, currency=case.get("currency", "EUR"), day=day, cycle_day=cycle_day, list=price_list(case))
     return key
 
 
-def record(server, account, identity, at, quantity):
-    outcome, detail = server.rows("SELECT r.outcome, r.detail FROM record_usage(jsonb_build_object('id', %(id)s, 'account', %(account)s, 'meter', %(account)s, 'quantity', %(quantity)s, 'at', %(at)s)) AS r",
-                                  id=identity, account=account, quantity=quantity, at=at)[0]
+def meter(server, key, aggregation, tariff):
+    """A meter of its own for each case, and its price for the account alone: other accounts would owe what is due without usage."""
+    server.value("SELECT set_meter(%(key)s, unit => 'unit', aggregation => %(aggregation)s)", key=key, aggregation=aggregation)
+    server.value("""SELECT set_price(%(key)s, %(tariff)s::tariff, valid_from => '2022-01-01', account => %(key)s,
+                                     price_list => CASE currency(%(tariff)s::tariff) WHEN 'EUR' THEN 'default' ELSE 'default-' || currency(%(tariff)s::tariff) END)""",
+                 key=key, tariff=tariff)
+
+
+def record(server, account, identity, at, quantity, dimensions=None):
+    outcome, detail = server.rows("""SELECT r.outcome, r.detail
+                                       FROM record_usage(jsonb_strip_nulls(jsonb_build_object('id', %(id)s, 'account', %(account)s, 'meter', %(account)s, 'quantity', %(quantity)s, 'at', %(at)s,
+                                                                                              'dimensions', %(dimensions)s::jsonb))) AS r""",
+                                  id=identity, account=account, quantity=quantity, at=at, dimensions=json.dumps(dimensions) if dimensions else None)[0]
     if outcome != "accepted":
         raise Mismatch(f"usage was {outcome}: {detail}")
 
@@ -431,22 +466,32 @@ def bill(server, account, through):
                        account=account)
 
 
+def bill_one(server, account, through):
+    """The same for one account in a transaction of ours, where one bill is enough."""
+    server.value("SELECT bill_account(%(account)s, through => %(through)s)", through=through, account=account)
+    server.rows("SELECT * FROM finalize_invoices(through => %(through)s, account => %(account)s)", through=through, account=account)
+
+
 def remember(server, account):
     server.cursor.execute("DELETE FROM seen WHERE account = %s", (account,))
     server.cursor.execute("INSERT INTO seen SELECT %s, pg_catalog.max(l.line_id) FROM invoice_lines AS l WHERE l.account = %s", (account, account))
 
 
-def check_correction(server, case):
-    """Two runs; the usage is corrected, or comes late, between them."""
-    if case["kind"] == "progressive_invoice":
-        raise Skip("a threshold invoice that the final invoice credits, and several thresholds of an account, are not built yet")
-    server.cursor.execute("CREATE TEMP TABLE IF NOT EXISTS seen (account text, line_id bigint)")
+def changed_details(server, account):
+    """What each part of the price adds in the second line of a charge: the explanations of both lines, part by part."""
+    return server.values("""WITH part AS (SELECT l.chain_no, e.tier_from, e.tier_to, e.unit_price, e.step, e.amount
+                                            FROM invoice_lines AS l CROSS JOIN LATERAL explain_line(l.line_id) AS e
+                                           WHERE l.account = %(account)s AND e.stage = 'price')
+                            SELECT amount(coalesce(b.amount, b.amount - b.amount, a.amount - a.amount) - coalesce(a.amount, b.amount - b.amount))
+                              FROM (SELECT p.*, concat_ws(';', p.tier_from, p.tier_to, 'at ' || p.unit_price) AS place FROM part AS p WHERE p.chain_no = 1) AS a
+                              FULL JOIN (SELECT p.*, concat_ws(';', p.tier_from, p.tier_to, 'at ' || p.unit_price) AS place FROM part AS p WHERE p.chain_no = 2) AS b USING (place)
+                             ORDER BY b.step, a.step""", account=account)
+
+
+def check_delta(server, case):
+    """Runs after each correction of one usage."""
     account = account_of(server, case, "2024-01-01")
-    server.value("SELECT set_meter(%(key)s, unit => 'unit')", key=account)
-    server.value("SELECT set_price(%(key)s, tariff_from(%(dialect)s, %(price)s::jsonb, %(currency)s), valid_from => '2024-01-01', account => %(key)s)", key=account,
-                 dialect=case["dialect"], price=json.dumps(case["price"]), currency=case["currency"])
-    if case["kind"] == "late_usage":
-        raise Skip("cumulative readings that go on over periods are not built yet")
+    meter(server, account, "sum", tariff_of(server, case))
     steps = []
     for number, cumulative in enumerate(case["input"]["cumulative"]):
         if number == 0:
@@ -459,6 +504,51 @@ def check_correction(server, case):
                                   lines=[str(line[1]) for line in lines], currency=case["currency"]))
     if [Fraction(str(step)) for step in steps] != [Fraction(step) for step in case["expected"]["steps"]]:
         raise Mismatch(f"steps are {[str(step) for step in steps]}, expected {case['expected']['steps']}")
+    if "second_lines" in case["expected"]:
+        expect_lines("the parts of the second line", changed_details(server, account), case["expected"]["second_lines"])
+
+
+def check_progressive(server, case):
+    """Usage that reaches a threshold is billed while its period is running; the period's bill is for the rest."""
+    given = case["input"]
+    expected = case["expected"]
+    if len(given["thresholds"]) > 1:
+        raise Skip("several thresholds of an account are not built yet")
+    account = account_of(server, case, "2024-01-01")
+    server.value("SELECT set_account(%(key)s, progressive_threshold => monetary(%(threshold)s, %(currency)s))", key=account, threshold=given["thresholds"][0], currency=case["currency"])
+    meter(server, account, "sum", json.dumps({"model": "per_unit", "currency": case["currency"], "unit_price": given["unit_amount"], "dialect": case["dialect"]}))
+    if "plan_fee" in given:
+        server.value("SELECT set_fee(%(key)s)", key=account + "-plan")
+        server.value("SELECT set_price(%(key)s, jsonb_build_object('model', 'flat', 'currency', %(currency)s, 'amount', %(amount)s)::tariff, valid_from => '2022-01-01', price_list => %(list)s)",
+                     key=account + "-plan", currency=case["currency"], amount=given["plan_fee"], list=price_list(case))
+        server.value("SELECT set_subscription(%(account)s, %(key)s, starts_on => '2024-01-01')", account=account, key=account + "-plan")
+    invoices = []
+    for number, quantity in enumerate(given["events"]):
+        record(server, account, f"{account}-{number}", f"2024-01-{number + 2:02}T00:00:00Z", quantity)
+        if number == 0 or "threshold_invoices" in expected:
+            lines = bill(server, account, f"2024-01-{number + 3:02}")
+            remember(server, account)
+            invoices.append(str(lines[0][1]) if lines else None)
+    if "threshold_invoices" in expected and [one and Fraction(one) for one in invoices] != [one and Fraction(one) for one in expected["threshold_invoices"]]:
+        raise Mismatch(f"threshold invoices are {invoices}, expected {expected['threshold_invoices']}")
+    if "total" not in expected:
+        return
+    bill(server, account, "2024-02-01")
+    fees, credit, total = server.rows("""SELECT amount(sum(l.owed)), amount(sum(l.booked_before)), amount(sum(l.amount)) FROM invoice_lines AS l
+                                          WHERE l.account = %(account)s AND l.line_id > COALESCE((SELECT pg_catalog.max(s.line_id) FROM seen AS s WHERE s.account = %(account)s), 0)""",
+                                      account=account)[0]
+    for what, got in (("fees", fees), ("progressive_credit", credit), ("total", total)):
+        if what in expected:
+            expect(what, got, expected[what])
+
+
+def check_correction(server, case):
+    if case["kind"] == "late_usage":
+        raise Skip("cumulative readings that go on over periods are not built yet")
+    if case["kind"] == "progressive_invoice":
+        check_progressive(server, case)
+    else:
+        check_delta(server, case)
 
 
 # --- which check is for which case ----------------------------------------------------------------------------------------------------

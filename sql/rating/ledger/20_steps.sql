@@ -244,6 +244,7 @@ AS $function$
                    / ((s.date_to - s.full_from) * 86400) AS fraction,
                (s.date_to - s.full_from)::numeric AS nominal_days, f.proration,
                CASE WHEN f.proration = 'second' THEN extract(epoch FROM s.date_to::timestamp AT TIME ZONE s.time_zone - s.full_from::timestamp AT TIME ZONE s.time_zone)::numeric END AS nominal_seconds,
+               billing.model(g.tariff) = 'blocks' AND g.tariff::text::jsonb ->> 'policy' = 'capacity' AS by_units,
                billing.tariff_rounding(g.tariff) AS rounded_by, billing.tariff_rounding(g.tariff) <> 'sum' AS rounds,
                CASE WHEN billing.tariff_rounding(g.tariff) <> 'sum' THEN billing.tariff_rounding(g.tariff) || CASE WHEN g.tariff::text::jsonb ->> 'dialect' = 'waldur' THEN ' up' ELSE ' half_up' END END AS rounding_words,
                billing.tariff_grouping(g.tariff) AS rate_by, billing.tariff_window(g.tariff) AS rate_window, billing.carries(g.tariff) AS carries,
@@ -353,11 +354,17 @@ AS $function$
     WHEN 'rated_amount' THEN $step$
         WITH measured AS (
             SELECT q.contract_no, q.segment_no, q.charge_group, q.rate_group, q.window_at, q.events,
-                   billing.round_quantity(q.quantity, s.rounding, s.decimals) AS quantity
+                   billing.round_quantity(q.quantity, s.rounding, s.decimals) AS quantity, NULL::jsonb AS units
               FROM rated_quantity AS q JOIN rated_segment AS s USING (segment_no)
-             WHERE q.quantity IS NOT NULL
+             WHERE q.quantity IS NOT NULL AND NOT s.by_units
+            UNION ALL   -- a price that depends on the quantities of all units together
+            SELECT q.contract_no, q.segment_no, q.charge_group, '{}', q.window_at, sum(q.events)::bigint, 1,
+                   jsonb_object_agg(coalesce(q.rate_group ->> 'unit', ''), billing.round_quantity(q.quantity, s.rounding, s.decimals))
+              FROM rated_quantity AS q JOIN rated_segment AS s USING (segment_no)
+             WHERE q.quantity IS NOT NULL AND s.by_units
+             GROUP BY q.contract_no, q.segment_no, q.charge_group, q.window_at
             UNION ALL
-            SELECT c.contract_no, s.segment_no, '{}', '{}', NULL, 0, 0
+            SELECT c.contract_no, s.segment_no, '{}', '{}', NULL, 0, 0, NULL
               FROM rated_contract AS c JOIN rated_segment AS s USING (spec_no)
              WHERE s.owes_at_zero AND s.item_kind = 'meter' AND s.enabled AND s.charge_by = '{}' AND c.rate_usage AND s.from_at < c.to_at
                AND NOT EXISTS (SELECT FROM rated_quantity AS q WHERE q.contract_no = c.contract_no AND q.segment_no = s.segment_no)
@@ -369,15 +376,17 @@ AS $function$
             UNION ALL
             SELECT m.*, 0 FROM measured AS m WHERE NOT EXISTS (SELECT FROM rated_segment AS x WHERE x.carries)
         ), tried AS (
-            SELECT k.contract_no, k.segment_no, k.charge_group, k.rate_group, k.quantity, 0::bigint AS subscription_id,
-                   billing.try_rate(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim) AS priced,
-                   CASE WHEN k.before <> 0 THEN billing.try_rate(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim) END AS priced_before,
+            SELECT k.contract_no, k.segment_no, k.charge_group, k.rate_group, k.quantity, k.units, 0::bigint AS subscription_id,
+                   CASE WHEN k.units IS NULL THEN billing.try_rate(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim)
+                        WHEN k.units ? '' AND k.units - '' = '{}' THEN billing.try_rate(s.tariff, (k.units ->> '')::numeric, k.events, k.rate_group, s.fraction, NOT s.interim)
+                        ELSE billing.try_rate(s.tariff, k.units, k.events, k.rate_group, s.fraction, NOT s.interim) END AS priced,
+                   CASE WHEN k.before <> 0 AND k.units IS NULL THEN billing.try_rate(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim) END AS priced_before,
                    1::numeric AS weight, 1::numeric AS divisor,
-                   CASE WHEN s.rounded_by = 'detail' THEN (billing.try_bill(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed,
-                   CASE WHEN s.rounded_by = 'detail' AND k.before <> 0 THEN (billing.try_bill(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed_before
+                   CASE WHEN s.rounded_by = 'detail' AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed,
+                   CASE WHEN s.rounded_by = 'detail' AND k.before <> 0 AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed_before
               FROM carried AS k JOIN rated_segment AS s USING (segment_no)
             UNION ALL
-            SELECT c.contract_no, s.segment_no, '{}', '{}', d.weight * t.quantity, b.subscription_id,
+            SELECT c.contract_no, s.segment_no, '{}', '{}', d.weight * t.quantity, NULL, b.subscription_id,
                    billing.try_rate(s.tariff, t.quantity), NULL, d.weight,
                    CASE WHEN s.proration IN ('day_half_open', 'day_inclusive') THEN s.nominal_days ELSE coalesce(s.nominal_seconds, 1) END, NULL, NULL
               FROM rated_contract AS c
@@ -394,7 +403,7 @@ AS $function$
                AND CASE WHEN s.in_advance THEN c.rate_advance ELSE c.rate_arrears END
              OFFSET 0
         )
-        SELECT t.contract_no, t.segment_no, t.charge_group, t.rate_group, t.subscription_id, t.quantity, t.weight, t.divisor,
+        SELECT t.contract_no, t.segment_no, t.charge_group, t.rate_group, t.subscription_id, t.quantity, t.units, t.weight, t.divisor,
                CASE WHEN t.priced_before IS NULL THEN (t.priced).amount ELSE (t.priced).amount - (t.priced_before).amount END AS amount,
                coalesce((t.priced).sqlstate, (t.priced_before).sqlstate) AS sqlstate, coalesce((t.priced).detail, (t.priced_before).detail) AS detail,
                -- where the parts of the price are rounded one by one: the sum of those

@@ -58,7 +58,13 @@ BEGIN
               FROM priced AS p
              CROSS JOIN LATERAL billing.rating_steps(p.tariff, CASE WHEN p.item_kind = 'fee' THEN p.quantity / p.weight ELSE p.quantity END, (SELECT sum(q.events)::bigint FROM rated_quantity AS q WHERE q.contract_no = p.contract_no AND q.segment_no = p.segment_no AND q.rate_group = p.rate_group AND q.charge_group = p.charge_group),
                                                      p.rate_group, CASE WHEN p.item_kind = 'fee' THEN 1 ELSE p.fraction END, NOT p.interim) AS t
-             WHERE NOT p.carries
+             WHERE NOT p.carries AND p.units IS NULL
+            UNION ALL
+            SELECT 20, p.no * 1000 + t.step, 'price', t.what, t.tier_from, t.tier_to, t.quantity, t.unit_price, t.amount
+              FROM priced AS p
+             CROSS JOIN LATERAL (SELECT x.* FROM billing.rating_steps(p.tariff, p.units, NULL, NULL, p.fraction, NOT p.interim) AS x WHERE NOT p.units ? ''
+                                 UNION ALL SELECT x.* FROM billing.rating_steps(p.tariff, (p.units ->> '')::numeric, NULL, NULL, p.fraction, NOT p.interim) AS x WHERE p.units ? '') AS t
+             WHERE p.units IS NOT NULL
             UNION ALL
             SELECT 20, p.no * 1000, 'price', 'tiers go on from the price before', NULL, NULL, p.quantity, NULL, p.amount FROM priced AS p WHERE p.carries
             UNION ALL
