@@ -97,10 +97,13 @@ class Checks:
         """Some lines, explained: the parts add up to the line."""
         numbers = [number for number, in self.database.rows("SELECT line_id FROM billing.line WHERE kind IN ('charge', 'correction') ORDER BY 1")]
         for number in self.rng.sample(numbers, min(count, len(numbers))):
-            amount, explained = self.database.rows("""
-                SELECT billing.amount(l.amount), billing.amount((SELECT billing.sum(e.amount) FROM billing.explain_line(l.line_id) AS e))
-                  FROM billing.line AS l WHERE l.line_id = %s""", number)[0]
+            amount, explained, closed = self.database.rows("""
+                SELECT billing.amount(l.amount), billing.amount(e.total), e.closed
+                  FROM billing.line AS l
+                 CROSS JOIN LATERAL (SELECT billing.sum(x.amount) AS total, bool_or(x.stage IN ('not reproduced', 'other rules')) AS closed FROM billing.explain_line(l.line_id) AS x) AS e
+                 WHERE l.line_id = %s""", number)[0]
             agree(explained == amount, "line {} of {} is explained to {}", number, amount, explained)
+            agree(not closed, "line {} of {} is not reproduced: explain_line() closes the gap", number, amount)
 
 
     def keyed(self, account, rows):

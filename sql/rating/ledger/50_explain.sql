@@ -40,37 +40,61 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY EXECUTE billing.line_query(line_id, $query$
-        , counted AS (
-            SELECT 10 AS part, row_number() OVER (ORDER BY s.from_at, q.window_at, q.rate_group::text) AS no, 'usage' AS stage,
-                   q.events || ' usage rows, ' || s.aggregation || ', from ' || s.from_local || ' to ' || least(s.to_local, c.to_at AT TIME ZONE c.time_zone)
-                       || coalesce(' in the window of ' || q.window_at, '') || CASE WHEN q.rate_group <> '{}' THEN ' ' || q.rate_group::text ELSE '' END AS what,
-                   NULL::numeric AS tier_from, NULL::numeric AS tier_to, q.quantity, NULL::numeric AS unit_price, NULL::billing.monetary AS amount
+        , measured AS (   -- as the steps of rating do it: what of a tariff that goes on was counted at the prices before
+            SELECT q.*, s.from_at, s.from_local, s.to_local, s.aggregation, s.tariff, s.fraction, s.interim, s.by_units, billing.round_quantity(q.quantity, s.rounding, s.decimals) AS rounded,
+                   CASE WHEN s.carries THEN coalesce(sum(billing.round_quantity(q.quantity, s.rounding, s.decimals))
+                                                         OVER (PARTITION BY q.contract_no, q.rate_group, q.window_at ORDER BY s.from_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) ELSE 0 END AS before,
+                   c.to_at, c.time_zone, row_number() OVER (ORDER BY s.from_at, q.window_at, q.rate_group::text) AS no
               FROM rated_quantity AS q JOIN this_contract AS c USING (contract_no) JOIN this_segment AS s USING (segment_no), this_line AS l
              WHERE q.charge_group = l.charge_group
-               AND NOT EXISTS (SELECT FROM this_amount AS a WHERE a.contract_no = q.contract_no AND a.segment_no = q.segment_no AND a.rate_group = q.rate_group AND a.sqlstate IS NOT NULL)
-        ), priced AS (
-            SELECT a.*, s.tariff, s.fraction, s.interim, s.from_at, s.item_kind, s.carries, s.proration, row_number() OVER (ORDER BY s.from_at, a.rate_group::text) AS no,
-                   CASE WHEN a.weight = 1 AND a.divisor = 1 THEN a.amount ELSE a.amount * a.weight / a.divisor END AS prorated
-              FROM this_amount AS a JOIN this_segment AS s USING (segment_no)
-             WHERE a.sqlstate IS NULL
+        ), counted AS (
+            SELECT m.* FROM measured AS m
+             WHERE NOT EXISTS (SELECT FROM this_amount AS a WHERE a.contract_no = m.contract_no AND a.segment_no = m.segment_no AND a.rate_group = m.rate_group AND a.sqlstate IS NOT NULL)
+        ), asked AS (   -- what each price is asked
+            SELECT x.*, row_number() OVER (ORDER BY x.from_at, x.place) AS no
+              FROM (SELECT c.from_at, c.no AS place, c.tariff, c.rounded AS quantity, c.before, c.events, c.rate_group, c.fraction, NOT c.interim AS complete, NULL::jsonb AS units
+                      FROM counted AS c WHERE c.quantity IS NOT NULL AND NOT c.by_units
+                    UNION ALL
+                    SELECT s.from_at, 0, s.tariff, CASE s.item_kind WHEN 'fee' THEN a.quantity / a.weight ELSE a.quantity END, 0, CASE s.item_kind WHEN 'meter' THEN 0 END,
+                           a.rate_group, CASE s.item_kind WHEN 'fee' THEN 1 ELSE s.fraction END, NOT s.interim, a.units
+                      FROM this_amount AS a JOIN this_segment AS s USING (segment_no)
+                     WHERE a.sqlstate IS NULL
+                       AND (a.units IS NOT NULL OR NOT EXISTS (SELECT FROM measured AS m WHERE m.contract_no = a.contract_no AND m.segment_no = a.segment_no))) AS x
         ), tier AS (
             SELECT 20 AS part, p.no * 1000 + t.step AS no, 'price' AS stage, t.what, t.tier_from, t.tier_to, t.quantity, t.unit_price, t.amount
-              FROM priced AS p
-             CROSS JOIN LATERAL billing.rating_steps(p.tariff, CASE WHEN p.item_kind = 'fee' THEN p.quantity / p.weight ELSE p.quantity END, (SELECT sum(q.events)::bigint FROM rated_quantity AS q WHERE q.contract_no = p.contract_no AND q.segment_no = p.segment_no AND q.rate_group = p.rate_group AND q.charge_group = p.charge_group),
-                                                     p.rate_group, CASE WHEN p.item_kind = 'fee' THEN 1 ELSE p.fraction END, NOT p.interim) AS t
-             WHERE NOT p.carries AND p.units IS NULL
+              FROM asked AS p
+             CROSS JOIN LATERAL billing.rating_steps(p.tariff, p.quantity, p.events, p.rate_group, p.fraction, p.complete) AS t
+             WHERE p.before = 0 AND p.units IS NULL
             UNION ALL
             SELECT 20, p.no * 1000 + t.step, 'price', t.what, t.tier_from, t.tier_to, t.quantity, t.unit_price, t.amount
-              FROM priced AS p
-             CROSS JOIN LATERAL (SELECT x.* FROM billing.rating_steps(p.tariff, p.units, NULL, NULL, p.fraction, NOT p.interim) AS x WHERE NOT p.units ? ''
-                                 UNION ALL SELECT x.* FROM billing.rating_steps(p.tariff, (p.units ->> '')::numeric, NULL, NULL, p.fraction, NOT p.interim) AS x WHERE p.units ? '') AS t
+              FROM asked AS p
+             CROSS JOIN LATERAL (SELECT x.* FROM billing.rating_steps(p.tariff, p.units, NULL, NULL, p.fraction, p.complete) AS x WHERE NOT p.units ? ''
+                                 UNION ALL SELECT x.* FROM billing.rating_steps(p.tariff, (p.units ->> '')::numeric, NULL, NULL, p.fraction, p.complete) AS x WHERE p.units ? '') AS t
              WHERE p.units IS NOT NULL
             UNION ALL
-            SELECT 20, p.no * 1000, 'price', 'tiers go on from the price before', NULL, NULL, p.quantity, NULL, p.amount FROM priced AS p WHERE p.carries
+            -- Tiers that go on: those of all that was counted so far, less those of what was counted at the prices before.
+            SELECT 20, p.no * 1000 + t.step, 'price', t.what, t.tier_from, t.tier_to, t.quantity, t.unit_price, t.amount
+              FROM asked AS p
+             CROSS JOIN LATERAL (
+                SELECT min(y.step) AS step, y.tier_from, y.tier_to, y.unit_price, sum(y.quantity) AS quantity, sum(y.amount) AS amount,
+                       CASE WHEN bool_and(y.earlier) THEN 'counted before the price changed: ' || min(y.what)
+                            WHEN bool_or(y.earlier) THEN min(y.what) FILTER (WHERE NOT y.earlier) || coalesce(', ' || trim_scale(- sum(y.quantity) FILTER (WHERE y.earlier)) || ' of them before the price changed', '')
+                            ELSE min(y.what) END AS what
+                  FROM (SELECT t.step, t.what, t.tier_from, t.tier_to, t.quantity, t.unit_price, t.amount, false AS earlier
+                          FROM billing.rating_steps(p.tariff, p.before + p.quantity, p.events, p.rate_group, p.fraction, p.complete) AS t
+                        UNION ALL
+                        SELECT t.step, t.what, t.tier_from, t.tier_to, - t.quantity, t.unit_price, - t.amount, true
+                          FROM billing.rating_steps(p.tariff, p.before, p.events, p.rate_group, p.fraction, p.complete) AS t) AS y
+                 GROUP BY y.tier_from, y.tier_to, y.unit_price, y.quantity IS NULL
+                HAVING amount(sum(y.amount)) <> 0 OR sum(y.quantity) <> 0) AS t
+             WHERE p.before <> 0
             UNION ALL
             SELECT 30, p.no, 'proration', CASE WHEN p.divisor = 1 THEN trim_scale(p.weight) || ' of the ' || p.proration ELSE trim_scale(p.weight) || ' of ' || trim_scale(p.divisor) || CASE p.proration WHEN 'second' THEN ' seconds' ELSE ' days' END END
                        || CASE WHEN p.proration <> 'day_half_open' THEN ', rule ' || p.proration ELSE '' END, NULL, NULL, NULL, NULL, p.prorated - p.amount
-              FROM priced AS p WHERE p.prorated <> p.amount
+              FROM (SELECT row_number() OVER (ORDER BY s.from_at) AS no, s.proration, a.weight, a.divisor, a.amount, a.amount * a.weight / a.divisor AS prorated
+                      FROM this_amount AS a JOIN this_segment AS s USING (segment_no)
+                     WHERE a.sqlstate IS NULL AND NOT (a.weight = 1 AND a.divisor = 1)) AS p
+             WHERE p.prorated <> p.amount
         ), ended AS (
             SELECT t.* FROM tier AS t
             UNION ALL
@@ -92,11 +116,27 @@ BEGIN
             SELECT 60, 1, 'billed before', 'sum of ' || (l.chain_no - 1) || ' earlier lines of this charge', NULL, NULL, NULL, NULL, - l.booked_before
               FROM this_line AS l WHERE billing.amount(l.booked_before) <> 0
         ), shown AS (
-            SELECT * FROM counted UNION ALL SELECT * FROM ended
+            SELECT 10 AS part, c.no, 'usage' AS stage,
+                   CASE WHEN c.aggregation = 'time_weighted' THEN 'levels held' ELSE c.events || ' usage rows' END || ', ' || c.aggregation || ', from ' || c.from_local || ' to ' || least(c.to_local, c.to_at AT TIME ZONE c.time_zone)
+                       || coalesce(' in the window of ' || c.window_at, '') || CASE WHEN c.rate_group <> '{}' THEN ' ' || c.rate_group::text ELSE '' END AS what,
+                   NULL::numeric AS tier_from, NULL::numeric AS tier_to, trim_scale(c.quantity) AS quantity, NULL::numeric AS unit_price, NULL::billing.monetary AS amount
+              FROM counted AS c
             UNION ALL
-            SELECT 70, 1, 'not reproduced', CASE WHEN l.rating_version <> billing.rating_version() THEN 'rated by other rules then (version ' || l.rating_version || ')'
-                                                 ELSE 'usage of this sealed period has left, see usage_dropped' END, NULL, NULL, NULL, NULL, l.amount - coalesce(x.total, l.amount - l.amount)
-              FROM this_line AS l, (SELECT sum(e.amount) AS total FROM ended AS e) AS x
+            SELECT e.* FROM ended AS e
+            UNION ALL
+            SELECT 70, 1, y.stage, y.what, NULL, NULL, NULL, NULL, l.amount - coalesce(x.total, l.amount - l.amount)
+              FROM this_line AS l
+             CROSS JOIN (SELECT sum(e.amount) AS total FROM ended AS e) AS x
+             CROSS JOIN LATERAL (
+                SELECT 'other rules' AS stage, 'rated by version ' || l.rating_version || ' of the rules then; version ' || billing.rating_version() || ' rates otherwise' AS what
+                 WHERE l.rating_version <> billing.rating_version()
+                UNION ALL
+                SELECT 'usage has left', 'usage of ' || string_agg(to_char(d.month, 'YYYY-MM'), ', ' ORDER BY d.month) || ' was dropped after its periods had been sealed'
+                  FROM billing.usage_dropped AS d JOIN rated_period AS p ON d.month < p.ends_at AT TIME ZONE 'UTC' AND d.month + interval '1 month' > p.starts_at AT TIME ZONE 'UTC'
+                HAVING count(*) > 0
+                UNION ALL
+                SELECT 'not reproduced', 'a defect: please report it, with what explain_line(' || l.line_id || ') and line_usage(' || l.line_id || ') tell'
+                 LIMIT 1) AS y
              WHERE x.total IS DISTINCT FROM l.amount
             UNION ALL
             SELECT 80, 1, 'cause', 'of this correction: ' || e.key || ' ' || e.value, NULL, NULL, NULL, NULL, NULL
@@ -109,48 +149,72 @@ BEGIN
           FROM shown AS x ORDER BY 1 $query$);
 END $$;
 COMMENT ON FUNCTION billing.explain_line(bigint) IS
-'How a final line came to its amount, rated again with the facts and prices of the run that billed it: usage rows and what they add up to, tier steps, proration, rounding, decisions, what was billed before, causes of a correction, tax. The amounts add up to the line''s amount exactly. Errors: 42704 unknown line. Stable.';
+'How a final line came to its amount, rated again with the facts and prices of the run that billed it: usage rows and what they add up to, tier steps, proration, rounding, decisions, what was billed before, causes of a correction, tax. The amounts add up to the line''s amount exactly; what this version of the rating rules or usage that was dropped cannot reproduce is a step of its own, and so would be a defect (stage ''not reproduced''). Errors: 42704 unknown line. Stable.';
 
 CREATE FUNCTION billing.line_usage(line_id bigint)
     RETURNS TABLE (key uuid, revision smallint, starts_at timestamptz, ends_at timestamptz, recorded numeric, counted numeric, resource text, dimensions jsonb, recorded_at timestamptz, standing text)
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
+DECLARE
+    levels boolean := EXISTS (SELECT FROM line AS l JOIN charge_key AS k ON k.account_id = l.account_id AND k.key_id = l.key_id JOIN meter_definition AS m ON m.item_id = k.item_id
+                               WHERE l.line_id = line_usage.line_id AND m.aggregation = 'time_weighted');
+    query  text := $query$
+        , behind AS (
+            SELECT u.key, u.revision, u.consumed, u.ends_at, p.part, r.key AS resource, u.dimensions, u.recorded_at, s.aggregation = 'time_weighted' AS is_level, h.from_at, h.to_at,
+                   c.contract_no, s.segment_no, billing.chosen_dimensions(s.rate_by, u.dimensions, r.key) AS rate_group,
+                   CASE WHEN x.recorded_at < l.known_at THEN 'taken back' WHEN u.recorded_at >= prev.known_at THEN 'new' ELSE 'counted' END AS standing
+              FROM this_line AS l
+             CROSS JOIN this_contract AS c
+              JOIN this_segment AS s ON s.spec_no = c.spec_no
+             CROSS JOIN LATERAL (SELECT greatest(c.from_at, s.from_at) AS from_at, least(c.to_at, s.to_at) AS to_at) AS h
+              JOIN billing.usage AS u ON u.account_id = c.consumer_id AND u.meter_id = s.item_id
+              LEFT JOIN billing.usage_change AS x ON x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision
+              LEFT JOIN billing.resource AS r ON r.account_id = u.account_id AND r.resource_id = u.resource_id
+              LEFT JOIN billing.line AS prev ON prev.account_id = l.account_id AND prev.key_id = l.key_id AND prev.chain_no = l.prev_no
+             -- a level counts until the next one, also that which was reported before the period
+             CROSS JOIN LATERAL (SELECT CASE WHEN s.aggregation <> 'time_weighted' THEN billing.clip(u.consumed, h.from_at, h.to_at) WHEN u.ends_at < h.to_at THEN u.consumed END AS part) AS p
+             WHERE p.part IS NOT NULL AND u.ends_at >= {levels_from} AND u.ends_at <= {usage_to}
+               AND (u.recorded_at < l.known_at OR u.recorded_at = l.own_at)
+               AND (x.recorded_at IS NULL OR x.recorded_at >= l.known_at OR x.recorded_at >= prev.known_at)
+               AND (s.filter = '{}' OR billing.meter_accepts(s.filter, u.dimensions))
+               AND (s.charge_by = '{}' OR billing.chosen_dimensions(s.charge_by, u.dimensions, r.key) = l.charge_group)
+               -- what the price has no cell for is not on the line
+               AND NOT EXISTS (SELECT FROM this_amount AS a
+                                WHERE a.contract_no = c.contract_no AND a.segment_no = s.segment_no AND a.sqlstate IS NOT NULL
+                                  AND a.rate_group = billing.chosen_dimensions(s.rate_by, u.dimensions, r.key))
+        ), held AS (
+            SELECT b.*, greatest(b.ends_at, b.from_at) AS held_from,
+                   coalesce(lead(greatest(b.ends_at, b.from_at)) OVER (PARTITION BY b.contract_no, b.segment_no, b.rate_group, b.standing = 'taken back', b.is_level
+                                                                       ORDER BY b.ends_at, billing.quantity(b.consumed), b.key, b.revision), b.to_at) AS held_to
+              FROM behind AS b
+        )
+        SELECT b.key, b.revision, billing.starts_at(b.consumed), b.ends_at, billing.quantity(b.consumed),
+               CASE WHEN NOT b.is_level THEN billing.quantity(b.part)
+                    WHEN b.standing <> 'taken back' THEN billing.quantity(b.consumed) * extract(epoch FROM b.held_to - b.held_from)::numeric / 3600 END,
+               b.resource, b.dimensions, b.recorded_at, b.standing
+          FROM held AS b
+         WHERE NOT b.is_level OR b.held_from < b.held_to
+         ORDER BY b.ends_at, b.key, b.revision $query$;
 BEGIN
     PERFORM billing.check_ledger();
-    RETURN QUERY EXECUTE billing.line_query(line_id, $query$
-        SELECT u.key, u.revision, billing.starts_at(u.consumed), u.ends_at, billing.quantity(u.consumed), billing.quantity(p.part), r.key, u.dimensions, u.recorded_at,
-               CASE WHEN x.recorded_at < l.known_at THEN 'taken back' WHEN u.recorded_at >= prev.known_at THEN 'new' ELSE 'counted' END
-          FROM this_line AS l
-         CROSS JOIN this_contract AS c
-          JOIN this_segment AS s ON s.spec_no = c.spec_no
-          JOIN billing.usage AS u ON u.account_id = c.consumer_id AND u.meter_id = s.item_id
-          LEFT JOIN billing.usage_change AS x ON x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision
-          LEFT JOIN billing.resource AS r ON r.account_id = u.account_id AND r.resource_id = u.resource_id
-          LEFT JOIN billing.line AS prev ON prev.account_id = l.account_id AND prev.key_id = l.key_id AND prev.chain_no = l.prev_no
-         CROSS JOIN LATERAL (SELECT billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) AS part) AS p
-         WHERE p.part IS NOT NULL AND u.ends_at >= {usage_from} AND u.ends_at <= {usage_to}
-           AND (u.recorded_at < l.known_at OR u.recorded_at = l.own_at)
-           AND (x.recorded_at IS NULL OR x.recorded_at >= l.known_at OR x.recorded_at >= prev.known_at)
-           AND (s.filter = '{}' OR billing.meter_accepts(s.filter, u.dimensions))
-           AND (s.charge_by = '{}' OR billing.chosen_dimensions(s.charge_by, u.dimensions, r.key) = l.charge_group)
-           -- what the price has no cell for is not on the line
-           AND NOT EXISTS (SELECT FROM this_amount AS a
-                            WHERE a.contract_no = c.contract_no AND a.segment_no = s.segment_no AND a.sqlstate IS NOT NULL
-                              AND a.rate_group = billing.chosen_dimensions(s.rate_by, u.dimensions, r.key))
-         ORDER BY u.ends_at, u.key, u.revision $query$);
+    RETURN QUERY EXECUTE billing.line_query(line_id, replace(query, '{levels_from}', CASE WHEN levels THEN quote_literal('-infinity') ELSE '{usage_from}' END));
 END $$;
 COMMENT ON FUNCTION billing.line_usage(bigint) IS
-'The usage rows behind a final line: what was recorded and what of it falls into the line''s period. standing: counted, new since the line before, or taken back since then. Errors: 42704 unknown line. Stable.';
+'The usage rows behind a final line: what was recorded, and as counted what of it falls into the line''s period; of a time-weighted meter the level times the hours it held there, also of a level that was reported before. standing: counted, new since the line before, or taken back since then. Errors: 42704 unknown line. Stable.';
 
 CREATE FUNCTION billing.usage_lines(account text, id text, source text DEFAULT NULL)
     RETURNS TABLE (line_id bigint, invoice_number text, line_amount billing.monetary, period_from date, period_to date, item text, kind text)
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    consumer bigint := billing.account_id(account);
+    consumer bigint := billing.find_account(account);
     wanted   uuid := billing.usage_key_of(id, source);
 BEGIN
     PERFORM billing.check_ledger();
+    IF NOT EXISTS (SELECT FROM usage_key AS y WHERE y.account_id = consumer AND y.key = wanted) THEN
+        RAISE undefined_object USING MESSAGE = format('account "%s" has no usage with id %s%s', account, coalesce('"' || id || '"', 'null'), ' of source "' || NULLIF(source, '') || '"'),
+            HINT = 'It was never recorded here, or its periods are sealed and its key has left.';
+    END IF;
     RETURN QUERY
         SELECT DISTINCT l.line_id, i.number, l.amount, l.period_from, l.period_to, l.item_key, l.kind
           FROM usage_key AS y
@@ -161,10 +225,12 @@ BEGIN
           JOIN line AS l ON l.account_id = k.account_id AND l.key_id = k.key_id
           JOIN invoice AS i ON i.invoice_id = l.invoice_id
          WHERE y.account_id = consumer AND y.key = wanted
-           AND billing.clip(u.consumed, p.starts_at, p.ends_at) IS NOT NULL
+           AND (billing.clip(u.consumed, p.starts_at, p.ends_at) IS NOT NULL
+                OR (u.ends_at < p.starts_at AND EXISTS (SELECT FROM meter_definition AS m WHERE m.item_id = k.item_id AND m.aggregation = 'time_weighted')))
            AND l.known_at > u.recorded_at
            AND k.charge_group = billing.chosen_dimensions(ARRAY(SELECT jsonb_object_keys(k.charge_group)), u.dimensions, r.key)
            AND EXISTS (SELECT FROM billing.line_usage(l.line_id) AS w WHERE w.key = u.key AND w.revision = u.revision)
          ORDER BY l.line_id;
 END $$;
-COMMENT ON FUNCTION billing.usage_lines(text, text, text) IS 'The final lines on which recorded usage was counted, by the account, the id and the source it was recorded with. Stable.';
+COMMENT ON FUNCTION billing.usage_lines(text, text, text) IS
+'The final lines on which recorded usage was counted, by the account, the id and the source it was recorded with; a level of a time-weighted meter is on the lines of all periods in which it held. Errors: 42704 unknown account, or no usage of that id. Stable.';
