@@ -137,6 +137,10 @@ usage_read_time(UsageText text, const char *member, TimestampTz *result, UsagePr
 			return problem != NULL &&
 				usage_problem(problem, "timestamp_without_zone", "%s %s has no time of day with an offset from UTC, such as 2026-10-03T10:00:00Z",
 							  member, usage_quote(text));
+		case USAGE_TIME_YEAR:
+			return problem != NULL &&
+				usage_problem(problem, "bad_timestamp", "%s %s is not in the years %d to %d",
+							  member, usage_quote(text), USAGE_FIRST_YEAR, USAGE_LAST_YEAR);
 		default:
 			return problem != NULL &&
 				usage_problem(problem, "bad_timestamp", "%s %s is not a time such as 2026-10-03T10:00:00+02:00",

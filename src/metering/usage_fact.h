@@ -53,11 +53,17 @@ extern bool usage_read_span(UsageText starts_at, UsageText ends_at, UsageInterva
 extern bool usage_check_dimensions(Jsonb *dimensions, UsageProblem *problem);
 
 /* usage_time.c */
+
+/* Usage of other years is a mistake. */
+#define USAGE_FIRST_YEAR 1990
+#define USAGE_LAST_YEAR 2200
+
 typedef enum UsageTimeResult
 {
 	USAGE_TIME_OK,
 	USAGE_TIME_SYNTAX,
-	USAGE_TIME_NO_ZONE
+	USAGE_TIME_NO_ZONE,
+	USAGE_TIME_YEAR
 } UsageTimeResult;
 
 extern UsageTimeResult usage_time_parse(const char *text, int length, TimestampTz *result);

@@ -20,10 +20,6 @@
 
 #include "metering/usage_fact.h"
 
-/* Usage of other years is a mistake. */
-#define FIRST_YEAR 1990
-#define LAST_YEAR 2200
-
 PG_FUNCTION_INFO_V1(utc_month);
 
 /*
@@ -59,19 +55,18 @@ usage_time_char(const char **at, const char *end, char expected)
  * refused: a typo in a year would give an account centuries of periods.
  */
 static bool
-usage_time_date(const char **at, const char *end, int *days)
+usage_time_date(const char **at, const char *end, int *year, int *days)
 {
-	int			year;
 	int			month;
 	int			day;
 
-	if (!usage_time_digits(at, end, 4, &year) || !usage_time_char(at, end, '-') ||
+	if (!usage_time_digits(at, end, 4, year) || !usage_time_char(at, end, '-') ||
 		!usage_time_digits(at, end, 2, &month) || !usage_time_char(at, end, '-') ||
 		!usage_time_digits(at, end, 2, &day))
 		return false;
-	if (year < FIRST_YEAR || year > LAST_YEAR || month < 1 || month > 12 || day < 1 || day > day_tab[isleap(year)][month - 1])
+	if (month < 1 || month > 12 || day < 1 || day > day_tab[isleap(*year)][month - 1])
 		return false;
-	*days = date2j(year, month, day) - POSTGRES_EPOCH_JDATE;
+	*days = date2j(*year, month, day) - POSTGRES_EPOCH_JDATE;
 	return true;
 }
 
@@ -151,11 +146,12 @@ usage_time_parse(const char *text, int length, TimestampTz *result)
 {
 	const char *at = text;
 	const char *end = text + length;
+	int			year;
 	int			days;
 	int64		time;
 	int64		offset;
 
-	if (!usage_time_date(&at, end, &days))
+	if (!usage_time_date(&at, end, &year, &days))
 		return USAGE_TIME_SYNTAX;
 	if (at == end)
 		return USAGE_TIME_NO_ZONE;
@@ -168,6 +164,8 @@ usage_time_parse(const char *text, int length, TimestampTz *result)
 		return USAGE_TIME_NO_ZONE;
 	if (!usage_time_offset(at, end, &offset))
 		return USAGE_TIME_SYNTAX;
+	if (year < USAGE_FIRST_YEAR || year > USAGE_LAST_YEAR)
+		return USAGE_TIME_YEAR;
 	*result = days * USECS_PER_DAY + time - offset;
 	return USAGE_TIME_OK;
 }

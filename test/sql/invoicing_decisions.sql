@@ -64,6 +64,7 @@ SELECT a.key, i.key AS item, p.date_from, h.cause, h.amount FROM billing.held AS
   JOIN billing.account AS a USING (account_id) JOIN billing.item AS i USING (item_id) ORDER BY 1, 2, 3;
 SELECT fails($$ SELECT approve_corrections() $$);
 SELECT fails($$ SELECT approve_corrections(reason => 'all') $$);
+SELECT fails($$ SELECT approve_corrections('{}', reason => 'all') $$);
 SELECT fails($$ SELECT approve_corrections(item => 'nothing', reason => 'all') $$);
 SELECT fails($$ SELECT approve_corrections(account => 'nobody', reason => 'all') $$);
 SELECT fails($$ SELECT approve_corrections(charges => '{999}', reason => 'all') $$);

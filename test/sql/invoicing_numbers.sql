@@ -26,6 +26,18 @@ SELECT counter, number FROM billing.invoice_number ORDER BY 1;
 -- dates
 SELECT draft('acme', 'tokens', '1 EUR', '2026-11-01') > 0;
 SELECT fails($$ SELECT finalize_invoices('2026-12-01', '2026-11-02') $$);
+-- and the message comes without the statement that it was raised in
+CREATE FUNCTION lines_of_context(statement text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    context text;
+BEGIN
+    EXECUTE statement;
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS context = PG_EXCEPTION_CONTEXT;
+    RETURN (SELECT count(*) FROM regexp_split_to_table(context, E'\n'));
+END $$;
+SELECT lines_of_context($$ SELECT finalize_invoices('2026-12-01', '2026-11-02') $$) < 10 AS short;
 SELECT number FROM finalize_invoices('2026-12-01', '2026-11-03');
 -- credit notes have counters and dates of their own
 SELECT draft('acme', 'tokens', '-0.50 EUR', '2026-11-01') > 0;

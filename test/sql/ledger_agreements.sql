@@ -48,6 +48,7 @@ SELECT fails($$ SELECT set_agreement('reseller', invoice_group => 'project') $$)
 SELECT fails($$ SELECT set_agreement('reseller', progressive_threshold => '5 USD') $$);
 SELECT fails($$ SELECT set_agreement('reseller', progressive_threshold => '-5 EUR') $$);
 SELECT fails($$ SELECT set_agreement('reseller', valid_from => '2026-03-01', valid_to => '2026-03-01') $$);
+SELECT fails($$ SELECT set_agreement('reseller', valid_from => 'infinity') $$);
 SELECT fails($$ SELECT end_agreement('reseller', '2026-01-01', key => 'retail') $$);
 
 -- invoice groups

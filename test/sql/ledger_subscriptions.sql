@@ -68,6 +68,8 @@ SELECT fails($$ SELECT set_subscription('acme', 'desk', fee => 'seat', starts_on
 SELECT fails($$ SELECT set_subscription('acme', 'desk', fee => 'seat', starts_on => '2026-01-01', ends_on => '2026-01-01') $$);
 SELECT fails($$ SELECT set_subscription('acme', 'seat', quantity => -1, starts_on => '2026-01-01') $$);
 SELECT fails($$ SELECT set_subscription('acme', 'seat', quantity => 'NaN', starts_on => '2026-01-01') $$);
+SELECT fails($$ SELECT set_subscription('acme', 'seat', quantity => 1e30, starts_on => '2026-01-01') $$);
+SELECT fails($$ SELECT set_subscription('acme', 'seat', quantity => 0.0000000000000001, starts_on => '2026-01-01') $$);
 SELECT fails($$ SELECT set_subscription('acme', 'seat', fee => 'support') $$);
 SELECT fails($$ SELECT end_subscription('acme', 'desk', '2026-01-01') $$);
 SELECT fails($$ SELECT end_subscription('acme', 'seat', NULL) $$);

@@ -40,6 +40,7 @@ SELECT r.* FROM record_usage('[
     {"id": "b05", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": 1e400},
     {"id": "b06", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": true},
     {"id": "b07", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00", "quantity": 1},
+    {"id": "b07y", "account": "acme", "meter": "tokens", "at": "0206-10-03T10:00:00Z", "quantity": 1},
     {"id": "b08", "account": "acme", "meter": "tokens", "at": "2026-13-03T10:00:00Z", "quantity": 1},
     {"id": "b09", "account": "acme", "meter": "tokens", "start": "2026-10-03T10:00:00Z", "end": "2026-10-03T09:00:00Z", "quantity": 1},
     {"id": "b10", "account": "acme", "meter": "tokens", "start": "2006-10-03T10:00:00Z", "end": "2026-10-03T09:00:00Z", "quantity": 1},

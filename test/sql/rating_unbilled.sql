@@ -46,7 +46,7 @@ INSERT INTO billing.account_setting (account_id, setting_no, currency, time_zone
 RESET ROLE;
 
 CALL run_invoicing(through => '2025-02-01') \gset
-SELECT state, errors FROM runs WHERE run_id = :run_id;
+SELECT state, errors, counts -> 'unmatched_cells' AS unmatched_cells FROM runs WHERE run_id = :run_id;
 TABLE unbilled;
 -- before_start: before the first period of the account
 SELECT account, meter, day, reason, detail FROM unbilled WHERE account = 'due';

@@ -148,6 +148,7 @@ DECLARE
     former_date  constant text    := current_setting('billing.issue_date', true);
     failed_table text;
     violation    text;
+    hint         text;
 BEGIN
     PERFORM set_config('billing.issue_date', coalesce(to_char(finalize_drafts.issue_date, 'YYYY-MM-DD'), ''), true);
     RETURN QUERY
@@ -268,7 +269,11 @@ BEGIN
     )
     SELECT d.invoice_id, d.number, d.payer_key, d.total_without_tax + d.tax_total FROM numbered AS d ORDER BY d.document_no;
     PERFORM set_config('billing.issue_date', coalesce(former_date, ''), true);
-EXCEPTION WHEN unique_violation OR foreign_key_violation THEN
+EXCEPTION WHEN invalid_parameter_value THEN
+    -- once more, without the statement above as context
+    GET STACKED DIAGNOSTICS violation = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+    RAISE invalid_parameter_value USING MESSAGE = violation, HINT = hint;
+WHEN unique_violation OR foreign_key_violation THEN
     GET STACKED DIAGNOSTICS failed_table = TABLE_NAME, violation = MESSAGE_TEXT;
     IF failed_table = 'line' THEN
         PERFORM raise_stale_draft(one_account, violation);

@@ -166,7 +166,7 @@ DECLARE
 BEGIN
     PERFORM check_ledger();
     PERFORM check_reason(approve_corrections.reason);
-    IF charges IS NULL AND item IS NULL AND span IS NULL AND account IS NULL THEN
+    IF charges = '{}' OR (charges IS NULL AND item IS NULL AND span IS NULL AND account IS NULL) THEN
         RAISE invalid_parameter_value USING MESSAGE = 'nothing says which corrections are approved',
             HINT = 'Name charges, an item, a span of days or an account; span => ''(,)'' approves everything.';
     END IF;

@@ -203,13 +203,16 @@ CREATE FUNCTION billing.check_dates(span_from date, span_to date) RETURNS datera
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
-    IF span_from >= span_to THEN
+    IF span_from = 'infinity' OR span_to = '-infinity' THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('a span from %s to %s holds never', coalesce(span_from, '-infinity'), coalesce(span_to, 'infinity')),
+            HINT = 'Leave the start out for a span without first day, the end for one without last day.';
+    ELSIF span_from >= span_to THEN
         RAISE invalid_parameter_value USING MESSAGE = format('the end %s must be after the start %s', span_to, span_from),
             HINT = 'The end is the first day that no longer belongs to the span.';
     END IF;
     RETURN daterange(NULLIF(span_from, '-infinity'), NULLIF(span_to, 'infinity'));
 END $$;
-COMMENT ON FUNCTION billing.check_dates(date, date) IS 'The half-open span of days; null or infinite = without border. Errors: 22023 if it is empty. Immutable.';
+COMMENT ON FUNCTION billing.check_dates(date, date) IS 'The half-open span of days; null or infinite = without border. Errors: 22023 if it is empty or holds never. Immutable.';
 
 CREATE FUNCTION billing.stamp_after(superseded timestamptz) RETURNS timestamptz
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp

@@ -153,13 +153,16 @@ CREATE FUNCTION billing.local_span(valid_from timestamp, valid_to timestamp) RET
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
-    IF valid_from >= valid_to THEN
+    IF valid_from = 'infinity' OR valid_to = '-infinity' THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('a span from %s to %s holds never', coalesce(valid_from, '-infinity'), coalesce(valid_to, 'infinity')),
+            HINT = 'Leave valid_from out for a span without first moment, valid_to for one without end.';
+    ELSIF valid_from >= valid_to THEN
         RAISE invalid_parameter_value USING MESSAGE = format('valid_to %s must be after valid_from %s', valid_to, valid_from),
             HINT = 'valid_to is the first moment that no longer belongs to the span.';
     END IF;
     RETURN tsrange(NULLIF(valid_from, '-infinity'), NULLIF(valid_to, 'infinity'));
 END $$;
-COMMENT ON FUNCTION billing.local_span(timestamp, timestamp) IS 'The half-open span of local time; null or infinite = without border. Errors: 22023 if it is empty. Immutable.';
+COMMENT ON FUNCTION billing.local_span(timestamp, timestamp) IS 'The half-open span of local time; null or infinite = without border. Errors: 22023 if it is empty or holds never. Immutable.';
 
 CREATE FUNCTION billing.check_price(tariff billing.tariff, list_id int, tax_code text, applies_to text) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp

@@ -51,6 +51,9 @@ BEGIN
     PERFORM check_key('a subscription', check_subscription.key);
     IF NOT (quantity >= 0 AND quantity < 'Infinity') THEN
         RAISE invalid_parameter_value USING MESSAGE = format('the quantity of a subscription must be a number that is not negative, but is %s', quantity);
+    ELSIF quantity >= 1e16 OR quantity <> round(quantity, 15) THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('the quantity of a subscription must be below 10^16 and have at most 15 decimals, but is %s', quantity),
+            HINT = 'Round it, or let the fee be of a larger unit.';
     ELSIF NOT isfinite(starts_on) THEN
         RAISE invalid_parameter_value USING MESSAGE = format('starts_on must be a day, not %s', starts_on);
     END IF;

@@ -66,8 +66,8 @@ CREATE FUNCTION billing.change_usage(change_kind text, account text, id text, so
 AS $$
 #variable_conflict use_variable
 DECLARE
-    owner_id   bigint := billing.account_id(account);
-    target_id  bigint := CASE change_kind WHEN 'move' THEN billing.account_id(to_account) WHEN 'correct' THEN billing.account_id(account) END;
+    owner_id   bigint := billing.find_account(account);
+    target_id  bigint := CASE change_kind WHEN 'move' THEN billing.find_account(to_account) WHEN 'correct' THEN billing.find_account(account) END;
     usage_id   uuid := billing.usage_key_of(id, source);
     old        record;
     new_part   usage_interval;
@@ -81,7 +81,7 @@ BEGIN
     IF old.revision IS NULL THEN
         RAISE undefined_object USING
             MESSAGE = format('account "%s" has no usage with id "%s"%s that counts', account, id, CASE WHEN source <> '' THEN format(' of source "%s"', source) ELSE '' END),
-            HINT = 'It was never recorded here, or it was voided, moved to another account, or sealed; billing.usage_change tells.';
+            HINT = 'It was never recorded here, or it was voided or moved to another account, or its period is sealed.';
     END IF;
     IF change_kind = 'move' AND (billing.current_usage(target_id, usage_id)).revision IS NOT NULL THEN
         RAISE unique_violation USING MESSAGE = format('account "%s" has usage with id "%s" already', to_account, id),
@@ -168,7 +168,7 @@ CREATE FUNCTION billing.move_usage(account text, id text, to_account text, sourc
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
-    IF billing.account_id(to_account) = billing.account_id(account) THEN
+    IF billing.find_account(to_account) = billing.find_account(account) THEN
         RAISE invalid_parameter_value USING MESSAGE = format('usage "%s" is in account "%s" already', id, account);
     END IF;
     RETURN billing.change_usage('move', account, id, source, to_account, NULL, NULL, NULL, NULL, NULL, reason);

@@ -9,19 +9,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.account_setting_at(bigint, date, timestamptz, timestamptz) IS 'The settings of an account that hold on a day, as known at a watermark; null if there are none. Stable.';
 
-CREATE FUNCTION billing.account_id(account text) RETURNS bigint
-    LANGUAGE plpgsql STABLE PARALLEL SAFE STRICT SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
-AS $$
-DECLARE
-    found_id bigint := (SELECT a.account_id FROM billing.account AS a WHERE a.key = account);
-BEGIN
-    IF found_id IS NULL THEN
-        RAISE undefined_object USING MESSAGE = format('account "%s" does not exist', account), HINT = 'Create it with billing.set_account().';
-    END IF;
-    RETURN found_id;
-END $$;
-COMMENT ON FUNCTION billing.account_id(text) IS 'Number of the account with this key; raises 42704 if there is none. Stable.';
-
 -- Where the periods of accounts that have none begin: on the day said, else with the cycle of the first fact.
 CREATE FUNCTION billing.start_calendars(known_at timestamptz, own_at timestamptz, only_account bigint DEFAULT NULL) RETURNS bigint
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off

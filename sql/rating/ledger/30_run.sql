@@ -312,7 +312,7 @@ CREATE FUNCTION billing.apply_differences(place text, run bigint, known_at times
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
-    new_keys bigint; drafted bigint; dropped bigint; held_rows bigint; failed_rows bigint;
+    new_keys bigint; drafted bigint; dropped bigint; held_rows bigint; failed_rows bigint; unmatched jsonb;
 BEGIN
     IF place = 'pg_temp' THEN
         PERFORM set_config('search_path', 'pg_catalog, pg_temp, billing', true);
@@ -380,12 +380,15 @@ BEGIN
 
     EXECUTE 'DELETE FROM billing.pending AS q USING rated_period AS p WHERE q.account_id = p.account_id AND q.period_no = p.period_no';
     EXECUTE 'INSERT INTO billing.pending (account_id, period_no, reason, detail, run_id)
-             SELECT d.account_id, d.period_no, ''rating_error'', min(d.problem), $1
+             SELECT d.account_id, d.period_no, ''rating_error'', min(substr(d.problem, 7)), $1
                FROM rated_difference AS d WHERE d.failed GROUP BY d.account_id, d.period_no' USING run;
     EXECUTE 'INSERT INTO billing.run_error (run_id, account_id, period_no, agreement_id, item_id, charge_group, reason, sqlstate, detail)
-             SELECT $1, d.account_id, d.period_no, d.agreement_id, d.item_id, d.charge_group, ''rating_error'', split_part(d.problem, '' '', 1), d.problem
+             SELECT $1, d.account_id, d.period_no, d.agreement_id, d.item_id, d.charge_group, ''rating_error'', left(d.problem, 5), substr(d.problem, 7)
                FROM rated_difference AS d WHERE d.failed' USING run;
     GET DIAGNOSTICS failed_rows = ROW_COUNT;
+    -- Usage for which a price has no cell is no error: the rest of its charge is billed.
+    EXECUTE 'SELECT coalesce(jsonb_object_agg(''unmatched_cells'', x.cells), ''{}'')
+               FROM (SELECT count(*) AS cells FROM rated_amount AS a JOIN rated_contract AS c USING (contract_no) WHERE a.sqlstate = ''BL001'' AND c.variant = 0) AS x WHERE x.cells > 0' INTO unmatched;
 
     EXECUTE 'UPDATE billing.charge_period AS p
                 SET looked_known_at = CASE WHEN r.rate_arrears THEN $1 ELSE p.looked_known_at END,
@@ -395,7 +398,7 @@ BEGIN
                     rating_version = CASE WHEN p.closed_known_at IS NOT NULL THEN billing.rating_version() ELSE p.rating_version END
                FROM rated_period AS r
               WHERE p.account_id = r.account_id AND p.period_no = r.period_no' USING known_at, own_at;
-    RETURN jsonb_build_object('drafts', drafted, 'drafts_replaced', dropped, 'held', held_rows, 'failed', failed_rows);
+    RETURN jsonb_build_object('drafts', drafted, 'drafts_replaced', dropped, 'held', held_rows, 'failed', failed_rows) || unmatched;
 END $$;
 COMMENT ON FUNCTION billing.apply_differences(text, bigint, timestamptz, timestamptz) IS 'Writes the drafts, held differences and decisions that follow from rated_owed. Returns counts.';
 REVOKE ALL ON FUNCTION billing.apply_differences(text, bigint, timestamptz, timestamptz) FROM PUBLIC;

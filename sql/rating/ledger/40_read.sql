@@ -132,7 +132,7 @@ BEGIN
                (SELECT billing.sum(billing.monetary(e.value::text::numeric, billing.currency(d.nothing))) FROM jsonb_each(d.held) AS e WHERE known_at IS NULL),
                CASE WHEN NOT d.failed THEN billing.amount(d.target) END, billing.currency(d.nothing),
                CASE WHEN d.failed THEN 'rating_error' WHEN d.frozen_at IS NOT NULL THEN 'on_hold' WHEN d.sealed THEN 'sealed' WHEN d.closed THEN 'closed' ELSE 'open' END, d.problem
-          FROM billing.rate_accounts(ARRAY[billing.account_id(account)], dates, NULL, coalesce(known_at, 'infinity')) AS d
+          FROM billing.rate_accounts(ARRAY[billing.find_account(account)], dates, NULL, coalesce(known_at, 'infinity')) AS d
           JOIN billing.agreement AS g USING (agreement_id)
           JOIN billing.seller AS s USING (seller_id)
           JOIN billing.item AS i USING (item_id)
@@ -156,7 +156,7 @@ CREATE FUNCTION billing.preview_invoice(account text, through date)
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
-    payer  bigint := billing.account_id(account);
+    payer  bigint := billing.find_account(account);
     buyers bigint[];
     first_open date;
 BEGIN
@@ -197,7 +197,7 @@ CREATE FUNCTION billing.bill_account(account text, through date) RETURNS bigint
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    buyer   bigint := billing.account_id(account);
+    buyer   bigint := billing.find_account(account);
     new_id  bigint;
     mark    timestamptz;
     own     timestamptz := billing.own_stamp();

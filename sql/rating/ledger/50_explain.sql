@@ -9,7 +9,7 @@ DECLARE
     span daterange;
 BEGIN
     IF this.line_id IS NULL THEN
-        RAISE undefined_object USING MESSAGE = format('invoice line %s does not exist', line_id), HINT = 'Line numbers are in billing.invoice_lines.';
+        RAISE undefined_object USING MESSAGE = format('invoice line %s does not exist', coalesce(line_id::text, 'null')), HINT = 'Line numbers are in billing.invoice_lines.';
     END IF;
     SELECT * INTO key FROM charge_key AS k WHERE k.account_id = this.account_id AND k.key_id = this.key_id;
     SELECT daterange(p.date_from, p.date_to) INTO span FROM charge_period AS p WHERE p.account_id = key.account_id AND p.period_no = key.period_no;

@@ -170,7 +170,7 @@ CREATE FUNCTION billing.unbilled_usage(dates daterange, account text DEFAULT NUL
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_nestloop = off SET jit = off
 AS $$
 DECLARE
-    only_account bigint := billing.account_id(account);
+    only_account bigint := CASE WHEN account IS NOT NULL THEN billing.find_account(account) END;
     longest interval := (SELECT s.longest_usage FROM ledger_state AS s);
     wide    daterange;
     query   text;
