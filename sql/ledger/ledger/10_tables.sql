@@ -62,7 +62,7 @@ CREATE TABLE billing.account_setting (
     recorded_by     text   NOT NULL DEFAULT session_user,
     PRIMARY KEY (account_id, setting_no)
 );
-CREATE INDEX account_setting_recorded ON billing.account_setting USING brin (recorded_at) WITH (pages_per_range = 16);
+CREATE INDEX account_setting_recorded ON billing.account_setting (recorded_at);
 CREATE INDEX account_setting_parent ON billing.account_setting (parent_id) WHERE parent_id IS NOT NULL;
 COMMENT ON TABLE billing.account_setting IS 'Facts about an account; for a day the known fact with the latest setting_no whose from_date is not after it holds.';
 COMMENT ON COLUMN billing.account_setting.on_rating_error IS 'What happens when one of its charge keys cannot be rated: bill_rest = bill the others, hold_account = bill nothing until it is mended.';
@@ -233,6 +233,7 @@ CREATE TABLE billing.price (
     remainder_of bigint,
     EXCLUDE USING gist (list_id WITH =, item_id WITH =, account_id WITH =, valid WITH &&, known WITH &&)
 );
+CREATE INDEX price_changed ON billing.price (GREATEST(pg_catalog.lower(known), pg_catalog.upper(known)));
 COMMENT ON TABLE billing.price IS 'What an item costs in a price list, for all accounts (account_id 0) or for one.';
 COMMENT ON COLUMN billing.price.valid IS 'Local time of the buyer''s account: a price of 1 January begins at each buyer''s own midnight.';
 COMMENT ON COLUMN billing.price.remainder_of IS 'The price whose span a later fact cut: this row goes on saying what that one said of the rest and is no news.';
@@ -280,6 +281,7 @@ CREATE TABLE billing.agreement_term (
 );
 CREATE INDEX agreement_term_agreement ON billing.agreement_term (agreement_id);
 CREATE INDEX agreement_term_consumer ON billing.agreement_term (consumer_id);
+CREATE INDEX agreement_term_changed ON billing.agreement_term (GREATEST(pg_catalog.lower(known), pg_catalog.upper(known)));
 COMMENT ON TABLE billing.agreement_term IS 'What an agreement says over time: whose usage is charged, by which price list, on which invoice; facts.';
 COMMENT ON COLUMN billing.agreement_term.consumer_id IS 'Account whose usage is charged to the buyer; usually the buyer itself, a reseller''s customer for wholesale.';
 COMMENT ON COLUMN billing.agreement_term.with_descendants IS 'Usage of all accounts below the consumer is charged too, each on lines of its own.';
@@ -304,6 +306,7 @@ CREATE TABLE billing.subscription_term (
     recorded_by text NOT NULL DEFAULT session_user,
     EXCLUDE USING gist (subscription_id WITH =, dates WITH &&, known WITH &&)
 );
+CREATE INDEX subscription_term_changed ON billing.subscription_term (GREATEST(pg_catalog.lower(known), pg_catalog.upper(known)));
 COMMENT ON TABLE billing.subscription_term IS 'From when to when a subscription runs and how many of the fee it takes; facts, in the buyer''s calendar.';
 
 CREATE TABLE billing.tax_rate (

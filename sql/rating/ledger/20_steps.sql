@@ -288,15 +288,15 @@ AS $function$
     -- The same in one parallel pass, for thousands of accounts.  What was voided, corrected or moved is taken out again.
     WHEN 'rated_quantity_pass' THEN $step$
         SELECT t.contract_no::bigint AS contract_no, t.segment_no::bigint AS segment_no, '{}'::jsonb AS charge_group, '{}'::jsonb AS rate_group, NULL::timestamp AS window_at,
-               CASE WHEN s.aggregation = 'count' THEN (t.events - coalesce(x.events, 0))::numeric ELSE t.quantity - coalesce(x.quantity, 0) END AS quantity,
+               CASE WHEN s.aggregation = 'count' THEN (t.events - coalesce(x.events, 0))::numeric
+                    WHEN x.contract_no IS NULL THEN t.quantity ELSE t.quantity - x.quantity END AS quantity,
                t.events - coalesce(x.events, 0) AS events
           FROM (SELECT billing.pass_usage((SELECT billing.pack_pieces(c.consumer_id, s.item_id, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at), c.contract_no::int, s.segment_no::int)
                                              FROM rated_contract AS c
                                              JOIN rated_segment AS s USING (spec_no)
                                             WHERE s.plain AND s.enabled AND c.rate_usage AND c.batch = {batch} AND greatest(c.from_at, s.from_at) < least(c.to_at, s.to_at)),
                                           u.account_id, u.meter_id, u.consumed, u.recorded_at, {known_at}, {own_at}) AS totals
-                  FROM billing.usage AS u
-                 WHERE u.ends_at >= {usage_from} AND u.ends_at <= {usage_to}) AS f
+                  FROM {usage_partitions} AS u) AS f
          CROSS JOIN LATERAL billing.pass_totals(f.totals) AS t
           JOIN rated_segment AS s ON s.segment_no = t.segment_no
           LEFT JOIN (SELECT c.contract_no, s.segment_no, billing.total(q.part) AS quantity, count(q.part) AS events
@@ -352,7 +352,7 @@ AS $function$
 
     -- What each quantity and each subscription costs, unrounded.  weight and divisor prorate fees by days: Σ amount × weight ÷ divisor.
     WHEN 'rated_amount' THEN $step$
-        WITH measured AS (
+        WITH measured AS NOT MATERIALIZED (
             SELECT q.contract_no, q.segment_no, q.charge_group, q.rate_group, q.window_at, q.events,
                    billing.round_quantity(q.quantity, s.rounding, s.decimals) AS quantity, NULL::jsonb AS units
               FROM rated_quantity AS q JOIN rated_segment AS s USING (segment_no)
@@ -366,7 +366,8 @@ AS $function$
             UNION ALL
             SELECT c.contract_no, s.segment_no, '{}', '{}', NULL, 0, 0, NULL
               FROM rated_contract AS c JOIN rated_segment AS s USING (spec_no)
-             WHERE s.owes_at_zero AND s.item_kind = 'meter' AND s.enabled AND s.charge_by = '{}' AND c.rate_usage AND s.from_at < c.to_at
+             WHERE EXISTS (SELECT FROM rated_segment AS x WHERE x.owes_at_zero)   -- decided once, before anything is joined
+               AND s.owes_at_zero AND s.item_kind = 'meter' AND s.enabled AND s.charge_by = '{}' AND c.rate_usage AND s.from_at < c.to_at
                AND NOT EXISTS (SELECT FROM rated_quantity AS q WHERE q.contract_no = c.contract_no AND q.segment_no = s.segment_no)
         ), carried AS (
             SELECT m.*, CASE WHEN s.carries THEN coalesce(sum(m.quantity) OVER (PARTITION BY m.contract_no, s.item_id, m.charge_group, m.rate_group, m.window_at

@@ -100,6 +100,7 @@ BEGIN
     INSERT INTO pg_temp.fresh_usage
     SELECT c.account_id, c.meter_id, c.starts_at, c.ends_at FROM usage_change AS c WHERE c.recorded_at >= since AND c.recorded_at < until;
     ANALYZE pg_temp.fresh_usage;
+    -- Large tables have an index on greatest(lower(known), upper(known)), when a row last changed.
     RETURN QUERY
         -- usage, and usage that no longer counts: the places of both
         SELECT p.account_id, p.period_no
@@ -119,7 +120,7 @@ BEGIN
         -- prices, and advances of pins
         SELECT p.account_id, p.period_no
           FROM (SELECT x.list_id, x.account_id, x.valid FROM price AS x
-                 WHERE (lower(x.known) >= since AND lower(x.known) < until) OR (upper(x.known) >= since AND upper(x.known) < until)
+                 WHERE greatest(lower(x.known), upper(x.known)) >= since AND ((lower(x.known) >= since AND lower(x.known) < until) OR (upper(x.known) >= since AND upper(x.known) < until))
                  UNION
                 SELECT x.list_id, x.account_id, x.valid FROM pin_advance AS x WHERE x.list_id IS NOT NULL AND x.recorded_at >= since AND x.recorded_at < until) AS x
           JOIN agreement_term AS t ON t.list_id = x.list_id
@@ -135,14 +136,14 @@ BEGIN
           FROM agreement_term AS x
           JOIN agreement AS a ON a.agreement_id = x.agreement_id
           JOIN charge_period AS p ON p.account_id = a.buyer_id AND daterange(p.date_from, p.date_to) && x.valid
-         WHERE (lower(x.known) >= since AND lower(x.known) < until) OR (upper(x.known) >= since AND upper(x.known) < until)
+         WHERE greatest(lower(x.known), upper(x.known)) >= since AND ((lower(x.known) >= since AND lower(x.known) < until) OR (upper(x.known) >= since AND upper(x.known) < until))
         UNION
         SELECT p.account_id, p.period_no
           FROM subscription_term AS x
           JOIN subscription AS b ON b.subscription_id = x.subscription_id
           JOIN agreement AS a ON a.agreement_id = b.agreement_id
           JOIN charge_period AS p ON p.account_id = a.buyer_id AND daterange(p.date_from, p.date_to) && x.dates
-         WHERE (lower(x.known) >= since AND lower(x.known) < until) OR (upper(x.known) >= since AND upper(x.known) < until)
+         WHERE greatest(lower(x.known), upper(x.known)) >= since AND ((lower(x.known) >= since AND lower(x.known) < until) OR (upper(x.known) >= since AND upper(x.known) < until))
         UNION
         SELECT p.account_id, p.period_no
           FROM (SELECT x.item_id, x.known FROM meter_definition AS x UNION ALL SELECT x.item_id, x.known FROM fee_definition AS x) AS x
@@ -238,14 +239,29 @@ END $$;
 COMMENT ON FUNCTION billing.make_relation(text, text, text) IS 'Makes one work table of a run: unlogged in schema billing, or temporary. Returns its number of rows.';
 REVOKE ALL ON FUNCTION billing.make_relation(text, text, text) FROM PUBLIC;
 
-CREATE FUNCTION billing.fill_usage(template text, known_at timestamptz, own_at timestamptz, usage_from timestamptz, usage_to timestamptz, batch text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- A query over the parent would compare every row with the bounds; whole partitions will do where each row is clipped anyhow.
+CREATE FUNCTION billing.usage_partitions(usage_from timestamptz, usage_to timestamptz) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
-    SELECT pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(billing.fill_in($1, $2, $3),
-               '{usage_from}', pg_catalog.format('%L::timestamptz', $4)), '{usage_to}', pg_catalog.format('%L::timestamptz', $5)),
-               '{batch}', pg_catalog.quote_literal($6)), '{usage_accounts}', '')
+    SELECT '(' || string_agg(format('SELECT p.account_id, p.meter_id, p.consumed, p.recorded_at FROM billing.%I AS p', c.relname), ' UNION ALL ' ORDER BY c.relname) || ')'
+      FROM pg_inherits AS i
+      JOIN pg_class AS c ON c.oid = i.inhrelid
+      LEFT JOIN usage_month AS m ON c.relname = 'usage_' || to_char(m.month, 'YYYY_MM')
+     WHERE i.inhparent = 'billing.usage'::regclass
+       AND (m.month IS NULL OR (m.month::timestamp AT TIME ZONE 'UTC' <= $2 AND (m.month + interval '1 month') AT TIME ZONE 'UTC' > $1))
 $$;
-COMMENT ON FUNCTION billing.fill_usage(text, timestamptz, timestamptz, timestamptz, timestamptz, text) IS 'fill_in(), and the bounds of the usage that a step reads. Immutable.';
+COMMENT ON FUNCTION billing.usage_partitions(timestamptz, timestamptz) IS
+'SQL text of a relation of all usage that ends between two instants, and of other usage in the same partitions: account_id, meter_id, consumed, recorded_at. Stable.';
+REVOKE ALL ON FUNCTION billing.usage_partitions(timestamptz, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION billing.fill_usage(template text, known_at timestamptz, own_at timestamptz, usage_from timestamptz, usage_to timestamptz, batch text) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(billing.fill_in($1, $2, $3),
+               '{usage_from}', pg_catalog.format('%L::timestamptz', $4)), '{usage_to}', pg_catalog.format('%L::timestamptz', $5)),
+               '{usage_partitions}', billing.usage_partitions($4, $5)), '{batch}', pg_catalog.quote_literal($6)), '{usage_accounts}', '')
+$$;
+COMMENT ON FUNCTION billing.fill_usage(text, timestamptz, timestamptz, timestamptz, timestamptz, text) IS 'fill_in(), and the bounds of the usage that a step reads. Stable.';
 
 CREATE FUNCTION billing.one_pass_above() RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -366,6 +382,9 @@ BEGIN
               ORDER BY d.account_id, d.key_id'
       USING known_at, own_at, run;
     GET DIAGNOSTICS drafted = ROW_COUNT;
+    IF drafted > 1000 AND drafted > (SELECT c.reltuples / 10 FROM pg_class AS c WHERE c.oid = 'billing.draft_line'::regclass) THEN
+        ANALYZE billing.draft_line;   -- plans that sessions keep were made when it was small
+    END IF;
 
     EXECUTE 'DELETE FROM billing.held AS h USING rated_difference AS d
               WHERE h.account_id = d.account_id AND h.key_id = d.key_id AND NOT d.failed';
