@@ -6,6 +6,7 @@
 --
 -- Texts hold these words in braces, replaced by literals:
 --   {known_at}, {own_at}   the watermark: facts recorded before known_at, or stamped own_at, count
+--   {levels}               lets usage of any age pass where a meter is time-weighted, whose last level still holds
 --   {usage_from}, {usage_to}, {usage_accounts}   bounds on usage known when the query is planned, so that partitions are pruned
 --   {batch}                'due' or 'touched': the two halves of a run's scope, whose usage is read in different ways
 --
@@ -304,7 +305,7 @@ AS $function$
                        JOIN rated_contract AS c ON c.consumer_id = h.account_id AND c.rate_usage AND c.batch = {batch}
                        JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_id = h.meter_id AND s.plain AND s.enabled
                        JOIN billing.usage AS u ON u.account_id = h.account_id AND u.meter_id = h.meter_id AND u.key = h.key AND u.revision = h.revision
-                        AND u.ends_at >= h.starts_at AND u.ends_at <= h.ends_at AND billing.known(u.recorded_at, {known_at}, {own_at})
+                        AND u.ends_at >= h.starts_at AND u.ends_at <= h.ends_at AND u.ends_at >= {usage_from} AND u.ends_at <= {usage_to} AND billing.known(u.recorded_at, {known_at}, {own_at})
                       CROSS JOIN LATERAL (SELECT billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) AS part) AS q
                       WHERE billing.known(h.recorded_at, {known_at}, {own_at}) AND q.part IS NOT NULL
                       GROUP BY c.contract_no, s.segment_no) AS x ON x.contract_no = t.contract_no AND x.segment_no = t.segment_no
@@ -342,7 +343,7 @@ AS $function$
                               WHERE s.rate_window IS NOT NULL AND s.aggregation <> 'time_weighted'
                               UNION ALL
                              SELECT u.consumed, NULL WHERE s.aggregation = 'time_weighted' AND u.ends_at < least(c.to_at, s.to_at) AND greatest(c.from_at, s.from_at) < least(c.to_at, s.to_at)) AS w
-         WHERE (u.ends_at >= {usage_from} OR s.aggregation = 'time_weighted') AND u.ends_at <= {usage_to} {usage_accounts}
+         WHERE (u.ends_at >= {usage_from} {levels}) AND u.ends_at <= {usage_to} {usage_accounts}
            AND billing.known(u.recorded_at, c.usage_at, c.usage_own)
            AND NOT s.plain AND s.item_kind = 'meter' AND s.enabled AND c.rate_usage AND c.batch = {batch}
            AND (s.filter = '{}' OR billing.meter_accepts(s.filter, u.dimensions))

@@ -254,12 +254,17 @@ COMMENT ON FUNCTION billing.usage_partitions(timestamptz, timestamptz) IS
 'SQL text of a relation of all usage that ends between two instants, and of other usage in the same partitions: account_id, meter_id, consumed, recorded_at. Stable.';
 REVOKE ALL ON FUNCTION billing.usage_partitions(timestamptz, timestamptz) FROM PUBLIC;
 
+CREATE FUNCTION billing.levels_text() RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT CASE WHEN EXISTS (SELECT FROM billing.meter_definition AS m WHERE m.aggregation = 'time_weighted') THEN 'OR s.aggregation = ''time_weighted''' ELSE '' END $$;
+COMMENT ON FUNCTION billing.levels_text() IS 'What stands for {levels} in the text of a rating step: nothing while no meter is time-weighted, so that old partitions of usage are not even looked at. Stable.';
+
 CREATE FUNCTION billing.fill_usage(template text, known_at timestamptz, own_at timestamptz, usage_from timestamptz, usage_to timestamptz, batch text) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    SELECT pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(billing.fill_in($1, $2, $3),
+    SELECT pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(billing.fill_in($1, $2, $3),
                '{usage_from}', pg_catalog.format('%L::timestamptz', $4)), '{usage_to}', pg_catalog.format('%L::timestamptz', $5)),
-               '{usage_partitions}', billing.usage_partitions($4, $5)), '{batch}', pg_catalog.quote_literal($6)), '{usage_accounts}', '')
+               '{usage_partitions}', billing.usage_partitions($4, $5)), '{batch}', pg_catalog.quote_literal($6)), '{usage_accounts}', ''), '{levels}', billing.levels_text())
 $$;
 COMMENT ON FUNCTION billing.fill_usage(text, timestamptz, timestamptz, timestamptz, timestamptz, text) IS 'fill_in(), and the bounds of the usage that a step reads. Stable.';
 

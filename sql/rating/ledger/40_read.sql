@@ -32,7 +32,7 @@ BEGIN
     RETURN replace(replace(query, '{usage_accounts}', 'AND u.account_id = ANY ({consumers})'), '{batch}', '''due''');
 END $$;
 COMMENT ON FUNCTION billing.account_rating_text() IS
-'The steps of the rating pipeline as the WITH clause of one query over some accounts; besides the words of rating_step() it holds {accounts}, {dates}, {through}, {as_of_run}, {interim} and {consumers}. Immutable.';
+'The steps of the rating pipeline as the WITH clause of one query over some accounts; besides the words of rating_step() it holds {accounts}, {dates}, {through}, {as_of_run}, {interim}, {consumers} and {levels}. Immutable.';
 
 CREATE FUNCTION billing.usage_reach(accounts bigint[], dates daterange, known_at timestamptz, own_at timestamptz,
                                     OUT usage_from timestamptz, OUT usage_to timestamptz, OUT consumers bigint[])
@@ -60,6 +60,7 @@ DECLARE
     reach record := billing.usage_reach(accounts, dates, known_at, own_at);
     query text := billing.account_rating_text() || ' ' || result;
 BEGIN
+    query := replace(query, '{levels}', billing.levels_text());
     query := replace(query, '{accounts}', format('%L::bigint[]', accounts));
     query := replace(query, '{dates}', format('%L::daterange', dates));
     query := replace(query, '{through}', format('%L::date', through));
@@ -82,7 +83,7 @@ DECLARE
 BEGIN
     FOR word IN SELECT * FROM (VALUES ('accounts', 'rate_accounts.accounts'), ('dates', 'rate_accounts.dates'), ('through', 'rate_accounts.through'),
                                       ('known_at', 'rate_accounts.known_at'), ('own_at', 'NULL::timestamptz'), ('as_of_run', 'false'), ('interim', 'NULL::boolean'),
-                                      ('usage_from', 'reach.usage_from'), ('usage_to', 'reach.usage_to'), ('consumers', 'reach.consumers')) AS w(name, value)
+                                      ('usage_from', 'reach.usage_from'), ('usage_to', 'reach.usage_to'), ('consumers', 'reach.consumers'), ('levels', 'OR s.aggregation = ''time_weighted''')) AS w(name, value)
     LOOP
         query := pg_catalog.replace(query, '{' || word.name || '}', word.value);
     END LOOP;
