@@ -129,7 +129,7 @@ BEGIN
          WHERE (SELECT n.claimed < n.total FROM counted AS n)
            AND NOT EXISTS (SELECT FROM accepted AS a WHERE a.place = p.place)
     )
-    SELECT n.total, n.claimed, least(n.longest, '31 days') INTO total, accepted, longest FROM counted AS n;
+    SELECT n.total, n.claimed, least(coalesce(n.longest, '0'), '31 days') INTO total, accepted, longest FROM counted AS n;
 END $$;
 COMMENT ON FUNCTION billing.load_new_usage(timestamptz, int, boolean) IS
 'Step of load_usage_batch(): records the rows of the batch that are new and notes the places of the others. Told to take all keys for new, it is faster, and raises 23505 when one is not. Volatile.';
