@@ -23,7 +23,7 @@ SELECT count(set_account(a, time_zone => 'UTC', starts_on => '2025-01-01')) FROM
 -- Levels: 100 GB from 10 January on, 40 from 21 February on; another volume from 11 March on, and one of 0 since.
 SELECT use('levels', 'volume', '2025-01-10', 100, id => 'first', resource => 'disk'), use('levels', 'volume', '2025-02-21', 40, id => 'second', resource => 'disk'),
        use('levels', 'volume', '2025-03-11', 1, id => 'other', resource => 'tape'), use('levels', 'volume', '2025-03-31 12:00', 0, id => 'gone', resource => 'tape') \gset
--- Without dimensions all samples are one series, whatever resource reports them; of two at one instant the higher level counts.
+-- Without dimensions the levels of all resources add up, each held until that resource reports another.
 SELECT use('shared', 'shared', '2025-01-31', 5, resource => 'a'), use('shared', 'shared', '2025-01-31', 2, resource => 'b'), use('shared', 'shared', '2025-02-02', 1, resource => 'b') \gset
 -- 80 calls at the first price and 150 at the second, which goes on from 80.
 SELECT use('carry', 'calls', '2025-02-05', 80), use('carry', 'calls', '2025-02-15', 150) \gset

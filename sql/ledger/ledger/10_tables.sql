@@ -172,9 +172,20 @@ CREATE TABLE billing.meter_definition (
     kind        text NOT NULL DEFAULT 'meter' CHECK (kind = 'meter'),
     name        text,
     unit        text NOT NULL,
-    aggregation text NOT NULL CHECK (aggregation IN ('sum', 'count', 'max', 'min', 'avg', 'latest', 'unique_count', 'percentile', 'time_weighted')),
+    aggregation text NOT NULL CHECK (aggregation IN ('sum', 'count', 'max', 'min', 'avg', 'latest', 'unique_count', 'percentile', 'time_weighted', 'weighted_sum', 'increase')),
     percentile  numeric CHECK (percentile > 0 AND percentile <= 1),
     unique_dimension text,
+    operation_dimension text,
+    carried_over boolean NOT NULL DEFAULT false,
+    prorated    text CHECK (prorated IN ('day_inclusive', 'day_half_open', 'second')),
+    proration_decimals smallint CHECK (proration_decimals BETWEEN 0 AND 15),
+    level_holds interval CHECK (level_holds > '0'),
+    multiply_by numeric NOT NULL DEFAULT 1,
+    divide_by   numeric NOT NULL DEFAULT 1 CHECK (divide_by > 0),
+    offset_by   numeric NOT NULL DEFAULT 0,
+    mutate      text CHECK (mutate IN ('numbool', 'notnumbool', 'floor', 'ceil', 'map')),
+    mutate_map  jsonb,
+    hours_in_month text CHECK (hours_in_month = 'actual' OR hours_in_month::numeric > 0),
     rounding    text CHECK (rounding IN ('half_up', 'half_even', 'up', 'down')),
     decimals    smallint CHECK (decimals BETWEEN -15 AND 15),
     filter      jsonb NOT NULL DEFAULT '{}',
@@ -185,12 +196,24 @@ CREATE TABLE billing.meter_definition (
     FOREIGN KEY (item_id, kind) REFERENCES billing.item (item_id, kind),
     CHECK ((aggregation = 'percentile') = (percentile IS NOT NULL)),
     CHECK ((rounding IS NULL) = (decimals IS NULL)),
+    CHECK ((mutate = 'map') IS TRUE = (mutate_map IS NOT NULL)),
     EXCLUDE USING gist (item_id WITH =, known WITH &&)
 );
 COMMENT ON TABLE billing.meter_definition IS 'How usage of a meter becomes a quantity; facts.';
 COMMENT ON COLUMN billing.meter_definition.unit IS 'Unit of the quantity: UN/ECE Recommendation 20 code, or any word.';
-COMMENT ON COLUMN billing.meter_definition.aggregation IS 'How the usage of a period becomes one quantity; latest breaks ties by time, then by id; time_weighted = level x hours since the last change.';
+COMMENT ON COLUMN billing.meter_definition.aggregation IS 'How the usage of a period becomes one quantity; latest breaks ties by time, then by id; time_weighted = level x hours since the last change; weighted_sum = running total x its part of the period; increase = growth of a cumulative reading.';
 COMMENT ON COLUMN billing.meter_definition.unique_dimension IS 'For unique_count: the dimension whose distinct values are counted; null = the resource.';
+COMMENT ON COLUMN billing.meter_definition.operation_dimension IS 'For unique_count: the dimension that says add or remove; null = all usage adds.';
+COMMENT ON COLUMN billing.meter_definition.carried_over IS 'For sum, weighted_sum and unique_count: what was there at the end of a period is there at the start of the next.';
+COMMENT ON COLUMN billing.meter_definition.prorated IS 'For sum and unique_count: the rule by which a quantity counts with the part of the period from its time on; null = it counts whole.';
+COMMENT ON COLUMN billing.meter_definition.proration_decimals IS 'What was carried over and what came in the period are each rounded up at this decimal after proration; null = not at all.';
+COMMENT ON COLUMN billing.meter_definition.level_holds IS 'For time_weighted: how long a level holds at most when no other is reported; null = for ever.';
+COMMENT ON COLUMN billing.meter_definition.multiply_by IS 'Numerator of the factor that turns recorded units into charged ones.';
+COMMENT ON COLUMN billing.meter_definition.divide_by IS 'Denominator of that factor.';
+COMMENT ON COLUMN billing.meter_definition.offset_by IS 'Added to each usage row after the factor.';
+COMMENT ON COLUMN billing.meter_definition.mutate IS 'What is done to each usage row after factor and offset: numbool (1 unless 0), notnumbool (1 if 0), floor, ceil, or map.';
+COMMENT ON COLUMN billing.meter_definition.mutate_map IS 'For map: value in to value out, {"0": 0, "4": 1}; what is not named becomes 0.';
+COMMENT ON COLUMN billing.meter_definition.hours_in_month IS 'Unit-hours become unit-months of so many hours: a number, or actual = the hours of the charge period.';
 COMMENT ON COLUMN billing.meter_definition.filter IS 'Usage counts only where each named dimension has one of the listed values: {"region": ["eu", "us"]}.';
 COMMENT ON COLUMN billing.meter_definition.dimensions IS 'Dimensions that make charge lines of their own; "resource" stands for the resource.';
 

@@ -181,6 +181,16 @@ SELECT i.key AS meter,
        d.percentile,
        d.unique_dimension,
        d.enabled,
+       d.operation_dimension,
+       d.carried_over,
+       d.prorated,
+       d.proration_decimals,
+       d.level_holds,
+       pg_catalog.trim_scale(d.multiply_by) || CASE WHEN d.divide_by <> 1 THEN '/' || pg_catalog.trim_scale(d.divide_by) ELSE '' END AS factor,
+       d.offset_by,
+       d.mutate,
+       d.mutate_map,
+       d.hours_in_month,
        i.item_id AS meter_id,
        pg_catalog.lower(d.known) AS recorded_at,
        d.recorded_by
@@ -201,6 +211,16 @@ COMMENT ON COLUMN billing.meters.decimals IS 'To how many decimals.';
 COMMENT ON COLUMN billing.meters.percentile IS 'For aggregation percentile: above 0 to 1.';
 COMMENT ON COLUMN billing.meters.unique_dimension IS 'For unique_count: what is counted; null = the resource.';
 COMMENT ON COLUMN billing.meters.enabled IS 'Whether its usage is charged.';
+COMMENT ON COLUMN billing.meters.operation_dimension IS 'For unique_count: the dimension that says add or remove.';
+COMMENT ON COLUMN billing.meters.carried_over IS 'Whether its quantity goes on from earlier periods.';
+COMMENT ON COLUMN billing.meters.prorated IS 'Rule by which usage counts with the part of the period from its time on; null = whole.';
+COMMENT ON COLUMN billing.meters.proration_decimals IS 'Where prorated parts are rounded up; null = not at all.';
+COMMENT ON COLUMN billing.meters.level_holds IS 'How long a time-weighted level holds at most; null = for ever.';
+COMMENT ON COLUMN billing.meters.factor IS 'Charged units a recorded unit: a number or a fraction.';
+COMMENT ON COLUMN billing.meters.offset_by IS 'Added to each usage row after the factor.';
+COMMENT ON COLUMN billing.meters.mutate IS 'What then becomes of each usage row; null = nothing.';
+COMMENT ON COLUMN billing.meters.mutate_map IS 'For mutate map: value in to value out.';
+COMMENT ON COLUMN billing.meters.hours_in_month IS 'Hours by which unit-hours become unit-months; null = they stay hours.';
 COMMENT ON COLUMN billing.meters.meter_id IS 'Number of the meter.';
 COMMENT ON COLUMN billing.meters.recorded_at IS 'When this definition was recorded.';
 COMMENT ON COLUMN billing.meters.recorded_by IS 'Who recorded it.';

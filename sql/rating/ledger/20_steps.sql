@@ -6,7 +6,7 @@
 --
 -- Texts hold these words in braces, replaced by literals:
 --   {known_at}, {own_at}   the watermark: facts recorded before known_at, or stamped own_at, count
---   {levels}               lets usage of any age pass where a meter is time-weighted, whose last level still holds
+--   {levels}               lets usage of any age pass where a meter looks back, such as for the level that still holds
 --   {usage_from}, {usage_to}, {usage_accounts}   bounds on usage known when the query is planned, so that partitions are pruned
 --   {batch}                'due' or 'touched': the two halves of a run's scope, whose usage is read in different ways
 --
@@ -52,6 +52,73 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.round_quantity(numeric, text, int) IS
 'A quantity rounded as its meter says: half_up (half away from zero), half_even, up (away from zero), down (towards zero), to a number of decimals; a null mode leaves it as it is. Immutable.';
+
+-- Usage rows of meters that look at more than a segment of a period: levels and readings that go on from before, and usage that counts
+-- with the part of the period from its time on.  Each comes down to a sum over the rows: what a row changes, times for how long.
+-- So segments of a period add up to the period, however prices cut it.
+CREATE FUNCTION billing.weighed_rows() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT $step$
+        WITH reading AS (
+            SELECT c.contract_no, c.is_first AS first_contract, c.period_at, c.to_at AS until_at, g.charge_group, g.rate_group, u.ends_at AS at, u.key, u.revision, s.segment_no,
+                   greatest(c.from_at, s.from_at) AS from_at, least(c.to_at, s.to_at) AS to_at,
+                   CASE WHEN s.aggregation <> 'unique_count' THEN u.resource_id::text
+                        WHEN s.unique_dimension IS NULL THEN r.key ELSE u.dimensions ->> s.unique_dimension END AS series,
+                   CASE WHEN s.mutates THEN billing.mutated_quantity(billing.quantity(u.consumed), s.multiply_by, s.divide_by, s.offset_by, s.mutate, s.mutate_map)
+                        ELSE billing.quantity(u.consumed) END AS value,
+                   coalesce(u.dimensions ->> s.operation_dimension = 'remove', false) AS removes
+              FROM billing.usage AS u
+              JOIN rated_contract AS c ON c.consumer_id = u.account_id
+              JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_id = u.meter_id
+              LEFT JOIN billing.usage_change AS x ON x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision
+               AND billing.known(x.recorded_at, c.usage_at, c.usage_own)
+              LEFT JOIN billing.resource AS r ON r.account_id = u.account_id AND r.resource_id = u.resource_id
+             CROSS JOIN LATERAL (SELECT billing.chosen_dimensions(s.charge_by, u.dimensions, r.key) AS charge_group,
+                                        billing.chosen_dimensions(s.rate_by, u.dimensions, r.key) AS rate_group) AS g
+             WHERE (SELECT EXISTS (SELECT FROM rated_segment AS z WHERE z.looks_back)) AND (u.ends_at >= {usage_from} {levels}) AND u.ends_at <= {usage_to} {usage_accounts}
+               AND u.ends_at < c.to_at AND greatest(c.from_at, s.from_at) < least(c.to_at, s.to_at)
+               AND (u.ends_at >= c.period_at OR s.carried_over OR s.aggregation IN ('time_weighted', 'increase'))
+               AND billing.known(u.recorded_at, c.usage_at, c.usage_own)
+               AND s.looks_back AND s.item_kind = 'meter' AND s.enabled AND c.rate_usage AND c.batch = {batch}
+               AND (s.filter = '{}' OR billing.meter_accepts(s.filter, u.dimensions, billing.quantity(u.consumed)))
+               AND x.account_id IS NULL
+        ), neighbour AS (   -- each reading with those before and after it of its resource, or of the value that is counted
+            SELECT d.*, lag(d.value) OVER w AS value_before, lead(d.at) OVER w AS next_at, coalesce(NOT lag(d.removes) OVER w, false) AS present_before
+              FROM reading AS d
+            WINDOW w AS (PARTITION BY d.contract_no, d.segment_no, d.charge_group, d.rate_group, d.series ORDER BY d.at, d.removes, d.value, d.key)
+        ), change AS (
+            SELECT n.*, s.aggregation, s.prorated,
+                   CASE s.aggregation
+                       WHEN 'unique_count' THEN CASE WHEN n.removes = n.present_before AND n.series IS NOT NULL THEN CASE WHEN n.removes THEN -1 ELSE 1 END END
+                       WHEN 'increase' THEN CASE WHEN n.value >= n.value_before THEN n.value - n.value_before WHEN n.value < n.value_before THEN n.value END
+                       ELSE n.value END AS change,
+                   (n.at AT TIME ZONE s.time_zone)::date + (n.removes AND s.prorated = 'day_inclusive')::int AS day
+              FROM neighbour AS n JOIN rated_segment AS s USING (segment_no)
+        ), counted AS (   -- a day on which something was taken away counts, and is not counted again when it comes back
+            SELECT h.*, greatest(h.day, CASE WHEN NOT h.removes THEN lag(h.day) OVER w END) AS counts_from_day, lead(h.at) OVER w IS NULL AS is_last
+              FROM change AS h
+             WHERE h.change IS NOT NULL
+            WINDOW w AS (PARTITION BY h.contract_no, h.segment_no, h.charge_group, h.rate_group, CASE WHEN h.aggregation = 'unique_count' THEN h.series ELSE h.key::text END ORDER BY h.at, h.removes, h.key)
+        ), weighed AS (
+            SELECT k.*, k.at < k.period_at AS from_before,
+                   CASE WHEN k.aggregation = 'time_weighted' THEN extract(epoch FROM least(k.next_at, k.to_at, k.at + s.level_holds) - greatest(k.at, k.from_at))
+                        WHEN k.aggregation = 'weighted_sum' OR k.prorated = 'second' THEN extract(epoch FROM k.to_at - greatest(k.at, k.from_at))
+                        WHEN k.prorated IS NOT NULL THEN s.end_day - greatest(k.counts_from_day, s.first_day)
+                        -- whole: once, where it came in; what was there before counts where the period begins
+                        WHEN k.aggregation = 'unique_count' AND NOT (k.is_last AND k.change > 0) THEN 0
+                        WHEN k.at >= k.from_at AND k.at < k.to_at THEN 1
+                        WHEN k.aggregation <> 'increase' AND k.at < k.from_at AND s.is_first AND k.first_contract THEN 1
+                        ELSE 0 END AS weight,
+                   CASE WHEN k.aggregation = 'time_weighted' OR (k.aggregation = 'weighted_sum' AND s.hours_in_month IS NOT NULL) THEN 3600 WHEN k.aggregation = 'weighted_sum' OR k.prorated = 'second' THEN s.period_seconds
+                        WHEN k.prorated IS NOT NULL THEN s.nominal_days ELSE 1 END AS whole
+              FROM counted AS k JOIN rated_segment AS s USING (segment_no)
+        )
+        SELECT w.* FROM weighed AS w
+    $step$
+$function$;
+COMMENT ON FUNCTION billing.weighed_rows() IS
+'SQL text of the rows of meters that look beyond a segment, by contract and segment: what each changes (change), for how long or whether (weight) and of which whole (whole); a quantity is their sum. Holds the words of rating_step(). Immutable.';
 
 CREATE FUNCTION billing.rating_step(step text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -158,6 +225,7 @@ AS $function$
                dense_rank() OVER (ORDER BY b.list_id, b.own_account, b.from_date, b.to_date, b.from_at, b.to_at, b.full_from, b.date_to, b.interim,
                                            b.price_at, b.price_own, b.reference_at, b.reference_own, b.advance_at, b.advance_own, b.own_advances, b.now_own, b.time_zone) AS spec_no
           FROM (SELECT m.*, v.now_own, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own, v.advance_at, v.advance_own, v.own_advances,
+                       p.starts_at AS period_at, m.from_date = min(m.from_date) OVER (PARTITION BY m.account_id, m.period_no, m.variant, m.agreement_id, m.consumer_id) AS is_first,
                        p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage AND (NOT p.interim OR m.progressive_threshold IS NOT NULL) AS rate_usage,
                        p.rate_arrears, p.rate_advance, p.batch, p.closed_known_at IS NOT NULL AS closed, l.currency, s.rounding_mode, coalesce(o.account_id, 0) AS own_account,
                        CASE WHEN m.from_date > p.date_from THEN m.from_date::timestamp AT TIME ZONE p.time_zone ELSE p.starts_at END AS from_at,
@@ -253,7 +321,18 @@ AS $function$
                coalesce(amount((billing.try_rate(g.tariff, 0)).amount) <> 0, false) AS owes_at_zero,
                i.kind AS item_kind, f.in_advance, coalesce(m.enabled, f.item_id IS NOT NULL) AS enabled,
                m.aggregation, m.percentile, m.unique_dimension, m.rounding, m.decimals, m.filter, m.dimensions AS charge_by,
-               coalesce(m.aggregation IN ('sum', 'count') AND m.dimensions = '{}' AND m.filter = '{}'
+               m.operation_dimension, m.carried_over, m.prorated, m.proration_decimals, m.level_holds,
+               m.multiply_by, m.divide_by, m.offset_by, m.mutate, m.mutate_map, m.hours_in_month, x.mutates, x.looks_back,
+               -- what the quantity of a period is multiplied with and divided by, after its rows have been added up
+               CASE WHEN x.counts OR x.mutates THEN 1 ELSE coalesce(m.multiply_by, 1) END AS scale_by,
+               CASE WHEN x.counts OR x.mutates THEN 1 ELSE coalesce(m.divide_by, 1) END
+                   * CASE WHEN x.counts OR m.hours_in_month IS NULL THEN 1 WHEN m.hours_in_month = 'actual' THEN x.period_seconds / 3600 ELSE m.hours_in_month::numeric END AS scale_over,
+               x.period_seconds, coalesce(m.prorated IS NOT NULL AND billing.model(g.tariff) IN ('graduated', 'volume'), false) AS walks,
+               min(g.from_at) OVER (PARTITION BY g.spec_no, g.item_id) = g.from_at AS is_first,
+               -- the days that count in this segment: those whose midnight lies in it
+               (b.from_local + interval '86399.999999 seconds')::date AS first_day,
+               (CASE WHEN s.usage_to_at >= g.to_at THEN b.to_local ELSE s.usage_to_at AT TIME ZONE s.time_zone END + interval '86399.999999 seconds')::date AS end_day,
+               coalesce(m.aggregation IN ('sum', 'count') AND m.dimensions = '{}' AND m.filter = '{}' AND NOT x.mutates AND NOT x.looks_back
                         AND coalesce(cardinality(billing.tariff_grouping(g.tariff)), 0) = 0 AND billing.tariff_window(g.tariff) IS NULL, false) AS plain
           FROM segment AS g
           JOIN rated_spec AS s USING (spec_no)
@@ -267,12 +346,16 @@ AS $function$
           LEFT JOIN LATERAL (SELECT x.* FROM billing.fee_definition AS x
                               WHERE x.item_id = g.item_id AND (billing.known(x.known, s.reference_at, s.reference_own) OR billing.known(x.known, {known_at}, s.now_own))
                               ORDER BY billing.known(x.known, s.reference_at, s.reference_own) DESC LIMIT 1) AS f ON true
+         CROSS JOIN LATERAL (SELECT coalesce(m.mutate IS NOT NULL OR m.offset_by <> 0, false) AS mutates, coalesce(m.aggregation IN ('count', 'unique_count'), false) AS counts,
+                                    coalesce(m.aggregation IN ('time_weighted', 'weighted_sum', 'increase') OR m.carried_over OR m.prorated IS NOT NULL OR m.operation_dimension IS NOT NULL, false) AS looks_back,
+                                    extract(epoch FROM s.date_to::timestamp AT TIME ZONE s.time_zone - s.full_from::timestamp AT TIME ZONE s.time_zone)::numeric AS period_seconds) AS x
     $step$
 
     -- Quantities of meters that only add up: the pass over usage that matters.
     WHEN 'rated_quantity_plain' THEN $step$
         SELECT c.contract_no, s.segment_no, '{}'::jsonb AS charge_group, '{}'::jsonb AS rate_group, NULL::timestamp AS window_at,
-               CASE WHEN min(s.aggregation) = 'count' THEN count(p.part)::numeric ELSE billing.total(p.part) END AS quantity, count(p.part) AS events
+               CASE WHEN min(s.aggregation) = 'count' THEN count(p.part)::numeric ELSE billing.total(p.part) END AS quantity, count(p.part) AS events,
+               NULL::billing.rating_result AS priced
           FROM billing.usage AS u
           JOIN rated_contract AS c ON c.consumer_id = u.account_id
           JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_id = u.meter_id
@@ -291,7 +374,7 @@ AS $function$
         SELECT t.contract_no::bigint AS contract_no, t.segment_no::bigint AS segment_no, '{}'::jsonb AS charge_group, '{}'::jsonb AS rate_group, NULL::timestamp AS window_at,
                CASE WHEN s.aggregation = 'count' THEN (t.events - coalesce(x.events, 0))::numeric
                     WHEN x.contract_no IS NULL THEN t.quantity ELSE t.quantity - x.quantity END AS quantity,
-               t.events - coalesce(x.events, 0) AS events
+               t.events - coalesce(x.events, 0) AS events, NULL::billing.rating_result AS priced
           FROM (SELECT billing.pass_usage((SELECT billing.pack_pieces(c.consumer_id, s.item_id, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at), c.contract_no::int, s.segment_no::int)
                                              FROM rated_contract AS c
                                              JOIN rated_segment AS s USING (spec_no)
@@ -312,21 +395,21 @@ AS $function$
          WHERE t.events > coalesce(x.events, 0)
     $step$
 
-    -- Quantities of all other meters: filtered, grouped, priced by window, or aggregated otherwise than by adding.
+    -- Quantities of all other meters: filtered, grouped, priced by window, changed row by row, or aggregated
+    -- otherwise than by adding.
     WHEN 'rated_quantity_general' THEN $step$
         SELECT c.contract_no, s.segment_no, g.charge_group, g.rate_group, w.window_at,
                CASE min(s.aggregation)
-                   WHEN 'sum' THEN sum(billing.quantity(w.part))
+                   WHEN 'sum' THEN sum(v.value)
                    WHEN 'count' THEN count(*)::numeric
-                   WHEN 'max' THEN max(billing.quantity(w.part))
-                   WHEN 'min' THEN min(billing.quantity(w.part))
-                   WHEN 'avg' THEN avg(billing.quantity(w.part))
-                   WHEN 'latest' THEN (array_agg(billing.quantity(w.part) ORDER BY u.ends_at DESC, u.key DESC))[1]
+                   WHEN 'max' THEN max(v.value)
+                   WHEN 'min' THEN min(v.value)
+                   WHEN 'avg' THEN avg(v.value)
+                   WHEN 'latest' THEN (array_agg(v.value ORDER BY u.ends_at DESC, u.key DESC))[1]
                    WHEN 'unique_count' THEN count(DISTINCT CASE WHEN s.unique_dimension IS NULL THEN r.key ELSE u.dimensions ->> s.unique_dimension END)::numeric
-                   WHEN 'percentile' THEN (array_agg(billing.quantity(w.part) ORDER BY billing.quantity(w.part)))[greatest(1, ceil(min(s.percentile) * count(*)))::int]
-                   WHEN 'time_weighted' THEN billing.time_weighted_sum(billing.quantity(u.consumed), u.ends_at, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) / 3600
+                   WHEN 'percentile' THEN (array_agg(v.value ORDER BY v.value))[greatest(1, ceil(min(s.percentile) * count(*)))::int]
                END AS quantity,
-               count(*) AS events
+               count(*) AS events, NULL::billing.rating_result AS priced
           FROM billing.usage AS u
           JOIN rated_contract AS c ON c.consumer_id = u.account_id
           JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_id = u.meter_id
@@ -336,36 +419,53 @@ AS $function$
          CROSS JOIN LATERAL (SELECT billing.chosen_dimensions(s.charge_by, u.dimensions, r.key) AS charge_group,
                                     billing.chosen_dimensions(s.rate_by, u.dimensions, r.key) AS rate_group) AS g
          CROSS JOIN LATERAL (SELECT billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) AS part, NULL::timestamp AS window_at
-                              WHERE s.rate_window IS NULL AND s.aggregation <> 'time_weighted'
+                              WHERE s.rate_window IS NULL
                               UNION ALL
                              SELECT i.part, date_trunc(s.rate_window, billing.starts_at(i.part) AT TIME ZONE s.time_zone)
                                FROM billing.split(billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)), s.rate_window, s.time_zone) AS i(part)
-                              WHERE s.rate_window IS NOT NULL AND s.aggregation <> 'time_weighted'
-                              UNION ALL
-                             SELECT u.consumed, NULL WHERE s.aggregation = 'time_weighted' AND u.ends_at < least(c.to_at, s.to_at) AND greatest(c.from_at, s.from_at) < least(c.to_at, s.to_at)) AS w
-         WHERE (u.ends_at >= {usage_from} {levels}) AND u.ends_at <= {usage_to} {usage_accounts}
+                              WHERE s.rate_window IS NOT NULL) AS w
+         -- a row that is changed as a whole counts with the part of its time
+         CROSS JOIN LATERAL (SELECT CASE WHEN NOT s.mutates THEN billing.quantity(w.part)
+                                         WHEN w.part = u.consumed THEN billing.mutated_quantity(billing.quantity(u.consumed), s.multiply_by, s.divide_by, s.offset_by, s.mutate, s.mutate_map)
+                                         ELSE billing.scaled_quantity(billing.mutated_quantity(billing.quantity(u.consumed), s.multiply_by, s.divide_by, s.offset_by, s.mutate, s.mutate_map),
+                                                                      extract(epoch FROM billing.ends_at(w.part) - billing.starts_at(w.part)),
+                                                                      greatest(extract(epoch FROM u.ends_at - billing.starts_at(u.consumed)), 0.000001)) END AS value) AS v
+         WHERE u.ends_at >= {usage_from} AND u.ends_at <= {usage_to} {usage_accounts}
            AND billing.known(u.recorded_at, c.usage_at, c.usage_own)
-           AND NOT s.plain AND s.item_kind = 'meter' AND s.enabled AND c.rate_usage AND c.batch = {batch}
-           AND (s.filter = '{}' OR billing.meter_accepts(s.filter, u.dimensions))
+           AND NOT s.plain AND NOT s.looks_back AND s.item_kind = 'meter' AND s.enabled AND c.rate_usage AND c.batch = {batch}
+           AND (s.filter = '{}' OR billing.meter_accepts(s.filter, u.dimensions, billing.quantity(u.consumed)))
            AND x.account_id IS NULL AND w.part IS NOT NULL
          GROUP BY c.contract_no, s.segment_no, g.charge_group, g.rate_group, w.window_at
+    $step$
+
+    -- The same of meters that look at more than the segment, from their rows.
+    WHEN 'rated_quantity_level' THEN 'WITH weighed AS (' || billing.weighed_rows() || $step$)
+        SELECT w.contract_no, w.segment_no, w.charge_group, w.rate_group, NULL::timestamp AS window_at,
+               CASE WHEN s.proration_decimals IS NULL THEN billing.scaled_quantity(sum(w.change * w.weight), 1, min(w.whole))
+                    ELSE billing.round_quantity(billing.scaled_quantity(coalesce(sum(w.change * w.weight) FILTER (WHERE w.from_before), 0), 1, min(w.whole)), 'up', s.proration_decimals)
+                       + billing.round_quantity(billing.scaled_quantity(coalesce(sum(w.change * w.weight) FILTER (WHERE NOT w.from_before), 0), 1, min(w.whole)), 'up', s.proration_decimals) END AS quantity,
+               count(*) AS events,
+               billing.try_rate_each(s.tariff, billing.scaled_quantity(w.change, s.scale_by, s.scale_over), w.at, round(w.weight::numeric, 60) / w.whole, NULLIF(w.rate_group, '{}')) FILTER (WHERE s.walks) AS priced
+          FROM weighed AS w JOIN rated_segment AS s USING (segment_no)
+         WHERE w.weight > 0 OR (s.walks AND w.weight = 0)
+         GROUP BY w.contract_no, w.segment_no, w.charge_group, w.rate_group, s.segment_no, s.tariff, s.proration_decimals
     $step$
 
     -- What each quantity and each subscription costs, unrounded.  weight and divisor prorate fees by days: Σ amount × weight ÷ divisor.
     WHEN 'rated_amount' THEN $step$
         WITH measured AS NOT MATERIALIZED (
-            SELECT q.contract_no, q.segment_no, q.charge_group, q.rate_group, q.window_at, q.events,
-                   billing.round_quantity(q.quantity, s.rounding, s.decimals) AS quantity, NULL::jsonb AS units
+            SELECT q.contract_no, q.segment_no, q.charge_group, q.rate_group, q.window_at, q.events, q.priced,
+                   billing.round_quantity(billing.scaled_quantity(q.quantity, s.scale_by, s.scale_over), s.rounding, s.decimals) AS quantity, NULL::jsonb AS units
               FROM rated_quantity AS q JOIN rated_segment AS s USING (segment_no)
              WHERE q.quantity IS NOT NULL AND NOT s.by_units
             UNION ALL   -- a price that depends on the quantities of all units together
-            SELECT q.contract_no, q.segment_no, q.charge_group, '{}', q.window_at, sum(q.events)::bigint, 1,
-                   jsonb_object_agg(coalesce(q.rate_group ->> 'unit', ''), billing.round_quantity(q.quantity, s.rounding, s.decimals))
+            SELECT q.contract_no, q.segment_no, q.charge_group, '{}', q.window_at, sum(q.events)::bigint, NULL, 1,
+                   jsonb_object_agg(coalesce(q.rate_group ->> 'unit', ''), billing.round_quantity(billing.scaled_quantity(q.quantity, s.scale_by, s.scale_over), s.rounding, s.decimals))
               FROM rated_quantity AS q JOIN rated_segment AS s USING (segment_no)
              WHERE q.quantity IS NOT NULL AND s.by_units
              GROUP BY q.contract_no, q.segment_no, q.charge_group, q.window_at
             UNION ALL
-            SELECT c.contract_no, s.segment_no, '{}', '{}', NULL, 0, 0, NULL
+            SELECT c.contract_no, s.segment_no, '{}', '{}', NULL, 0, NULL, 0, NULL
               FROM rated_contract AS c JOIN rated_segment AS s USING (spec_no)
              WHERE EXISTS (SELECT FROM rated_segment AS x WHERE x.owes_at_zero)   -- decided once, before anything is joined
                AND s.owes_at_zero AND s.item_kind = 'meter' AND s.enabled AND s.charge_by = '{}' AND c.rate_usage AND s.from_at < c.to_at
@@ -379,13 +479,14 @@ AS $function$
             SELECT m.*, 0 FROM measured AS m WHERE NOT EXISTS (SELECT FROM rated_segment AS x WHERE x.carries)
         ), tried AS (
             SELECT k.contract_no, k.segment_no, k.charge_group, k.rate_group, k.quantity, k.units, 0::bigint AS subscription_id,
-                   CASE WHEN k.units IS NULL THEN billing.try_rate(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim)
+                   CASE WHEN s.walks AND k.events > 0 THEN k.priced
+                        WHEN k.units IS NULL THEN billing.try_rate(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim)
                         WHEN k.units ? '' AND k.units - '' = '{}' THEN billing.try_rate(s.tariff, (k.units ->> '')::numeric, k.events, k.rate_group, s.fraction, NOT s.interim)
                         ELSE billing.try_rate(s.tariff, k.units, k.events, k.rate_group, s.fraction, NOT s.interim) END AS priced,
-                   CASE WHEN k.before <> 0 AND k.units IS NULL THEN billing.try_rate(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim) END AS priced_before,
+                   CASE WHEN k.before <> 0 AND k.units IS NULL AND NOT (s.walks AND k.events > 0) THEN billing.try_rate(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim) END AS priced_before,
                    1::numeric AS weight, 1::numeric AS divisor,
-                   CASE WHEN s.rounded_by = 'detail' AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed,
-                   CASE WHEN s.rounded_by = 'detail' AND k.before <> 0 AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed_before
+                   CASE WHEN s.rounded_by = 'detail' AND NOT s.walks AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed,
+                   CASE WHEN s.rounded_by = 'detail' AND NOT s.walks AND k.before <> 0 AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed_before
               FROM carried AS k JOIN rated_segment AS s USING (segment_no)
             UNION ALL
             SELECT c.contract_no, s.segment_no, '{}', '{}', d.weight * t.quantity, NULL, b.subscription_id,
@@ -433,7 +534,7 @@ AS $function$
                    bool_or(c.interim AND s.item_kind = 'meter') AS interim, min(c.progressive_threshold) AS progressive_threshold,
                    sum(CASE WHEN r.weight = 1 THEN r.amount ELSE r.amount * r.weight END) / min(r.divisor) AS exact,
                    sum(CASE WHEN s.rounds THEN r.rounded WHEN r.weight = 1 THEN r.amount ELSE r.amount * r.weight END) / min(r.divisor) AS counted,
-                   coalesce(min(s.rounding_words), 'sum ' || min(c.rounding_mode)) AS rounding, min(CASE WHEN s.item_kind = 'fee' THEN s.proration END) AS proration,
+                   coalesce(min(s.rounding_words), 'sum ' || min(c.rounding_mode)) AS rounding, min(CASE s.item_kind WHEN 'fee' THEN s.proration ELSE s.prorated END) AS proration,
                    sum(r.quantity) FILTER (WHERE r.sqlstate IS NULL) / min(r.divisor) AS quantity,
                    CASE WHEN min(s.unit_price) = max(s.unit_price) AND count(s.unit_price) = count(*) THEN min(s.unit_price) END AS unit_price,
                    min(s.price_ids) AS price_ids, min(s.tax_code) AS tax_code,

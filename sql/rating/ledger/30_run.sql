@@ -79,6 +79,11 @@ COMMENT ON FUNCTION billing.set_watermark(bigint) IS 'Reads the watermark for a 
 
 -- Which stored periods the facts of [since, until) touch.
 
+CREATE FUNCTION billing.reaches_on(meter_id int) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT coalesce((SELECT m.aggregation IN ('time_weighted', 'increase') OR m.carried_over FROM billing.meter_definition AS m WHERE m.item_id = $1 AND upper_inf(m.known)), false) $$;
+COMMENT ON FUNCTION billing.reaches_on(int) IS 'Whether usage of a meter can change what later periods owe: levels, readings, and quantities that are carried over. Stable.';
+
 CREATE FUNCTION billing.touched_periods(since timestamptz, until timestamptz)
     RETURNS TABLE (account_id bigint, period_no int)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
@@ -108,13 +113,13 @@ BEGIN
           JOIN agreement_term AS t ON t.consumer_id = f.account_id
           JOIN agreement AS a ON a.agreement_id = t.agreement_id
           JOIN charge_period AS p ON p.account_id = a.buyer_id AND p.ends_at >= f.starts_at
-           AND (p.starts_at <= f.ends_at OR (SELECT m.aggregation FROM meter_definition AS m WHERE m.item_id = f.meter_id AND upper_inf(m.known)) = 'time_weighted')
+           AND (p.starts_at <= f.ends_at OR billing.reaches_on(f.meter_id))
         UNION
         SELECT p.account_id, p.period_no
           FROM pg_temp.fresh_usage AS f
          CROSS JOIN (SELECT DISTINCT t.agreement_id, t.consumer_id FROM agreement_term AS t WHERE t.with_descendants) AS t
           JOIN agreement AS a ON a.agreement_id = t.agreement_id
-          JOIN charge_period AS p ON p.account_id = a.buyer_id AND p.ends_at >= f.starts_at AND p.starts_at <= f.ends_at
+          JOIN charge_period AS p ON p.account_id = a.buyer_id AND p.ends_at >= f.starts_at AND (p.starts_at <= f.ends_at OR billing.reaches_on(f.meter_id))
          WHERE f.account_id IN (SELECT d FROM descendants(t.consumer_id, 'infinity', NULL) AS d)
         UNION
         -- prices, and advances of pins
@@ -256,8 +261,8 @@ REVOKE ALL ON FUNCTION billing.usage_partitions(timestamptz, timestamptz) FROM P
 
 CREATE FUNCTION billing.levels_text() RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
-    AS $$ SELECT CASE WHEN EXISTS (SELECT FROM billing.meter_definition AS m WHERE m.aggregation = 'time_weighted') THEN 'OR s.aggregation = ''time_weighted''' ELSE '' END $$;
-COMMENT ON FUNCTION billing.levels_text() IS 'What stands for {levels} in the text of a rating step: nothing while no meter is time-weighted, so that old partitions of usage are not even looked at. Stable.';
+    AS $$ SELECT CASE WHEN EXISTS (SELECT FROM billing.meter_definition AS m WHERE m.aggregation IN ('time_weighted', 'weighted_sum', 'increase') OR m.carried_over OR m.prorated IS NOT NULL) THEN 'OR s.looks_back' ELSE '' END $$;
+COMMENT ON FUNCTION billing.levels_text() IS 'What stands for {levels} in the text of a rating step: nothing while no meter looks back, so that old partitions of usage are not even looked at. Stable.';
 
 CREATE FUNCTION billing.fill_usage(template text, known_at timestamptz, own_at timestamptz, usage_from timestamptz, usage_to timestamptz, batch text) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -303,7 +308,7 @@ BEGIN
     LOOP
         -- Thousands of accounts are read in one pass; the planner would prefer as many index probes.
         one_pass := bounds.contracts > billing.one_pass_above();
-        FOR step IN EXECUTE 'SELECT DISTINCT CASE WHEN NOT s.plain THEN ''rated_quantity_general'' WHEN $1 THEN ''rated_quantity_pass'' ELSE ''rated_quantity_plain'' END
+        FOR step IN EXECUTE 'SELECT DISTINCT CASE WHEN s.looks_back THEN ''rated_quantity_level'' WHEN NOT s.plain THEN ''rated_quantity_general'' WHEN $1 THEN ''rated_quantity_pass'' ELSE ''rated_quantity_plain'' END
                                FROM rated_segment AS s WHERE s.item_kind = ''meter'' AND s.enabled'
                        USING one_pass AND bounds.batch = 'due' AND place <> 'pg_temp' AND bounds.pieces < 16000000   -- what pass_usage() holds
         LOOP

@@ -25,7 +25,8 @@ BEGIN
     FOREACH step IN ARRAY billing.pricing_steps() LOOP
         query := query || format(', %I AS MATERIALIZED (', step) || billing.rating_step(step) || ')';
     END LOOP;
-    query := query || ', rated_quantity AS MATERIALIZED (' || billing.rating_step('rated_quantity_plain') || ' UNION ALL ' || billing.rating_step('rated_quantity_general') || ')';
+    query := query || ', rated_quantity AS MATERIALIZED (' || billing.rating_step('rated_quantity_plain') || ' UNION ALL ' || billing.rating_step('rated_quantity_general')
+                   || ' UNION ALL SELECT * FROM (' || billing.rating_step('rated_quantity_level') || ') AS l)';
     FOREACH step IN ARRAY ARRAY['rated_amount', 'rated_owed', 'rated_difference'] LOOP
         query := query || format(', %I AS MATERIALIZED (', step) || billing.rating_step(step) || ')';
     END LOOP;
@@ -83,7 +84,7 @@ DECLARE
 BEGIN
     FOR word IN SELECT * FROM (VALUES ('accounts', 'rate_accounts.accounts'), ('dates', 'rate_accounts.dates'), ('through', 'rate_accounts.through'),
                                       ('known_at', 'rate_accounts.known_at'), ('own_at', 'NULL::timestamptz'), ('as_of_run', 'false'), ('interim', 'NULL::boolean'),
-                                      ('usage_from', 'reach.usage_from'), ('usage_to', 'reach.usage_to'), ('consumers', 'reach.consumers'), ('levels', 'OR s.aggregation = ''time_weighted''')) AS w(name, value)
+                                      ('usage_from', 'reach.usage_from'), ('usage_to', 'reach.usage_to'), ('consumers', 'reach.consumers'), ('levels', 'OR s.looks_back')) AS w(name, value)
     LOOP
         query := pg_catalog.replace(query, '{' || word.name || '}', word.value);
     END LOOP;

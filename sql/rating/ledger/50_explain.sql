@@ -41,8 +41,9 @@ BEGIN
     END IF;
     RETURN QUERY EXECUTE billing.line_query(line_id, $query$
         , measured AS (   -- as the steps of rating do it: what of a tariff that goes on was counted at the prices before
-            SELECT q.*, s.from_at, s.from_local, s.to_local, s.aggregation, s.tariff, s.fraction, s.interim, s.by_units, billing.round_quantity(q.quantity, s.rounding, s.decimals) AS rounded,
-                   CASE WHEN s.carries THEN coalesce(sum(billing.round_quantity(q.quantity, s.rounding, s.decimals))
+            SELECT q.*, s.from_at, s.from_local, s.to_local, s.aggregation, s.tariff, s.fraction, s.interim, s.by_units, s.walks AND q.events > 0 AS walks,
+                   s.prorated, s.mutates, s.mutate, s.scale_by, s.scale_over, billing.round_quantity(billing.scaled_quantity(q.quantity, s.scale_by, s.scale_over), s.rounding, s.decimals) AS rounded,
+                   CASE WHEN s.carries THEN coalesce(sum(billing.round_quantity(billing.scaled_quantity(q.quantity, s.scale_by, s.scale_over), s.rounding, s.decimals))
                                                          OVER (PARTITION BY q.contract_no, q.rate_group, q.window_at ORDER BY s.from_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) ELSE 0 END AS before,
                    c.to_at, c.time_zone, row_number() OVER (ORDER BY s.from_at, q.window_at, q.rate_group::text) AS no
               FROM rated_quantity AS q JOIN this_contract AS c USING (contract_no) JOIN this_segment AS s USING (segment_no), this_line AS l
@@ -53,7 +54,7 @@ BEGIN
         ), asked AS (   -- what each price is asked
             SELECT x.*, row_number() OVER (ORDER BY x.from_at, x.place) AS no
               FROM (SELECT c.from_at, c.no AS place, c.tariff, c.rounded AS quantity, c.before, c.events, c.rate_group, c.fraction, NOT c.interim AS complete, NULL::jsonb AS units
-                      FROM counted AS c WHERE c.quantity IS NOT NULL AND NOT c.by_units
+                      FROM counted AS c WHERE c.quantity IS NOT NULL AND NOT c.by_units AND NOT c.walks
                     UNION ALL
                     SELECT s.from_at, 0, s.tariff, CASE s.item_kind WHEN 'fee' THEN a.quantity / a.weight ELSE a.quantity END, 0, CASE s.item_kind WHEN 'meter' THEN 0 END,
                            a.rate_group, CASE s.item_kind WHEN 'fee' THEN 1 ELSE s.fraction END, NOT s.interim, a.units
@@ -71,6 +72,9 @@ BEGIN
              CROSS JOIN LATERAL (SELECT x.* FROM billing.rating_steps(p.tariff, p.units, NULL, NULL, p.fraction, p.complete) AS x WHERE NOT p.units ? ''
                                  UNION ALL SELECT x.* FROM billing.rating_steps(p.tariff, (p.units ->> '')::numeric, NULL, NULL, p.fraction, p.complete) AS x WHERE p.units ? '') AS t
              WHERE p.units IS NOT NULL
+            UNION ALL
+            SELECT 20, c.no * 1000, 'price', 'tiers walked in time order, each usage row with its part of the period', NULL, NULL, c.rounded, NULL, a.amount
+              FROM counted AS c JOIN this_amount AS a USING (contract_no, segment_no, rate_group) WHERE c.walks
             UNION ALL
             -- Tiers that go on: those of all that was counted so far, less those of what was counted at the prices before.
             SELECT 20, p.no * 1000 + t.step, 'price', t.what, t.tier_from, t.tier_to, t.quantity, t.unit_price, t.amount
@@ -117,8 +121,10 @@ BEGIN
               FROM this_line AS l WHERE billing.amount(l.booked_before) <> 0
         ), shown AS (
             SELECT 10 AS part, c.no, 'usage' AS stage,
-                   CASE WHEN c.aggregation = 'time_weighted' THEN 'levels held' ELSE c.events || ' usage rows' END || ', ' || c.aggregation || ', from ' || c.from_local || ' to ' || least(c.to_local, c.to_at AT TIME ZONE c.time_zone)
-                       || coalesce(' in the window of ' || c.window_at, '') || CASE WHEN c.rate_group <> '{}' THEN ' ' || c.rate_group::text ELSE '' END AS what,
+                   CASE WHEN c.aggregation = 'time_weighted' THEN 'levels held' ELSE c.events || ' usage rows' END || ', ' || c.aggregation
+                       || coalesce(', prorated by ' || c.prorated, '') || CASE WHEN c.mutates THEN ', each ' || coalesce(c.mutate, 'with an offset') ELSE '' END || ', from ' || c.from_local || ' to ' || least(c.to_local, c.to_at AT TIME ZONE c.time_zone)
+                       || coalesce(' in the window of ' || c.window_at, '') || CASE WHEN c.rate_group <> '{}' THEN ' ' || c.rate_group::text ELSE '' END
+                       || CASE WHEN c.scale_by <> 1 OR c.scale_over <> 1 THEN ', charged times ' || trim_scale(c.scale_by) || ' over ' || trim_scale(c.scale_over) ELSE '' END AS what,
                    NULL::numeric AS tier_from, NULL::numeric AS tier_to, trim_scale(c.quantity) AS quantity, NULL::numeric AS unit_price, NULL::billing.monetary AS amount
               FROM counted AS c
             UNION ALL
@@ -132,7 +138,8 @@ BEGIN
                  WHERE l.rating_version <> billing.rating_version()
                 UNION ALL
                 SELECT 'usage has left', 'usage of ' || string_agg(to_char(d.month, 'YYYY-MM'), ', ' ORDER BY d.month) || ' was dropped after its periods had been sealed'
-                  FROM billing.usage_dropped AS d JOIN rated_period AS p ON d.month < p.ends_at AT TIME ZONE 'UTC' AND d.month + interval '1 month' > p.starts_at AT TIME ZONE 'UTC'
+                  FROM billing.usage_dropped AS d JOIN rated_period AS p ON d.month < p.ends_at AT TIME ZONE 'UTC' AND (d.month + interval '1 month' > p.starts_at AT TIME ZONE 'UTC'
+                                                                               OR EXISTS (SELECT FROM this_segment AS s WHERE s.looks_back))
                 HAVING count(*) > 0
                 UNION ALL
                 SELECT 'not reproduced', 'a defect: please report it, with what explain_line(' || l.line_id || ') and line_usage(' || l.line_id || ') tell'
@@ -156,12 +163,11 @@ CREATE FUNCTION billing.line_usage(line_id bigint)
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
-    levels boolean := EXISTS (SELECT FROM line AS l JOIN charge_key AS k ON k.account_id = l.account_id AND k.key_id = l.key_id JOIN meter_definition AS m ON m.item_id = k.item_id
-                               WHERE l.line_id = line_usage.line_id AND m.aggregation = 'time_weighted');
-    query  text := $query$
-        , behind AS (
-            SELECT u.key, u.revision, u.consumed, u.ends_at, p.part, r.key AS resource, u.dimensions, u.recorded_at, s.aggregation = 'time_weighted' AS is_level, h.from_at, h.to_at,
-                   c.contract_no, s.segment_no, billing.chosen_dimensions(s.rate_by, u.dimensions, r.key) AS rate_group,
+    query text := $query$
+        , weighed AS ($query$ || billing.weighed_rows() || $query$
+        ), behind AS (
+            SELECT u.key, u.revision, u.consumed, u.ends_at, r.key AS resource, u.dimensions, u.recorded_at, u.resource_id,
+                   c.contract_no, s.segment_no, s.looks_back, h.from_at, h.to_at, billing.chosen_dimensions(s.rate_by, u.dimensions, r.key) AS rate_group,
                    CASE WHEN x.recorded_at < l.known_at THEN 'taken back' WHEN u.recorded_at >= prev.known_at THEN 'new' ELSE 'counted' END AS standing
               FROM this_line AS l
              CROSS JOIN this_contract AS c
@@ -171,36 +177,41 @@ DECLARE
               LEFT JOIN billing.usage_change AS x ON x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision
               LEFT JOIN billing.resource AS r ON r.account_id = u.account_id AND r.resource_id = u.resource_id
               LEFT JOIN billing.line AS prev ON prev.account_id = l.account_id AND prev.key_id = l.key_id AND prev.chain_no = l.prev_no
-             -- a level counts until the next one, also that which was reported before the period
-             CROSS JOIN LATERAL (SELECT CASE WHEN s.aggregation <> 'time_weighted' THEN billing.clip(u.consumed, h.from_at, h.to_at) WHEN u.ends_at < h.to_at THEN u.consumed END AS part) AS p
-             WHERE p.part IS NOT NULL AND u.ends_at >= {levels_from} AND u.ends_at <= {usage_to}
+             WHERE u.ends_at >= {levels_from} AND u.ends_at <= {usage_to}
+               -- a meter that looks back counts rows of before the period too
+               AND CASE WHEN s.looks_back THEN u.ends_at < c.to_at ELSE billing.clip(u.consumed, h.from_at, h.to_at) IS NOT NULL END
                AND (u.recorded_at < l.known_at OR u.recorded_at = l.own_at)
                AND (x.recorded_at IS NULL OR x.recorded_at >= l.known_at OR x.recorded_at >= prev.known_at)
-               AND (s.filter = '{}' OR billing.meter_accepts(s.filter, u.dimensions))
+               AND (s.filter = '{}' OR billing.meter_accepts(s.filter, u.dimensions, billing.quantity(u.consumed)))
                AND (s.charge_by = '{}' OR billing.chosen_dimensions(s.charge_by, u.dimensions, r.key) = l.charge_group)
                -- what the price has no cell for is not on the line
                AND NOT EXISTS (SELECT FROM this_amount AS a
                                 WHERE a.contract_no = c.contract_no AND a.segment_no = s.segment_no AND a.sqlstate IS NOT NULL
                                   AND a.rate_group = billing.chosen_dimensions(s.rate_by, u.dimensions, r.key))
-        ), held AS (
-            SELECT b.*, greatest(b.ends_at, b.from_at) AS held_from,
-                   coalesce(lead(greatest(b.ends_at, b.from_at)) OVER (PARTITION BY b.contract_no, b.segment_no, b.rate_group, b.standing = 'taken back', b.is_level
-                                                                       ORDER BY b.ends_at, billing.quantity(b.consumed), b.key, b.revision), b.to_at) AS held_to
-              FROM behind AS b
+        ), taken_back AS (   -- of what a meter that looks back no longer counts: rows that no other such row replaced before the period
+            SELECT b.*, lead(b.ends_at) OVER (PARTITION BY b.contract_no, b.segment_no, b.rate_group, b.resource_id ORDER BY b.ends_at, b.key, b.revision) AS next_at
+              FROM behind AS b WHERE b.looks_back AND b.standing = 'taken back'
         )
-        SELECT b.key, b.revision, billing.starts_at(b.consumed), b.ends_at, billing.quantity(b.consumed),
-               CASE WHEN NOT b.is_level THEN billing.quantity(b.part)
-                    WHEN b.standing <> 'taken back' THEN billing.quantity(b.consumed) * extract(epoch FROM b.held_to - b.held_from)::numeric / 3600 END,
-               b.resource, b.dimensions, b.recorded_at, b.standing
-          FROM held AS b
-         WHERE NOT b.is_level OR b.held_from < b.held_to
-         ORDER BY b.ends_at, b.key, b.revision $query$;
+        SELECT x.key, x.revision, billing.starts_at(x.consumed), x.ends_at, billing.quantity(x.consumed), trim_scale(x.counted), x.resource, x.dimensions, x.recorded_at, x.standing
+          FROM (SELECT b.key, b.revision, b.consumed, b.ends_at, b.resource, b.dimensions, b.recorded_at, b.standing, billing.quantity(billing.clip(b.consumed, b.from_at, b.to_at)) AS counted
+                  FROM behind AS b WHERE NOT b.looks_back
+                UNION ALL
+                SELECT b.key, b.revision, b.consumed, b.ends_at, b.resource, b.dimensions, b.recorded_at, b.standing, billing.scaled_quantity(w.change * w.weight, 1, w.whole)
+                  FROM behind AS b JOIN weighed AS w USING (contract_no, segment_no, key, revision)
+                 WHERE w.weight > 0 AND b.ends_at = w.at AND b.standing <> 'taken back'
+                UNION ALL
+                SELECT t.key, t.revision, t.consumed, t.ends_at, t.resource, t.dimensions, t.recorded_at, t.standing, NULL
+                  FROM taken_back AS t WHERE coalesce(t.next_at, t.to_at) > t.from_at AND t.ends_at < t.to_at) AS x
+         ORDER BY x.ends_at, x.key, x.revision $query$;
+    looks_back CONSTANT boolean := EXISTS (SELECT FROM line AS l JOIN charge_key AS k ON k.account_id = l.account_id AND k.key_id = l.key_id JOIN meter_definition AS m ON m.item_id = k.item_id
+                                            WHERE l.line_id = line_usage.line_id AND (m.aggregation IN ('time_weighted', 'increase') OR m.carried_over));
 BEGIN
     PERFORM billing.check_ledger();
-    RETURN QUERY EXECUTE billing.line_query(line_id, replace(query, '{levels_from}', CASE WHEN levels THEN quote_literal('-infinity') ELSE '{usage_from}' END));
+    query := replace(query, '{levels_from}', CASE WHEN looks_back THEN quote_literal('-infinity') ELSE '{usage_from}' END);
+    RETURN QUERY EXECUTE billing.line_query(line_id, replace(replace(query, '{usage_accounts}', 'AND u.account_id = ANY ({consumers})'), '{batch}', '''due'''));
 END $$;
 COMMENT ON FUNCTION billing.line_usage(bigint) IS
-'The usage rows behind a final line: what was recorded, and as counted what of it falls into the line''s period; of a time-weighted meter the level times the hours it held there, also of a level that was reported before. standing: counted, new since the line before, or taken back since then. Errors: 42704 unknown line. Stable.';
+'The usage rows behind a final line: what was recorded, and as counted what of it falls into the line''s period; of a meter that looks beyond its period what the row counts there (a level times the hours that it held, the growth of a reading, a prorated part), also of rows of before. standing: counted, new since the line before, or taken back since then. Errors: 42704 unknown line. Stable.';
 
 CREATE FUNCTION billing.usage_lines(account text, id text, source text DEFAULT NULL)
     RETURNS TABLE (line_id bigint, invoice_number text, line_amount billing.monetary, period_from date, period_to date, item text, kind text)
@@ -226,11 +237,11 @@ BEGIN
           JOIN invoice AS i ON i.invoice_id = l.invoice_id
          WHERE y.account_id = consumer AND y.key = wanted
            AND (billing.clip(u.consumed, p.starts_at, p.ends_at) IS NOT NULL
-                OR (u.ends_at < p.starts_at AND EXISTS (SELECT FROM meter_definition AS m WHERE m.item_id = k.item_id AND m.aggregation = 'time_weighted')))
+                OR (u.ends_at < p.starts_at AND EXISTS (SELECT FROM meter_definition AS m WHERE m.item_id = k.item_id AND (m.aggregation IN ('time_weighted', 'increase') OR m.carried_over))))
            AND l.known_at > u.recorded_at
            AND k.charge_group = billing.chosen_dimensions(ARRAY(SELECT jsonb_object_keys(k.charge_group)), u.dimensions, r.key)
            AND EXISTS (SELECT FROM billing.line_usage(l.line_id) AS w WHERE w.key = u.key AND w.revision = u.revision)
          ORDER BY l.line_id;
 END $$;
 COMMENT ON FUNCTION billing.usage_lines(text, text, text) IS
-'The final lines on which recorded usage was counted, by the account, the id and the source it was recorded with; a level of a time-weighted meter is on the lines of all periods in which it held. Errors: 42704 unknown account, or no usage of that id. Stable.';
+'The final lines on which recorded usage was counted, by the account, the id and the source it was recorded with; a level, and what is carried over, is on the lines of all periods in which it counts. Errors: 42704 unknown account, or no usage of that id. Stable.';

@@ -64,7 +64,7 @@ AS $function$
                     OR daterange((billing.starts_at(u.consumed) AT TIME ZONE s.time_zone)::date, (u.ends_at AT TIME ZONE s.time_zone)::date, '[]') && {dates})
                AND (x.account_id IS NOT NULL OR g.segment_no IS NULL OR NOT g.enabled OR p.sealed_at IS NOT NULL OR t.account_id IS NOT NULL
                     OR p.looked_known_at IS NULL OR u.recorded_at >= p.looked_known_at OR cardinality(g.rate_by) > 0
-                    OR (g.filter <> '{}' AND NOT billing.meter_accepts(g.filter, u.dimensions))
+                    OR (g.filter <> '{}' AND NOT billing.meter_accepts(g.filter, u.dimensions, billing.quantity(u.consumed)))
                     OR (billing.starts_at(u.consumed) < u.ends_at AND w.part <> u.consumed))
         ), doubtful AS (   -- rows of which no agreement may charge some part
             SELECT DISTINCT p.account_id, p.meter_id, p.key, p.revision, p.consumed, p.ends_at, p.status, p.changed FROM placed AS p WHERE NOT coalesce(p.reached, false) OR p.cut
@@ -90,7 +90,7 @@ AS $function$
                      WHEN p.period_no = -1 THEN 'before_start'
                      WHEN p.recorded_at >= p.sealed_at THEN 'sealed'
                      WHEN p.looked_known_at IS NOT NULL AND NOT p.enabled THEN 'meter_off'
-                     WHEN p.looked_known_at IS NOT NULL AND p.filter <> '{}' AND NOT billing.meter_accepts(p.filter, p.dimensions) THEN 'filtered'
+                     WHEN p.looked_known_at IS NOT NULL AND p.filter <> '{}' AND NOT billing.meter_accepts(p.filter, p.dimensions, billing.quantity(p.consumed)) THEN 'filtered'
                      WHEN p.looked_known_at IS NOT NULL AND (p.tried).sqlstate = 'BL001' THEN 'unmatched_cell'
                      WHEN (b.line OR (b.draft AND k.frozen_at IS NULL)) AND NOT f.given_up THEN NULL
                      WHEN p.looked_known_at IS NULL AND p.due_at > now() AND p.period_ends_at <= now() THEN 'in_grace'

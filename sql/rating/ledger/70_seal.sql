@@ -90,24 +90,30 @@ END $$;
 COMMENT ON PROCEDURE billing.seal_period(date, bigint) IS
 'Closes for good the periods of all accounts that end by a day: what each charge owes is stored, later facts of these periods are listed as unbilled with the reason sealed, and their usage may leave (drop_sealed_usage()). Refuses with 55000 while anything of them is not final: drafts, held corrections, charges that cannot be rated, facts no run has seen. Waits for sessions that are recording, at most billing.seal_wait (10 seconds), then 55006.';
 
--- A time-weighted meter reports a level that holds until the next report, however old it is.
+-- A time-weighted meter reports a level that holds until the next report, however old it is; the growth of a cumulative reading
+-- is counted from the one before; and what is carried over counts in every later period.
 CREATE FUNCTION billing.keep_levels(part regclass, before timestamptz) RETURNS SETOF billing.usage
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
     RETURN QUERY EXECUTE format($text$
+        SELECT u.*
+          FROM %1$s AS u
+          JOIN billing.meter_definition AS m ON m.item_id = u.meter_id AND m.carried_over AND upper_inf(m.known)
+         WHERE NOT EXISTS (SELECT FROM billing.usage_change AS x WHERE x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision)
+         UNION ALL (
         SELECT DISTINCT ON (u.account_id, u.meter_id, u.resource_id, u.dimensions) u.*
-          FROM %s AS u
-          JOIN billing.meter_definition AS m ON m.item_id = u.meter_id AND m.aggregation = 'time_weighted' AND upper_inf(m.known)
+          FROM %1$s AS u
+          JOIN billing.meter_definition AS m ON m.item_id = u.meter_id AND m.aggregation IN ('time_weighted', 'increase') AND upper_inf(m.known)
          WHERE NOT EXISTS (SELECT FROM billing.usage_change AS x WHERE x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision)
            AND NOT EXISTS (SELECT FROM billing.usage AS n
                             WHERE n.account_id = u.account_id AND n.meter_id = u.meter_id AND n.ends_at > u.ends_at AND n.ends_at < $1
                               AND (n.resource_id, n.dimensions) IS NOT DISTINCT FROM (u.resource_id, u.dimensions)
                               AND NOT EXISTS (SELECT FROM billing.usage_change AS x WHERE x.account_id = n.account_id AND x.key = n.key AND x.revision = n.revision))
-         ORDER BY u.account_id, u.meter_id, u.resource_id, u.dimensions, u.ends_at DESC, u.key DESC $text$, part) USING before;
+         ORDER BY u.account_id, u.meter_id, u.resource_id, u.dimensions, u.ends_at DESC, u.key DESC) $text$, part) USING before;
 END $$;
 COMMENT ON FUNCTION billing.keep_levels(regclass, timestamptz) IS
-'The rows of a partition of usage that say which level a time-weighted meter still had at an instant, by account, resource and dimensions. Stable.';
+'The rows of a partition of usage that later periods still need: the last level of a time-weighted meter and the last reading of a cumulative one at an instant, by account, resource and dimensions, and all usage of meters that carry over. Stable.';
 REVOKE ALL ON FUNCTION billing.keep_levels(regclass, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION billing.drop_sealed_usage() RETURNS TABLE (partition text, dropped_rows bigint)
@@ -146,7 +152,7 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION billing.drop_sealed_usage() IS
-'Drops the monthly partitions of usage that lie wholly in sealed periods of every account, and says so in usage_dropped. Rows that tell the level a time-weighted meter still has stay (in usage_default, until maintain_partitions() gives them a partition again). A partition that leaves in any other way makes the next run raise. Returns the partitions dropped, with the number of rows that left.';
+'Drops the monthly partitions of usage that lie wholly in sealed periods of every account, and says so in usage_dropped. Rows that later periods need (levels, readings, what is carried over) stay (in usage_default, until maintain_partitions() gives them a partition again). A partition that leaves in any other way makes the next run raise. Returns the partitions dropped, with the number of rows that left.';
 
 CREATE FUNCTION billing.check_usage_partitions() RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
