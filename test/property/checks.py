@@ -25,13 +25,10 @@ class Checks:
         keys = keys or self.database.keys()
         drafts, booked = self.database.drafts(keys), self.database.booked(keys)
         self.settle_open_changes(keys, drafts, booked)
-        tables = (("booked", booked, self.ledger.booked, Fraction(0)),
-                  ("draft", drafts, self.ledger.drafts, Fraction(0)),
-                  ("held", self.database.held(keys), self.ledger.held, {}))
-        for name, found, expected, nothing in tables:
+        tables = (("booked", booked, self.ledger.booked), ("draft", drafts, self.ledger.drafts), ("held", self.database.held(keys), self.ledger.held))
+        for name, found, expected in tables:
             for key in set(found) | set(expected):
-                agree(found.get(key, nothing) == expected.get(key, nothing), "{} of {}: ledger {}, expected {}", name, key,
-                      show(found.get(key, nothing)), show(expected.get(key, nothing)))
+                agree(found.get(key) == expected.get(key), "{} of {}: ledger {}, expected {}", name, key, show(found.get(key)), show(expected.get(key)))
 
     def settle_open_changes(self, keys, drafts, booked):
         """What was cancelled or unfrozen after the watermark: whether its charge was looked at is the ledger's business.
@@ -45,8 +42,9 @@ class Checks:
                 continue
             if key in stale or drafts.get(key) == former:
                 self.ledger.put(self.ledger.drafts, key, drafts.get(key))
-            if key in self.ledger.progressive and booked.get(key) == self.ledger.booked[key] - self.ledger.progressive[key]:
-                self.ledger.book(key, -self.ledger.progressive.pop(key))
+            if key in self.ledger.progressive and booked.get(key, 0) == self.ledger.booked[key] - self.ledger.progressive[key]:
+                self.ledger.progressive.pop(key)
+                self.ledger.put(self.ledger.booked, key, booked.get(key))
 
     # ---------------------------------------------------------------- documents
 
@@ -145,7 +143,7 @@ class Checks:
               FROM billing.preview_invoice(%s, through => %s) AS p WHERE p.amount IS NOT NULL AND p.kind <> 'interim'""", agreements[0][2], account.key, self.today))
         drafts = {key: amount for key, amount in self.ledger.drafts.items()
                   if key.buyer == account.key and key not in self.ledger.frozen and key not in self.ledger.failed}
-        previewed = {key: Fraction(rest[0]) for key, rest in found.items() if rest[0]}
+        previewed = {key: Fraction(rest[0]) for key, rest in found.items()}
         for key in set(previewed) | set(drafts):
             agree(previewed.get(key) == drafts.get(key), "preview says {} for {}, expected {}", show(previewed.get(key)), key, show(drafts.get(key)))
 
@@ -203,4 +201,4 @@ class Checks:
 
 
 def show(value):
-    return {cause: show(part) for cause, part in value.items()} if isinstance(value, dict) else str(float(value)) if value else "nothing"
+    return {cause: show(part) for cause, part in value.items()} if isinstance(value, dict) else "nothing" if value is None else str(float(value))

@@ -715,7 +715,7 @@ class History(Checks):
             period.sealed = True
             for key in set(self.ledger.booked) | set(self.ledger.decisions):
                 if (key.buyer, key.period) == (account.key, period.number):
-                    self.ledger.sealed_owed[key] = self.ledger.booked[key] - sum(amount for _, amount, _ in self.ledger.decisions[key])
+                    self.ledger.sealed_owed[key] = self.ledger.booked.get(key, 0) - sum(amount for _, amount, _ in self.ledger.decisions[key])
 
     def obstacle(self, sealing):
         """Why these periods must not be sealed: something of them is not final, or a fact of them was not seen by a run."""

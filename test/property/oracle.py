@@ -228,6 +228,7 @@ class Owed:
     exact: Fraction = ZERO
     failed: bool = False
     rated: bool = False
+    used: Fraction = ZERO      # quantity that was rated: where it is not 0, an amount of 0 is billed too
 
 
 @dataclass(frozen=True)
@@ -252,13 +253,13 @@ class Ledger:
         self.usage = defaultdict(list)            # (account, meter) -> every revision ever recorded
         self.latest_usage = {}                    # id -> the revision that counts
         self.decisions = defaultdict(list)        # key -> [(stamp, amount, cause)]
-        self.booked = defaultdict(Fraction)
+        self.booked = {}                          # every key that has a line, be it over 0
+        self.drafts = {}                          # likewise
         self.sealed_owed = {}
         self.frozen = {}
         self.policies = defaultdict(list)         # (account or None, cause) -> [(stamp, action, greatest amount)]
         self.period_advances = []                 # (stamp, cause, account, date_from, date_to, advance_to) of plan and definitions
         self.tax_rates = []                       # (stamp, code, percent, from)
-        self.drafts = {}
         self.held = {}
         self.failed = set()
         self.unmatched = set()
@@ -288,7 +289,7 @@ class Ledger:
         return sum((amount for stamp, amount, for_cause in self.decisions.get(key, ()) if for_cause == cause and asof.knows(stamp)), ZERO)
 
     def book(self, key, amount):
-        self.booked[key] += amount
+        self.booked[key] = self.booked.get(key, ZERO) + amount
 
     def tax_rate(self, code, date, asof):
         """Percent of a tax code on a tax point; a charge without a code is outside of tax."""
@@ -455,6 +456,7 @@ class Ledger:
             if earlier:
                 amount -= rate(tariff, earlier, dimensions, fraction, complete)
             owed.exact += amount
+            owed.used += quantity
             owed.rated = True
         except Unmatched:
             self.unmatched.add(key)
@@ -478,6 +480,7 @@ class Ledger:
                         part = Fraction((span_to - span_from) // MICROSECOND, 86400 * 10**6 * period.nominal_days)
                         try:
                             owed.exact += rate(tariff, fact.quantity) * part
+                            owed.used += fact.quantity * part
                             owed.rated = True
                         except Unratable:
                             owed.failed = True
@@ -568,7 +571,7 @@ class Ledger:
                 self.failed.add(key)
                 continue
             self.failed.discard(key)
-            yield from self.settle(account, period, key, [one.get(key, Owed()).exact for one in owed], asof)
+            yield from self.settle(account, period, key, [one.get(key, Owed()).exact for one in owed], owed[0].get(key, Owed()).used, asof)
 
     def bill_progressively(self, account, period, through, asof):
         """A running period: keys of agreements with a threshold are billed up to the latest day asked for, never below 0."""
@@ -594,7 +597,7 @@ class Ledger:
                 self.book(key, amount)
                 self.progressive[key] = amount
 
-    def settle(self, account, period, key, exact, asof):
+    def settle(self, account, period, key, exact, used, asof):
         """The draft and the held amounts of one key, given what it owes in each view."""
         amounts = [self.in_money(account, period, view, value) for view, value in zip(self.views(account, period, asof), exact)]
         if period.sealed:
@@ -617,9 +620,10 @@ class Ledger:
                     yield "ignored", key, cause, -change - ignored
                 else:
                     yield "billed", key, cause, change + ignored
-        self.put(self.held, key, held)
+        self.put(self.held, key, held or None)
         if key not in self.frozen:
-            self.put(self.drafts, key, target + self.decided(key, asof) - self.booked.get(key, ZERO))
+            amount = target + self.decided(key, asof) - self.booked.get(key, ZERO)
+            self.put(self.drafts, key, amount if amount or (used and key not in self.booked) else None)
 
     def in_money(self, account, period, view, exact):
         setting = account.setting(period.date_from, view.plan) or account.setting(period.date_from, view.usage)
@@ -662,7 +666,7 @@ class Ledger:
 
     @staticmethod
     def put(table, key, value):
-        if value:
+        if value is not None:
             table[key] = value
         else:
             table.pop(key, None)

@@ -170,7 +170,15 @@ BEGIN
     IF buyers IS NULL THEN
         RETURN;
     END IF;
-    first_open := (SELECT min(p.date_from) FROM charge_period AS p WHERE p.account_id = ANY (buyers) AND p.sealed_at IS NULL);
+    -- Sealed periods are billed again too, where an invoice was taken back or something was decided since.
+    first_open := (SELECT min(p.date_from) FROM charge_period AS p
+                    WHERE p.account_id = ANY (buyers)
+                      AND (p.sealed_at IS NULL
+                           OR EXISTS (SELECT FROM charge_key AS k JOIN decision AS d USING (account_id, key_id)
+                                       WHERE k.account_id = p.account_id AND k.period_no = p.period_no AND d.recorded_at >= p.sealed_at)
+                           OR EXISTS (SELECT FROM charge_key AS k JOIN line AS l USING (account_id, key_id) JOIN invoice_event AS e USING (invoice_id)
+                                       WHERE k.account_id = p.account_id AND k.period_no = p.period_no
+                                         AND e.event IN ('voided', 'cancelled') AND e.recorded_at >= p.sealed_at)));
     first_open := coalesce(first_open, (SELECT min(c.date_to) FROM account_calendar AS c WHERE c.account_id = ANY (buyers)));
     RETURN QUERY
         SELECT a.key, s.key, d.date_from, d.date_to, i.key, b.key, c.key, d.charge_group, d.component,
