@@ -651,7 +651,7 @@ class Ledger:
 
     def take_pins(self, rows, through=None, only=None):
         """rows: the pins stored now, {(account, number): instant}.  Only what was rated as a whole and fell due by through may
-        get one, it must get one, and never another."""
+        get one, it must get one unless a charge of it cannot be rated, and never another."""
         for account in self.accounts.values():
             for period in account.periods.values():
                 found = rows.get((account.key, period.number))
@@ -659,6 +659,7 @@ class Ledger:
                     agree(found == period.pin.known_at, "the pin of period {} of {} moved", period.number, account.key)
                     continue
                 wanted = through is not None and only in (None, account.key) and period.arrears_due and period.is_due(through)
+                wanted = wanted and not any((key.buyer, key.period) == (account.key, period.number) for key in self.failed)
                 agree((found is not None) == wanted, "period {} of {} is pinned at {}, expected {}", period.number, account.key,
                       found, wanted)
                 agree(found is None or found <= self.last_watermark.known_at, "the pin {} lies after the last run", found)
@@ -699,9 +700,19 @@ def spans_of_prices(prices, advances, start, end, zone, pin, now):
         for advance in advances:
             if covers(advance, a, zone):
                 asof = asof.advanced(advance.known_at)
-        price = newest_price([p for p in prices if asof.knows(p.stamp)], a, zone) or newest_price(prices, a, zone)
+        price = price_at_pin(prices, asof, a, zone)
         if price is not None:
             yield a, b, price
+
+
+def price_at_pin(prices, asof, at, zone):
+    """The price known at the pin; where there was none, the first that became known after it."""
+    pinned = [p for p in prices if asof.knows(p.stamp)]
+    found = newest_price(pinned, at, zone)
+    for later in prices:
+        if found is None and not asof.knows(later.stamp):
+            found = newest_price(pinned + [p for p in prices if not asof.knows(p.stamp) and p.stamp <= later.stamp], at, zone)
+    return found
 
 
 def span_of(fact):
@@ -726,11 +737,9 @@ def newest_by_span(facts, date_from, date_to, present):
 
 
 def definition_at(facts, asof, now):
-    for watermark in (asof, now):
-        known = [f for f in facts if watermark.knows(f.stamp)]
-        if known:
-            return known[-1]
-    return None
+    """The definition known at the pin; where there was none, the first that became known after it."""
+    known = [f for f in facts if asof.knows(f.stamp)] or [f for f in facts if now.knows(f.stamp)][:1]
+    return known[-1] if known else None
 
 
 def integral(levels, start, end):

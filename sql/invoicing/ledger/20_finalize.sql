@@ -259,6 +259,8 @@ BEGIN
            AND p.date_to <= last_day AND p.due_at <= last_day::timestamp AT TIME ZONE p.time_zone
            AND (one_account IS NULL OR p.account_id = one_account)
            AND p.account_id NOT IN (SELECT h.account_id FROM account_on_hold AS h)
+           -- the price that mends a charge which cannot be rated is no correction of what was billed
+           AND (p.account_id, p.period_no) NOT IN (SELECT q.account_id, q.period_no FROM pending AS q)
            AND (p.account_id, p.period_no) NOT IN (SELECT c.account_id, c.period_no FROM refused AS c)
         RETURNING 1
     ), noted AS (
@@ -316,7 +318,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION billing.finalize_invoices(date, date, text, text) IS
-'Makes final invoices of the drafts that fall due by the day through, in each account''s calendar: one a seller, payer (by bill_to on the issue date), invoice group and currency; a credit note (type 381) where the total without tax is negative. Numbers are drawn from the sellers'' series without gaps, and the periods billed are closed: from now on their prices, agreements and taxes are read as known at the last run. issue_date: default today in the seller''s time zone. account: only the charges of this account, whoever pays them. Returns one row an invoice; the row of billing.run that it leaves counts lines, closed periods and what was left out. Errors: 40001 if a draft does not continue what was billed meanwhile (run again), 22023 for an issue date before the last one of the series or a bad argument, 42704 unknown account or series. Volatile.';
+'Makes final invoices of the drafts that fall due by the day through, in each account''s calendar: one a seller, payer (by bill_to on the issue date), invoice group and currency; a credit note (type 381) where the total without tax is negative. Numbers are drawn from the sellers'' series without gaps, and the periods billed are closed: from now on their prices, agreements and taxes are read as known at the last run. A period with a charge that cannot be rated stays open until it can. issue_date: default today in the seller''s time zone. account: only the charges of this account, whoever pays them. Returns one row an invoice; the row of billing.run that it leaves counts lines, closed periods and what was left out. Errors: 40001 if a draft does not continue what was billed meanwhile (run again), 22023 for an issue date before the last one of the series or a bad argument, 42704 unknown account or series. Volatile.';
 
 CREATE FUNCTION billing.finalize_interim(run_id bigint) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp

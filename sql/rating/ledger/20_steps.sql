@@ -252,8 +252,9 @@ AS $function$
     $step$
 
     -- Price segments: the spans inside a period in which one tariff holds.  Prices are read as known at the pin, or at the latest
-    -- advance of the pin that covers the span; where none was known then, as known now, since a first price is no change.  An
-    -- account's own price goes before the list's.  Neighbours with equal tariffs are one segment, so that tiers do not restart.
+    -- advance of the pin that covers the span; where none was known then, the first that became known after it counts, since a first
+    -- price is no change; what changes it later is one.  An account's own price goes before the list's.  Neighbours with equal tariffs
+    -- are one segment, so that tiers do not restart.
     WHEN 'rated_segment' THEN $step$
         WITH candidate AS (
             SELECT s.spec_no, pr.item_id, pr.price_id, pr.account_id <> 0 AS own, pr.tariff, pr.tax_code, pr.known,
@@ -261,7 +262,8 @@ AS $function$
                    CASE WHEN upper_inf(pr.valid) THEN 'infinity' ELSE upper(pr.valid) AT TIME ZONE s.time_zone END AS valid_to
               FROM rated_spec AS s
               JOIN billing.price AS pr ON pr.list_id = s.list_id AND pr.account_id IN (0, s.own_account)
-             WHERE billing.known(lower(pr.known), {known_at}, s.now_own)
+             -- the last look, whose result a new rating version is compared with, knew no later prices
+             WHERE CASE WHEN s.own_advances THEN billing.known(lower(pr.known), {known_at}, s.now_own) ELSE billing.known(lower(pr.known), s.advance_at, s.advance_own) END
                AND pr.valid && tsrange(s.from_at AT TIME ZONE s.time_zone, s.to_at AT TIME ZONE s.time_zone)
         ), advance AS (
             SELECT s.spec_no, a.item_id, a.advance_to AS known_at,
@@ -285,17 +287,18 @@ AS $function$
             SELECT b.spec_no, b.item_id, b.at AS from_at, lead(b.at, 1, b.to_at) OVER (PARTITION BY b.spec_no, b.item_id ORDER BY b.at) AS to_at
               FROM border AS b
         ), dated AS (
-            SELECT n.spec_no, n.item_id, n.from_at, n.to_at, greatest(s.price_at, max(a.known_at)) AS price_at, s.price_own, s.now_own
+            SELECT n.spec_no, n.item_id, n.from_at, n.to_at, greatest(s.price_at, max(a.known_at)) AS price_at, s.price_own
               FROM span AS n
               JOIN rated_spec AS s USING (spec_no)
               LEFT JOIN advance AS a ON a.spec_no = n.spec_no AND a.item_id = n.item_id AND a.valid_from <= n.from_at AND a.valid_to >= n.to_at
-             GROUP BY n.spec_no, n.item_id, n.from_at, n.to_at, s.price_at, s.price_own, s.now_own
+             GROUP BY n.spec_no, n.item_id, n.from_at, n.to_at, s.price_at, s.price_own
         ), chosen AS (
             SELECT DISTINCT ON (d.spec_no, d.item_id, d.from_at) d.spec_no, d.item_id, d.from_at, d.to_at, c.tariff, c.tax_code, c.price_id
               FROM dated AS d
               JOIN candidate AS c ON c.spec_no = d.spec_no AND c.item_id = d.item_id AND c.valid_from <= d.from_at AND c.valid_to >= d.to_at
-             WHERE billing.known(c.known, d.price_at, d.price_own) OR billing.known(c.known, {known_at}, d.now_own)
-             ORDER BY d.spec_no, d.item_id, d.from_at, billing.known(c.known, d.price_at, d.price_own) DESC, c.own DESC, c.price_id DESC
+             CROSS JOIN LATERAL (SELECT billing.known(c.known, d.price_at, d.price_own) AS at_pin, NOT billing.known(lower(c.known), d.price_at, d.price_own) AS after_pin) AS k
+             WHERE k.at_pin OR k.after_pin
+             ORDER BY d.spec_no, d.item_id, d.from_at, k.at_pin DESC, CASE WHEN k.after_pin THEN lower(c.known) END, c.own DESC, c.price_id DESC
         ), island AS (
             SELECT c.*, sum(c.starts::int) OVER (PARTITION BY c.spec_no, c.item_id ORDER BY c.from_at) AS island_no
               FROM (SELECT x.*, (lag(x.to_at) OVER w IS DISTINCT FROM x.from_at OR lag(x.tariff) OVER w <> x.tariff
@@ -341,11 +344,13 @@ AS $function$
                                     CASE WHEN g.to_at = s.to_at THEN s.to_date::timestamp ELSE g.to_at AT TIME ZONE s.time_zone END AS to_local) AS b
           JOIN billing.item AS i ON i.item_id = g.item_id
           LEFT JOIN LATERAL (SELECT x.* FROM billing.meter_definition AS x
-                              WHERE x.item_id = g.item_id AND (billing.known(x.known, s.reference_at, s.reference_own) OR billing.known(x.known, {known_at}, s.now_own))
-                              ORDER BY billing.known(x.known, s.reference_at, s.reference_own) DESC LIMIT 1) AS m ON true
+                              WHERE x.item_id = g.item_id AND billing.known(lower(x.known), {known_at}, s.now_own)
+                                AND (billing.known(x.known, s.reference_at, s.reference_own) OR NOT billing.known(lower(x.known), s.reference_at, s.reference_own))
+                              ORDER BY lower(x.known) LIMIT 1) AS m ON true
           LEFT JOIN LATERAL (SELECT x.* FROM billing.fee_definition AS x
-                              WHERE x.item_id = g.item_id AND (billing.known(x.known, s.reference_at, s.reference_own) OR billing.known(x.known, {known_at}, s.now_own))
-                              ORDER BY billing.known(x.known, s.reference_at, s.reference_own) DESC LIMIT 1) AS f ON true
+                              WHERE x.item_id = g.item_id AND billing.known(lower(x.known), {known_at}, s.now_own)
+                                AND (billing.known(x.known, s.reference_at, s.reference_own) OR NOT billing.known(lower(x.known), s.reference_at, s.reference_own))
+                              ORDER BY lower(x.known) LIMIT 1) AS f ON true
          CROSS JOIN LATERAL (SELECT coalesce(m.mutate IS NOT NULL OR m.offset_by <> 0, false) AS mutates, coalesce(m.aggregation IN ('count', 'unique_count'), false) AS counts,
                                     coalesce(m.aggregation IN ('time_weighted', 'weighted_sum', 'increase') OR m.carried_over OR m.prorated IS NOT NULL OR m.operation_dimension IS NOT NULL, false) AS looks_back,
                                     extract(epoch FROM s.date_to::timestamp AT TIME ZONE s.time_zone - s.full_from::timestamp AT TIME ZONE s.time_zone)::numeric AS period_seconds) AS x

@@ -369,7 +369,8 @@ BEGIN
                JOIN rated_period AS p ON p.account_id = d.account_id AND p.period_no = d.period_no
                -- the list that the charge is billed by, not one that a plan which is held would bring
                LEFT JOIN rated_contract AS t ON t.variant = 0 AND t.account_id = d.account_id AND t.period_no = d.period_no AND t.agreement_id = d.agreement_id
-              WHERE d.billed_by_policy IS NOT NULL AND NOT d.failed AND d.frozen_at IS NULL AND e.value::text::numeric <> 0' USING known_at;
+              WHERE d.billed_by_policy IS NOT NULL AND NOT d.failed AND d.frozen_at IS NULL AND e.value::text::numeric <> 0
+                AND (e.key <> ''price'' OR t.list_id IS NOT NULL)' USING known_at;   -- without an agreement at the pin there are no prices to move
 
     EXECUTE 'DELETE FROM billing.draft_line AS l USING rated_difference AS d
               WHERE l.account_id = d.account_id AND l.key_id = d.key_id AND NOT d.failed AND d.frozen_at IS NULL';
