@@ -556,6 +556,7 @@ class Ledger:
         return period.arrears_due
 
     def look_at(self, account, period, asof):
+        self.failed = {key for key in self.failed if (key.buyer, key.period) != (account.key, period.number)}
         if not (period.arrears_due or period.advance_due):
             return
         owed = [{}] * 4 if period.sealed else self.rate_views(account, period, self.views(account, period, asof), asof)
@@ -567,10 +568,12 @@ class Ledger:
                 continue
             if not period.arrears_due and not any(key in one for one in owed) and key not in self.booked and key not in self.drafts:
                 continue    # a decision about a fee that is neither owed nor billed waits for the end of its period
-            if any(one.get(key, Owed()).failed for one in owed):
+            failed = [one.get(key, Owed()).failed for one in owed]
+            if any(failed[1:]):
                 self.failed.add(key)
                 continue
-            self.failed.discard(key)
+            if failed[0]:
+                self.failed.add(key)
             yield from self.settle(account, period, key, [one.get(key, Owed()).exact for one in owed], owed[0].get(key, Owed()).used, asof)
 
     def bill_progressively(self, account, period, through, asof):
@@ -591,17 +594,23 @@ class Ledger:
             if one.failed:
                 self.failed.add(key)
                 continue
-            self.failed.discard(key)
             amount = self.in_money(account, period, view, one.exact) + self.decided(key, asof) - self.booked.get(key, ZERO)
             if key not in self.frozen and amount > 0 and amount >= thresholds[key.agreement]:
                 self.book(key, amount)
                 self.progressive[key] = amount
 
     def settle(self, account, period, key, exact, used, asof):
-        """The draft and the held amounts of one key, given what it owes in each view."""
+        """The draft and the held amounts of one key, given what it owes in each view.
+
+        One that cannot be rated as billed stays as it is; what it would owe otherwise is a difference to that.
+        """
         amounts = [self.in_money(account, period, view, value) for view, value in zip(self.views(account, period, asof), exact)]
         if period.sealed:
             amounts = [self.sealed_owed.get(key, ZERO)] * 4
+        stays = key in self.failed
+        if stays:
+            amounts[0] = (self.booked.get(key, ZERO) + self.drafts.get(key, ZERO) - self.decided(key, asof)
+                          + sum((self.ignored(key, cause, asof) for cause in CAUSES), ZERO))
         target, held = amounts[0], {}
         for cause, former, new in zip(CAUSES, amounts, amounts[1:]):
             change, ignored = new - former, self.ignored(key, cause, asof)
@@ -617,11 +626,12 @@ class Ledger:
             if key not in self.frozen and change + ignored:
                 if action == "ignore":
                     target -= change + ignored
-                    yield "ignored", key, cause, -change - ignored
+                    if not stays:
+                        yield "ignored", key, cause, -change - ignored
                 else:
                     yield "billed", key, cause, change + ignored
         self.put(self.held, key, held or None)
-        if key not in self.frozen:
+        if key not in self.frozen and not stays:
             amount = target + self.decided(key, asof) - self.booked.get(key, ZERO)
             self.put(self.drafts, key, amount if amount or (used and key not in self.booked) else None)
 

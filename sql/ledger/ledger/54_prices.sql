@@ -91,7 +91,7 @@ AS $$
 DECLARE
     pinned date;
 BEGIN
-    -- A first price changes nothing that was billed: where there was none at the pin, the price known now holds.
+    -- A first price changes nothing that was billed: where there was none at the pin, the first one known after it holds.
     IF check_applies_to.applies_to IS NOT NULL
        OR NOT EXISTS (SELECT FROM price AS p
                        WHERE p.list_id = check_applies_to.list_id AND p.item_id = check_applies_to.item_id

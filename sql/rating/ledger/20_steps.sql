@@ -557,7 +557,7 @@ AS $function$
                s.seller_id, s.currency, s.in_advance, s.interim, s.progressive_threshold, s.exact, billing.round(s.counted, s.rounding_mode) AS owed,
                NULL::billing.monetary AS owed_price_now, NULL::billing.monetary AS owed_plan_now, NULL::billing.monetary AS owed_reference_now,
                NULL::billing.monetary AS owed_at_last_look, false AS failed_at_last_look, NULL::billing.monetary AS owed_before_advance,
-               coalesce(s.quantity, 0) AS quantity, s.unit_price, s.price_ids, s.tax_code, s.rounding, s.proration, s.failed > 0 AS failed, s.problem
+               false AS failed_before_advance, coalesce(s.quantity, 0) AS quantity, s.unit_price, s.price_ids, s.tax_code, s.rounding, s.proration, s.failed > 0 AS failed, s.failed > 0 AS failed_now, s.problem
           FROM summed AS s
          WHERE NOT s.closed AND (s.rated > 0 OR s.failed > 0)
          UNION ALL
@@ -572,13 +572,14 @@ AS $function$
                max(billing.round(s.counted, s.rounding_mode)) FILTER (WHERE s.variant = -1) AS owed_at_last_look,
                coalesce(sum(s.failed) FILTER (WHERE s.variant = -1), 0) > 0 AS failed_at_last_look,
                max(billing.round(s.counted, s.rounding_mode)) FILTER (WHERE s.variant = -2) AS owed_before_advance,
+               coalesce(sum(s.failed) FILTER (WHERE s.variant = -2), 0) > 0 AS failed_before_advance,
                coalesce(max(s.quantity) FILTER (WHERE s.variant = 0), 0) AS quantity,
                max(s.unit_price) FILTER (WHERE s.variant = 0) AS unit_price,
                min(s.price_ids) FILTER (WHERE s.variant = 0) AS price_ids,
                min(s.tax_code) FILTER (WHERE s.variant = 0) AS tax_code,
                min(s.rounding) FILTER (WHERE s.variant = 0) AS rounding, min(s.proration) FILTER (WHERE s.variant = 0) AS proration,
                -- What could not be rated as it was looked at last is no reason to leave it unbilled now.
-               coalesce(sum(s.failed) FILTER (WHERE s.variant >= 0), 0) > 0 AS failed, min(s.problem) FILTER (WHERE s.variant >= 0) AS problem
+               coalesce(sum(s.failed) FILTER (WHERE s.variant >= 0), 0) > 0 AS failed, coalesce(sum(s.failed) FILTER (WHERE s.variant >= 1), 0) > 0 AS failed_now, min(s.problem) FILTER (WHERE s.variant >= 0) AS problem
           FROM summed AS s
          WHERE s.closed AND (s.rated > 0 OR s.failed > 0)
          GROUP BY s.account_id, s.period_no, s.agreement_id, s.item_id, s.subscription_id, s.consumer_id, s.charge_group, s.component
@@ -589,14 +590,15 @@ AS $function$
         WITH keyed AS (
             SELECT account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component,
                    k.key_id, k.frozen_at, k.looked_owed, o.seller_id, o.currency, o.in_advance, o.interim AS rated_interim, o.progressive_threshold,
-                   o.exact, o.owed, o.owed_price_now, o.owed_plan_now, o.owed_reference_now, o.owed_at_last_look, o.failed_at_last_look, o.owed_before_advance,
+                   o.exact, o.owed, o.owed_price_now, o.owed_plan_now, o.owed_reference_now, o.owed_at_last_look, o.failed_at_last_look, o.owed_before_advance, o.failed_before_advance, coalesce(o.failed_now, false) AS failed_now,
                    coalesce(o.quantity, 0) AS quantity, o.unit_price, o.price_ids, o.tax_code, o.rounding, o.proration, coalesce(o.failed, false) AS failed, o.problem, o.owed IS NOT NULL OR o.failed AS is_owed
               FROM rated_owed AS o
               FULL JOIN (SELECT x.* FROM billing.charge_key AS x JOIN rated_period AS p USING (account_id, period_no)) AS k
              USING (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component)
         ), summed AS (
             SELECT k.*, coalesce(k.rated_interim, p.interim AND k.component = 'usage') AS interim, p.closed_known_at IS NOT NULL AS closed, p.sealed, p.date_from, p.date_to, p.ends_at, p.closed_known_at AS pin,
-                   p.rating_version <> billing.rating_version() AND p.closed_known_at IS NOT NULL AND p.looked_known_at IS NOT NULL AND NOT p.sealed AS new_version, d.decided_since, w.causes AS drafted_causes,
+                   p.rating_version <> billing.rating_version() AND p.closed_known_at IS NOT NULL AND p.looked_known_at IS NOT NULL AND NOT p.sealed AS new_version, d.decided_since, w.causes AS drafted_causes, w.amount AS drafted,
+                   k.failed AND NOT k.failed_now AND coalesce(v.price_now, false) AS failed_at_pin,
                    coalesce(h.chain_no, 0) AS chain_no, h.booked_after AS head, h.kind IN ('void', 'cancellation') AS taken_back, d.decided, d.ignored, z.owed AS sealed_owed,
                    coalesce(v.price_now, false) AS price_now, coalesce(v.plan_now, false) AS plan_now, coalesce(v.reference_now, false) AS reference_now, coalesce(v.advanced, false) AS advanced, v.advance_cause,
                    billing.monetary(0, coalesce(k.currency, billing.currency(h.booked_after), billing.currency(d.decided), billing.currency(z.owed), billing.currency(k.looked_owed))) AS nothing
@@ -623,13 +625,18 @@ AS $function$
                         ELSE p.rate_arrears OR h.chain_no IS NOT NULL OR (p.rate_advance AND EXISTS (SELECT FROM billing.draft_line AS y WHERE y.account_id = k.account_id AND y.key_id = k.key_id)) END
         ), measured AS (
             SELECT s.*, coalesce(s.head, s.nothing) AS booked,
-                   CASE WHEN s.sealed THEN coalesce(s.sealed_owed, s.nothing) ELSE coalesce(s.owed, s.nothing) END AS base,
+                   -- A charge that cannot be rated at the pin stays as it is; what it would owe as known now is a difference to that.
+                   CASE WHEN s.sealed THEN coalesce(s.sealed_owed, s.nothing) WHEN s.failed_at_pin THEN u.unchanged + coalesce(s.drafted, s.nothing) ELSE coalesce(s.owed, s.nothing) END AS base,
+                   CASE WHEN s.failed_before_advance THEN u.unchanged + coalesce(s.decided_since, s.nothing) ELSE coalesce(s.owed_before_advance, s.nothing) END AS before_advance,
                    CASE WHEN s.price_now THEN coalesce(s.owed_price_now, s.nothing) ELSE coalesce(s.owed, s.nothing) END AS after_price,
                    CASE WHEN s.plan_now THEN coalesce(s.owed_plan_now, s.nothing) WHEN s.price_now THEN coalesce(s.owed_price_now, s.nothing) ELSE coalesce(s.owed, s.nothing) END AS after_plan,
                    CASE WHEN s.reference_now THEN coalesce(s.owed_reference_now, s.nothing) WHEN s.plan_now THEN coalesce(s.owed_plan_now, s.nothing)
                         WHEN s.price_now THEN coalesce(s.owed_price_now, s.nothing) ELSE coalesce(s.owed, s.nothing) END AS after_reference,
                    CASE WHEN s.new_version AND s.looked_owed IS NOT NULL AND s.failed_at_last_look IS NOT TRUE THEN coalesce(s.owed_at_last_look, s.nothing) - s.looked_owed ELSE s.nothing END AS engine_change
               FROM summed AS s
+             CROSS JOIN LATERAL (SELECT coalesce(s.head, s.nothing) - coalesce(s.decided, s.nothing)
+                                        + billing.monetary(coalesce((s.ignored ->> 'price')::numeric, 0) + coalesce((s.ignored ->> 'plan')::numeric, 0) + coalesce((s.ignored ->> 'reference_data')::numeric, 0),
+                                                           billing.currency(s.nothing)) AS unchanged) AS u
         ), changed AS (
             SELECT m.*, c.change_by_cause, c.billed, c.ignored_more, c.held
               FROM measured AS m
@@ -645,7 +652,7 @@ AS $function$
                          WHERE m.closed AND NOT m.sealed AND (amount(x.change) <> 0 OR i.ignored <> 0)) AS y) AS c
         )
         SELECT c.account_id, c.period_no, c.agreement_id, c.item_id, c.subscription_id, c.consumer_id, c.charge_group, c.component, c.key_id,
-               c.closed, c.sealed, c.interim, c.failed, c.problem, c.is_owed, c.frozen_at, c.progressive_threshold,
+               c.closed, c.sealed, c.interim, c.failed, c.failed_at_pin, c.problem, c.is_owed, c.frozen_at, c.progressive_threshold,
                c.exact, c.base, c.base + c.billed AS target, coalesce(c.decided, c.nothing) AS decided, c.booked, c.chain_no, c.taken_back,
                CASE WHEN c.ignored_more IS NOT NULL OR amount(c.engine_change) <> 0 THEN
                    (SELECT jsonb_object_agg(i.cause, i.amount) FROM (
@@ -656,7 +663,7 @@ AS $function$
                    (SELECT coalesce(jsonb_object_agg(y.cause, y.change), '{}')
                       FROM (SELECT x.cause, sum(x.change) AS change
                               FROM (SELECT e.key AS cause, e.value::text::numeric AS change FROM jsonb_each(c.change_by_cause) AS e
-                                    UNION ALL SELECT c.advance_cause, amount(c.base - coalesce(c.owed_before_advance, c.nothing)) WHERE c.advanced AND c.advance_cause IS NOT NULL
+                                    UNION ALL SELECT c.advance_cause, amount(c.base - c.before_advance) WHERE c.advanced AND c.advance_cause IS NOT NULL
                                     UNION ALL SELECT 'decision', amount(c.decided_since) WHERE c.decided_since IS NOT NULL
                                     -- what the run before found and nobody has billed yet
                                     UNION ALL SELECT e.key, e.value::text::numeric FROM jsonb_each(c.drafted_causes) AS e

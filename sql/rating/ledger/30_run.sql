@@ -346,7 +346,7 @@ BEGIN
     EXECUTE 'INSERT INTO billing.charge_key (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component, looked_owed)
              SELECT o.account_id, o.period_no, o.agreement_id, o.item_id, o.subscription_id, o.consumer_id, o.charge_group, o.component,
                     CASE WHEN p.closed_known_at IS NULL THEN o.owed END   -- a closed period may be under another rating version: nothing was looked at then
-               FROM rated_owed AS o JOIN rated_period AS p USING (account_id, period_no) WHERE NOT o.failed
+               FROM rated_owed AS o JOIN rated_period AS p USING (account_id, period_no) WHERE NOT o.failed OR NOT o.failed_now
               ORDER BY o.account_id, o.period_no, o.agreement_id, o.item_id
                  ON CONFLICT DO NOTHING';
     GET DIAGNOSTICS new_keys = ROW_COUNT;
@@ -369,7 +369,7 @@ BEGIN
                JOIN rated_period AS p ON p.account_id = d.account_id AND p.period_no = d.period_no
                -- the list that the charge is billed by, not one that a plan which is held would bring
                LEFT JOIN rated_contract AS t ON t.variant = 0 AND t.account_id = d.account_id AND t.period_no = d.period_no AND t.agreement_id = d.agreement_id
-              WHERE d.billed_by_policy IS NOT NULL AND NOT d.failed AND d.frozen_at IS NULL AND e.value::text::numeric <> 0
+              WHERE d.billed_by_policy IS NOT NULL AND (NOT d.failed OR d.failed_at_pin) AND d.frozen_at IS NULL AND e.value::text::numeric <> 0
                 AND (e.key <> ''price'' OR t.list_id IS NOT NULL)' USING known_at;   -- without an agreement at the pin there are no prices to move
 
     EXECUTE 'DELETE FROM billing.draft_line AS l USING rated_difference AS d
@@ -398,11 +398,11 @@ BEGIN
     END IF;
 
     EXECUTE 'DELETE FROM billing.held AS h USING rated_difference AS d
-              WHERE h.account_id = d.account_id AND h.key_id = d.key_id AND NOT d.failed';
+              WHERE h.account_id = d.account_id AND h.key_id = d.key_id AND (NOT d.failed OR d.failed_at_pin)';
     EXECUTE 'INSERT INTO billing.held (account_id, key_id, cause, amount, run_id)
              SELECT d.account_id, d.key_id, e.key, billing.monetary(e.value::text::numeric, billing.currency(d.nothing)), $1
                FROM rated_difference AS d CROSS JOIN jsonb_each(d.held) AS e
-              WHERE d.held IS NOT NULL AND NOT d.failed AND d.key_id IS NOT NULL AND e.value::text::numeric <> 0' USING run;
+              WHERE d.held IS NOT NULL AND (NOT d.failed OR d.failed_at_pin) AND d.key_id IS NOT NULL AND e.value::text::numeric <> 0' USING run;
     GET DIAGNOSTICS held_rows = ROW_COUNT;
 
     EXECUTE 'UPDATE billing.charge_key AS k SET looked_owed = d.base FROM rated_difference AS d
