@@ -72,6 +72,38 @@ class Checks:
 
     # ---------------------------------------------------------------- at the end
 
+    def check_invariants(self):
+        """Rule 3, charge by charge: billed and drafted = owed at the pins + decided; with what is held = owed as known now + decided.
+
+        What a correction policy ignored is a decision that the price of today answers, not that of the pin, so the first of the two
+        speaks of charges without it.
+        """
+        keys = self.database.keys()
+        sums = [self.database.booked(keys), self.database.drafts(keys), {key: sum(held.values()) for key, held in self.database.held(keys).items()}]
+        by_period = {}
+        for key in {key for amounts in sums for key in amounts} | set(keys.values()):
+            by_period.setdefault((key.buyer, key.period), set()).add(key)
+        for account in self.ledger.accounts.values():
+            for period in account.periods.values():
+                if not period.sealed:
+                    self.check_period(account, period, by_period.get((account.key, period.number), set()), sums)
+
+    def check_period(self, account, period, keys, sums):
+        known = EVERYTHING.with_own(period.own_stamps)
+        views = self.ledger.views(account, period, known)
+        owed = self.ledger.rate_views(account, period, views, known)
+        for key in keys | {key for one in owed for key in one}:
+            if key in self.ledger.failed or key in self.ledger.frozen or key in self.unsettled or not self.ledger.due(key, period, known):
+                continue
+            at_pin, now = (self.ledger.in_money(account, period, view, one[key].exact if key in one else Fraction(0))
+                           for view, one in ((views[0], owed[0]), (views[-1], owed[-1])))
+            booked, drafted, held = (amounts.get(key, 0) for amounts in sums)
+            decided = self.ledger.decided(key, known)
+            agree(any(cause for _, _, cause in self.ledger.decisions.get(key, ())) or booked + drafted == at_pin + decided,
+                  "{}: booked {} and drafted {}, owed at the pin {} and decided {}", key, show(booked), show(drafted), show(at_pin), show(decided))
+            agree(booked + drafted + held == now + decided, "{}: booked {}, drafted {} and held {}, owed as known now {} and decided {}",
+                  key, show(booked), show(drafted), show(held), show(now), show(decided))
+
     def check_tables(self):
         """Numbers without gaps, never decreasing with the date; every chain from 0, link by link."""
         gaps = self.database.rows("""
