@@ -12,9 +12,11 @@
 
 #include "access/detoast.h"
 #include "libpq/pqformat.h"
+#include "nodes/primnodes.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
+#include "utils/memutils.h"
 
 #include "monetary/soft_error.h"
 #include "tariff/tariff.h"
@@ -55,6 +57,7 @@ cache_fill(TariffCache *cache, MemoryContext context, struct varlena *stored, Si
 		cache->stored = NULL;
 		pfree(cache->plain);
 	}
+	cache->unpacked.body = NULL;
 	cache->plain = detoast_attr(stored);
 	cache->stored_size = size;
 	cache->stored = memcpy(palloc(size), stored, size);
@@ -86,6 +89,84 @@ tariff_fetch(FunctionCallInfo fcinfo, Datum datum)
 		memcmp(cache->stored, stored, size) != 0)
 		cache_fill(cache, fcinfo->flinfo->fn_mcxt, stored, size);
 	return cache->plain;
+}
+
+/* Forget the unpacked form and make that of another tariff. */
+static void
+cache_unpack(TariffCache *cache, FunctionCallInfo fcinfo, const Tariff *tariff)
+{
+	if (cache->unpacked_context == NULL)
+		cache->unpacked_context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "unpacked tariff",
+														ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(cache->unpacked_context);
+	cache->unpacked.body = NULL;
+	cache->unpacked.form = tariff_model(tariff)->unpack(tariff, cache->unpacked_context);
+	cache->unpacked.body = tariff->body;
+}
+
+/* Is the tariff of this call written into the query as a constant? */
+static bool
+call_is_constant(TariffCache *cache, FunctionCallInfo fcinfo)
+{
+	Node	   *call = fcinfo->flinfo->fn_expr;
+
+	if (!cache->looked_at_call)
+		cache->constant = call != NULL && IsA(call, FuncExpr) &&
+			IsA(linitial(((FuncExpr *) call)->args), Const);
+	cache->looked_at_call = true;
+	return cache->constant;
+}
+
+/* A call site whose tariff changes this often is not worth a copy of each. */
+#define TARIFF_MAX_CHANGES 64
+
+/*
+ * Does this row have the tariff of the row before?  If so *bytes becomes the
+ * copy of it that the call site keeps.
+ */
+static bool
+tariff_repeats(TariffCache *cache, FunctionCallInfo fcinfo, const struct varlena **bytes)
+{
+	Size		size = VARSIZE_ANY(*bytes);
+
+	if (cache->repeated != NULL && VARSIZE_ANY(cache->repeated) == size &&
+		memcmp(cache->repeated, *bytes, size) == 0)
+	{
+		*bytes = cache->repeated;
+		return true;
+	}
+	if (cache->changes >= TARIFF_MAX_CHANGES)
+		return false;
+	cache->changes++;
+	cache->unpacked.body = NULL;
+	if (cache->repeated != NULL)
+		pfree(cache->repeated);
+	cache->repeated = memcpy(MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, size), *bytes, size);
+	return false;
+}
+
+/*
+ * The unpacked form of a tariff whose bytes tariff_fetch returned, if its
+ * model has one and the call site rates with this tariff again and again;
+ * else NULL.  *tariff is opened from bytes that stay.
+ */
+const TariffUnpacked *
+tariff_unpack(FunctionCallInfo fcinfo, const struct varlena *bytes, Tariff *tariff)
+{
+	TariffCache *cache;
+
+	if (likely(tariff_model(tariff)->unpack == NULL) || fcinfo->flinfo == NULL)
+		return NULL;
+	cache = tariff_cache(fcinfo);
+	if (!call_is_constant(cache, fcinfo) && bytes != cache->plain)
+	{
+		if (!tariff_repeats(cache, fcinfo, &bytes))
+			return NULL;
+		tariff_open(VARDATA_ANY(bytes), tariff);
+	}
+	if (unlikely(cache->unpacked.body != tariff->body))
+		cache_unpack(cache, fcinfo, tariff);
+	return &cache->unpacked;
 }
 
 /* A tariff from a JSON document, or 0 after reader_fail. */

@@ -21,6 +21,16 @@
 
 struct RatingSteps;
 
+/*
+ * What a call site keeps of a tariff that many rows have in common, unpacked
+ * by its model.  It lives as long as the bytes, which are constant or a copy.
+ */
+typedef struct TariffUnpacked
+{
+	const char *body;			/* of the tariff that it was made from */
+	void	   *form;
+} TariffUnpacked;
+
 /* One rating: what was given, and what came out. */
 typedef struct Rating
 {
@@ -34,6 +44,7 @@ typedef struct Rating
 	Datum		dimensions;		/* jsonb, or 0 when not given */
 	Datum		units;			/* jsonb of quantities by unit, or 0 */
 	struct RatingSteps *steps;	/* NULL unless somebody wants to see them */
+	const TariffUnpacked *unpacked; /* NULL unless the call site has it */
 
 	/* Filled in when rating fails. */
 	int			sqlstate;
@@ -83,6 +94,12 @@ typedef struct TariffModel
 	 * false after rating_fail.
 	 */
 	bool		(*price) (const Tariff *tariff, Rating *rating, Number *amount);
+
+	/*
+	 * A form of the tariff for rating many rows, in a context of the call
+	 * site; NULL: none is quicker than the stored one.
+	 */
+	void	   *(*unpack) (const Tariff *tariff, MemoryContext context);
 
 	/*
 	 * The same for single events in time order, where that differs from the
@@ -160,6 +177,14 @@ static inline const TariffModel *
 tariff_model(const Tariff *tariff)
 {
 	return tariff_models[tariff->head.model];
+}
+
+/* The unpacked form of the tariff itself, not of one that it is nested in. */
+static inline const void *
+rating_unpacked(const Tariff *tariff, const Rating *rating)
+{
+	return rating->unpacked != NULL && rating->unpacked->body == tariff->body ?
+		rating->unpacked->form : NULL;
 }
 
 /* An amount or bound of the tariff in the units of the running quantity. */

@@ -28,23 +28,11 @@
 #include "utils/json.h"
 #include "utils/jsonb.h"
 
+#include "tariff/hashmap.h"
 #include "tariff/lint.h"
-#include "tariff/model.h"
 
 static const char *const hashmap_members[] = {"services", NULL};
 static const char *const rule_types[] = {NULL, "flat", "rate", ""};
-
-/* Stored. */
-#define RULE_FLAT 1
-#define RULE_RATE 2
-
-#define HASHMAP_MAX_SERVICES 1000
-#define HASHMAP_MAX_FIELDS 32
-#define HASHMAP_MAX_GROUPS 64
-#define HASHMAP_MAX_RULES 50000
-
-/* The field of a rule that has none. */
-#define FIELD_SERVICE (-1)
 
 /* One mapping or threshold while it is read. */
 typedef struct HashmapRule
@@ -72,41 +60,6 @@ typedef struct HashmapReader
 	HashmapRule *rules;
 } HashmapReader;
 
-/* A stored service. */
-typedef struct Service
-{
-	const char *start;
-	TariffText	name;
-	uint8		field_count;
-	uint8		group_count;
-	TariffText	fields[HASHMAP_MAX_FIELDS];
-	const char *offsets;		/* of groups, thresholds, then each field */
-	const char *mappings;		/* those without a field */
-} Service;
-
-/* Positions in Service.offsets. */
-enum
-{
-	PART_GROUPS, PART_THRESHOLDS, PART_FIELDS
-};
-
-/* A stored rule. */
-typedef struct Rule
-{
-	uint8		group;
-	uint8		type;
-	TariffText	tenant;
-	Number		cost;
-} Rule;
-
-/* A threshold and where it stands. */
-typedef struct Threshold
-{
-	Number		level;
-	int8		field;
-	Rule		rule;
-} Threshold;
-
 /* What one group has come to. */
 typedef struct GroupTotal
 {
@@ -123,15 +76,6 @@ typedef struct HashmapPoint
 	bool		found[HASHMAP_MAX_FIELDS];
 	JsonbValue	values[HASHMAP_MAX_FIELDS];
 } HashmapPoint;
-
-/* Compare two byte strings, shorter first among equal beginnings. */
-static int
-compare_bytes(const char *a, int a_length, const char *b, int b_length)
-{
-	int			result = memcmp(a, b, Min(a_length, b_length));
-
-	return result != 0 ? result : a_length - b_length;
-}
 
 /* Read an optional text that must not be longer than the limit. */
 static bool
@@ -546,72 +490,6 @@ hashmap_compile(const ReaderObject *object, StringInfo out)
 	return true;
 }
 
-/* How many services there are. */
-static int
-hashmap_count(const Tariff *tariff)
-{
-	uint16		count;
-
-	memcpy(&count, tariff->body, sizeof(count));
-	return count;
-}
-
-/* Where a service begins. */
-static const char *
-service_start(const Tariff *tariff, int index)
-{
-	uint32		offset;
-
-	memcpy(&offset, tariff->body + sizeof(uint16) + index * sizeof(offset), sizeof(offset));
-	return tariff->body + offset;
-}
-
-/* Find the parts of a service; nothing is copied. */
-static void
-service_open(const char *start, Service *service)
-{
-	const char *cursor = start;
-	int			i;
-
-	service->start = start;
-	service->name = compiled_get_text(&cursor);
-	compiled_get(&cursor, service->field_count);
-	compiled_get(&cursor, service->group_count);
-	for (i = 0; i < service->field_count; i++)
-		service->fields[i] = compiled_get_text(&cursor);
-	service->offsets = cursor;
-	service->mappings = cursor + (PART_FIELDS + service->field_count) * sizeof(uint32);
-}
-
-/* Where a part of a service begins. */
-static const char *
-service_part(const Service *service, int part)
-{
-	uint32		offset;
-
-	memcpy(&offset, service->offsets + part * sizeof(offset), sizeof(offset));
-	return service->start + offset;
-}
-
-/* Read the next rule. */
-static inline void
-rule_get(const char **cursor, Rule *rule)
-{
-	compiled_get(cursor, rule->group);
-	compiled_get(cursor, rule->type);
-	rule->tenant = compiled_get_text(cursor);
-	rule->cost = compiled_get_number(cursor);
-}
-
-/* Read the next threshold. */
-static inline void
-threshold_get(const char **cursor, Threshold *threshold)
-{
-	threshold->level = compiled_get_number(cursor);
-	compiled_get(cursor, threshold->field);
-	rule_get(cursor, &threshold->rule);
-}
-
 /* Is the rule for everybody or for the tenant of the point? */
 static inline bool
 rule_is_for(const Rule *rule, const HashmapPoint *point)
@@ -675,8 +553,8 @@ numeric_text(Numeric numeric)
 }
 
 /* The text by which a value is looked up: as the product's str() writes it. */
-static TariffText
-value_text(const JsonbValue *value)
+TariffText
+hashmap_value_text(const JsonbValue *value)
 {
 	TariffText	text = {NULL, 0};
 	char	   *copy;
@@ -746,7 +624,7 @@ fields_apply(const Service *service, HashmapPoint *point, GroupTotal *states)
 			point->values[i].type != jbvNull;
 		if (!point->found[i])
 			continue;
-		text = value_text(&point->values[i]);
+		text = hashmap_value_text(&point->values[i]);
 		mappings = text.data == NULL ? NULL : field_search(service, i, text);
 		if (mappings != NULL)
 			mappings_apply(&mappings, point, states);
@@ -754,10 +632,9 @@ fields_apply(const Service *service, HashmapPoint *point, GroupTotal *states)
 }
 
 /* The value of a field as a number, for its thresholds. */
-static bool
-field_number(const Service *service, int field, const HashmapPoint *point, Rating *rating, Number *number)
+bool
+hashmap_field_number(TariffText field, const JsonbValue *value, Rating *rating, Number *number)
 {
-	const JsonbValue *value = &point->values[field];
 	NumberDecode decode = NUMBER_MALFORMED;
 
 	if (value->type == jbvNumeric)
@@ -773,7 +650,7 @@ field_number(const Service *service, int field, const HashmapPoint *point, Ratin
 		return true;
 	return rating_fail(rating, ERRCODE_INVALID_PARAMETER_VALUE, NULL,
 					   "dimension %.*s has thresholds and must be a number",
-					   service->fields[field].length, service->fields[field].data);
+					   field.length, field.data);
 }
 
 /*
@@ -801,7 +678,7 @@ thresholds_search(const Service *service, const char **cursor, const HashmapPoin
 		if (threshold.field != FIELD_SERVICE)
 		{
 			level = threshold.level;
-			if (!field_number(service, threshold.field, point, rating, &value))
+			if (!hashmap_field_number(service->fields[threshold.field], &point->values[threshold.field], rating, &value))
 				return false;
 		}
 		else
@@ -905,7 +782,7 @@ point_text(const HashmapPoint *point, const char *name, int length)
 
 	if (point->dimensions != NULL &&
 		getKeyJsonValueFromContainer(&point->dimensions->root, name, length, &value) != NULL)
-		text = value_text(&value);
+		text = hashmap_value_text(&value);
 	return text;
 }
 
@@ -956,8 +833,17 @@ hashmap_price(const Tariff *tariff, Rating *rating, Number *amount)
 	HashmapPoint point;
 	Service		service;
 	const char *start;
+	const void *unpacked = rating_unpacked(tariff, rating);
+	bool		priced;
 
 	*amount = number_zero();
+	if (likely(unpacked != NULL && rating->steps == NULL))
+	{
+		bool		result = hashmap_site_price(unpacked, rating, amount, &priced);
+
+		if (likely(priced))
+			return result;
+	}
 	point.dimensions = rating->dimensions == (Datum) 0 ? NULL : DatumGetJsonbP(rating->dimensions);
 	if (point.dimensions != NULL && !JB_ROOT_IS_OBJECT(point.dimensions))
 		return rating_fail(rating, ERRCODE_INVALID_PARAMETER_VALUE, NULL, "dimensions must be a JSON object");
@@ -1320,6 +1206,7 @@ const TariffModel tariff_hashmap = {
 	.compile = hashmap_compile,
 	.print = hashmap_print,
 	.price = hashmap_price,
+	.unpack = hashmap_unpack,
 	.describe = hashmap_describe,
 	.lint = hashmap_lint
 };

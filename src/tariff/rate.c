@@ -149,9 +149,11 @@ rating_units(const Tariff *tariff, Rating *rating, Datum quantities)
 bool
 rating_arguments(FunctionCallInfo fcinfo, bool units, Tariff *tariff, Rating *rating)
 {
+	struct varlena *bytes;
 	NumberDecode decode;
 
 	rating->divided = false;
+	rating->unpacked = NULL;
 	rating->units = (Datum) 0;
 	rating->steps = NULL;
 	rating->sqlstate = 0;
@@ -164,7 +166,9 @@ rating_arguments(FunctionCallInfo fcinfo, bool units, Tariff *tariff, Rating *ra
 	rating->fraction = PG_GETARG_DATUM(ARGUMENT_FRACTION);
 	rating->dimensions = PG_ARGISNULL(ARGUMENT_DIMENSIONS) ? (Datum) 0 :
 		PG_GETARG_DATUM(ARGUMENT_DIMENSIONS);
-	tariff_open(VARDATA_ANY(tariff_fetch(fcinfo, PG_GETARG_DATUM(ARGUMENT_TARIFF))), tariff);
+	bytes = tariff_fetch(fcinfo, PG_GETARG_DATUM(ARGUMENT_TARIFF));
+	tariff_open(VARDATA_ANY(bytes), tariff);
+	rating->unpacked = tariff_unpack(fcinfo, bytes, tariff);
 	if (units)
 		return rating_units(tariff, rating, PG_GETARG_DATUM(ARGUMENT_QUANTITY));
 	decode = number_from_datum(PG_GETARG_DATUM(ARGUMENT_QUANTITY), &rating->quantity);

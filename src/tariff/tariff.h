@@ -22,6 +22,12 @@ typedef struct TariffCache
 	struct varlena *stored;		/* as it came: pointer or compressed */
 	Size		stored_size;
 	struct varlena *plain;
+	struct varlena *repeated;	/* the last plain tariff, while it stays the same */
+	int			changes;		/* how often it did not */
+	bool		looked_at_call; /* is constant known? */
+	bool		constant;		/* the call's tariff is a constant */
+	MemoryContext unpacked_context;
+	TariffUnpacked unpacked;	/* of plain, repeated or the constant */
 	struct HeapTupleHeaderData *row;
 	Size		row_size;
 	int			amount_offset;
@@ -30,6 +36,7 @@ typedef struct TariffCache
 
 extern TariffCache *tariff_cache(FunctionCallInfo fcinfo);
 extern struct varlena *tariff_fetch(FunctionCallInfo fcinfo, Datum datum);
+extern const TariffUnpacked *tariff_unpack(FunctionCallInfo fcinfo, const struct varlena *bytes, Tariff *tariff);
 extern char *tariff_text(Datum datum);
 extern Datum tariff_from_json(Jsonb *json, TariffReader *reader);
 
