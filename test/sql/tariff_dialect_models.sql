@@ -90,3 +90,40 @@ SELECT wrong('{"model":"hashmap","currency":"EUR","services":[{"service":"s","gr
 SELECT wrong('{"model":"hashmap","currency":"EUR","services":[{"service":"s","groups":[{"mappings":[{"type":"flat"}]}]}]}');
 DROP FUNCTION wrong(text);
 DROP VIEW two_units, capacity, cloud;
+
+-- A call site that rates many points with one tariff reads it from an unpacked form; steps always from the stored one.  They agree, also
+-- when tariffs take turns, and for dimensions of every kind, very many of them, tenants, and errors.
+CREATE TABLE hashmaps AS SELECT n, jsonb_build_object('model', 'hashmap', 'currency', 'EUR', 'services', jsonb_build_array(
+    jsonb_build_object('service', 'compute', 'fields', '["flavor","memory","spot"]'::jsonb, 'groups', jsonb_build_array(
+        jsonb_build_object('group', 'a', 'mappings', (SELECT jsonb_agg(jsonb_build_object('field', 'flavor', 'value', 'm' || i, 'type', CASE i % 3 WHEN 0 THEN 'rate' ELSE 'flat' END, 'cost', (i + n) / 8.0)) FROM generate_series(1, 20) AS i)
+                                                   || '[{"field":"flavor","value":"m2","tenant":"t1","type":"flat","cost":"9"},{"field":"spot","value":"True","type":"rate","cost":"0.5"},{"field":"memory","value":"64","type":"rate","cost":"1.25"}]'),
+        jsonb_build_object('group', 'b', 'mappings', jsonb_build_array(jsonb_build_object('type', 'flat', 'cost', n / 100.0)),
+                           'thresholds', '[{"field":"memory","level":100,"type":"flat","cost":"0.3"},{"level":3,"type":"flat","cost":"5"},{"level":"-1","type":"rate","cost":"7"},{"field":"memory","level":100,"tenant":"t1","type":"rate","cost":"0.7"}]'::jsonb))),
+    jsonb_build_object('service', 'volume', 'groups', '[{"group":"a","mappings":[{"type":"flat","cost":"0.001"}],"thresholds":[{"level":2.5,"type":"rate","cost":"0.9"}]}]'::jsonb)))::tariff AS t
+  FROM generate_series(1, 3) AS n;
+CREATE TABLE points AS SELECT g, (ARRAY[0, 1, 2.5, 3, -1, 0.333])[g % 6 + 1] AS quantity,
+    jsonb_strip_nulls(jsonb_build_object('service', (ARRAY['compute', 'volume', 'other', 'compute'])[g % 4 + 1], 'flavor', CASE g % 5 WHEN 4 THEN NULL ELSE 'm' || g % 23 END,
+                                         'tenant_id', CASE g % 3 WHEN 0 THEN 't1' WHEN 1 THEN 't2' END))
+    || CASE g % 7 WHEN 0 THEN '{"memory":64}' WHEN 1 THEN '{"memory":"100.0"}' WHEN 2 THEN '{"memory":null}' WHEN 3 THEN '{"memory":511.5}' WHEN 4 THEN '{"memory":"much"}' WHEN 5 THEN '{"memory":{"gb":1}}' ELSE '{"spot":true}' END::jsonb
+    || CASE WHEN g % 11 = 0 THEN (SELECT jsonb_object_agg('tag' || i, i) FROM generate_series(1, 30) AS i) ELSE '{}' END AS dimensions
+  FROM generate_series(1, 2000) AS g;
+CREATE FUNCTION by_steps(price tariff, quantity numeric, dimensions jsonb) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT coalesce(sum(s.amount), '0 EUR') FROM rating_steps(price, quantity, dimensions => dimensions) AS s)::text;
+EXCEPTION WHEN OTHERS THEN RETURN SQLSTATE || ' ' || SQLERRM;
+END $$;
+WITH rated AS (SELECT h.n, p.g, h.t, p.quantity, p.dimensions, try_rate(h.t, p.quantity, dimensions => p.dimensions) AS r FROM hashmaps AS h, points AS p ORDER BY h.n, p.g OFFSET 0)
+SELECT n, count(*), count((r).sqlstate) AS failed, count(*) FILTER (WHERE amount((r).amount) <> 0) AS not_zero,
+       bool_and(coalesce((r).amount::text, (r).sqlstate || ' ' || (r).detail) = by_steps(t, quantity, dimensions)) AS agree FROM rated GROUP BY n ORDER BY n;
+WITH rated AS (SELECT h.t, p.quantity, p.dimensions, try_rate(h.t, p.quantity, dimensions => p.dimensions) AS r FROM hashmaps AS h, points AS p ORDER BY p.g, h.n OFFSET 0)
+SELECT count(*), bool_and(coalesce((r).amount::text, (r).sqlstate || ' ' || (r).detail) = by_steps(t, quantity, dimensions)) AS agree FROM rated;
+SELECT t::text AS first_tariff FROM hashmaps WHERE n = 1 \gset
+SELECT count(*), bool_and(coalesce((r).amount::text, (r).sqlstate || ' ' || (r).detail) = by_steps(:'first_tariff', quantity, dimensions)) AS agree
+  FROM (SELECT quantity, dimensions, try_rate(:'first_tariff'::tariff, quantity, dimensions => dimensions) AS r FROM points OFFSET 0) AS rated;
+-- in a matrix the unpacked form is not that of the nested price
+SELECT rate(jsonb_build_object('model', 'matrix', 'currency', 'EUR', 'dimensions', '["region"]'::jsonb, 'cells', jsonb_build_array(jsonb_build_object('match', '{"region":"eu"}'::jsonb,
+            'tariff', '{"model":"hashmap","services":[{"service":"s","groups":[{"mappings":[{"type":"flat","cost":2}]}]}]}'::jsonb)))::tariff, 3, dimensions => '{"region":"eu","service":"s"}') FROM generate_series(1, 3);
+-- a plain quantity of a price of several units needs the dimension unit
+CREATE TABLE units AS SELECT '{"model":"blocks","currency":"USD","policy":"all_tiers","tiers":[{"blocks":[{"unit":"FOO","size":10,"max":2,"price":"1"},{"unit":"BAR","size":"1","price":"2"}]}]}'::tariff AS t;
+SELECT rate(t, 11, dimensions => '{"unit":"FOO"}'), rate(t, 3, dimensions => '{"unit":"BAR"}'), rate(t, '{"FOO":11,"BAR":3}'::jsonb), tariff_grouping(t) FROM units;
+SELECT (try_rate(t, 1)).detail, (try_rate(t, 1, dimensions => '{"unit":"BAZ"}')).detail, (try_rate(t, 1, dimensions => '{"unit":null}')).detail FROM units;
