@@ -1,6 +1,7 @@
 # billing: PGXS makefile.
 #
 #   make  make install  make installcheck  make dist      PG_CONFIG=… for another server, PROFILE=-Werror for more flags
+#   make WITHOUT_WORKER=1 …                               without the background worker, which needs libcurl
 #   mkdir b && cd b && make -f ../Makefile install        out of tree; the source tree is only read
 #
 # The extension script is put together from the readable pieces under sql/:
@@ -23,7 +24,7 @@ endif
 # Rooms in the order in which one may use the other.
 ROOMS = module monetary usage_interval tariff ledger metering rating invoicing allocation worker connectors reporting
 
-C_FILES      = $(sort $(patsubst $(SRC)/%,%,$(wildcard $(SRC)/src/*/*.c)))
+C_FILES      = $(filter-out src/worker/%,$(sort $(patsubst $(SRC)/%,%,$(wildcard $(SRC)/src/*/*.c))))
 C_HEADERS    = $(filter-out %/currency_table.h,$(wildcard $(SRC)/src/*/*.h))
 MEMBER_SQL   = $(foreach room,$(ROOMS),$(sort $(wildcard $(SRC)/sql/$(room)/*.sql)))
 LEDGER_SQL   = $(foreach room,$(ROOMS),$(sort $(wildcard $(SRC)/sql/$(room)/ledger/*.sql)))
@@ -86,6 +87,22 @@ $(CURRENCY_TABLE): $(SRC)/src/monetary/currencies.tsv $(SRC)/src/monetary/curren
 	@mkdir -p $(@D)
 	awk -f $(SRC)/src/monetary/currency_table.awk $(SRC)/src/monetary/currencies.tsv > $@.tmp
 	mv $@.tmp $@
+
+# The background worker is a library of its own, so that this one needs no libcurl.
+ifndef WITHOUT_WORKER
+WORKER_MAKE = $(MAKE) -f $(SRC)/src/worker/Makefile SRC=$(SRC) PG_CONFIG=$(PG_CONFIG)
+
+all: worker-all
+install: worker-install
+uninstall: worker-uninstall
+clean: worker-clean
+
+worker-all worker-install worker-uninstall worker-clean:
+	+$(WORKER_MAKE) $(@:worker-%=%)
+worker-install: worker-all
+
+.PHONY: worker-all worker-install worker-uninstall worker-clean
+endif
 
 # The archive for PGXN, from the commit that is checked out.
 dist: check-meta

@@ -10,3 +10,8 @@ CREATE FUNCTION billing.worker_slots(OUT database name, OUT pid int, OUT state t
     LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'worker_slots';
 COMMENT ON FUNCTION billing.worker_slots() IS
 'One row a database for which billing_worker runs or should run; no row when the library is not preloaded. state: starting, running, or what keeps it from running. Stable.';
+
+CREATE FUNCTION billing.worker_library_version() RETURNS text
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'worker_library_version';
+COMMENT ON FUNCTION billing.worker_library_version() IS
+'Version of billing_worker that the server has preloaded; null = none, or one that this library does not know. Stable.';

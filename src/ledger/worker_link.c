@@ -23,6 +23,7 @@ static bool callback_registered = false;
 
 PG_FUNCTION_INFO_V1(wake_worker);
 PG_FUNCTION_INFO_V1(worker_slots);
+PG_FUNCTION_INFO_V1(worker_library_version);
 
 /* The link of the preloaded library, or NULL when there is none that fits. */
 static WorkerLink *
@@ -122,4 +123,18 @@ worker_slots(PG_FUNCTION_ARGS)
 		if (board.slot[i].database[0] != '\0')
 			put_slot((ReturnSetInfo *) fcinfo->resultinfo, link, &board.slot[i]);
 	return (Datum) 0;
+}
+
+/*
+ * worker_library_version() -> text
+ *	  Null when billing_worker is not preloaded.
+ */
+Datum
+worker_library_version(PG_FUNCTION_ARGS)
+{
+	WorkerLink *link = find_worker_link();
+
+	if (link == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(link->library_version));
 }

@@ -45,7 +45,7 @@ CREATE PROCEDURE billing.grant_ledger()
 AS $$
 DECLARE
     operating CONSTANT text[] := '{record_usage,open_usage_batch,load_usage_batch,load_usage_inbox,correct_usage,void_usage,move_usage,validate_usage,maintain_partitions,
-                                   run_invoicing,bill_account,mark_delivered,enqueue_message,test_connection,
+                                   run_invoicing,bill_account,mark_delivered,enqueue_message,test_connection,begin_connection_test,connection_test_state,
                                    acquire_run_lock,release_run_lock,start_run,watermark,set_watermark,run_store_periods,run_rate,run_apply,run_finish}';
     deciding  CONSTANT text[] := '{finalize_invoices,void_invoice,cancel_invoice,retry_message,discard_message,decide,freeze_charge,unfreeze_charge,approve_corrections,
                                    seal_period,seal_periods_of_run,drop_sealed_usage,remove_price,end_agreement,end_subscription}';

@@ -5,8 +5,8 @@
 -- delivered  has had its effect              dead       will not be tried again unless somebody asks; holds back those queued behind it
 -- discarded  somebody has said that it need not be sent
 --
--- Only the worker queues messages and lets the next one go, under the advisory lock of lock_outbox(), so that no decision is made
--- from an outdated view of the others.
+-- Only the worker queues messages and lets the next one go, so that this is never decided twice from different views of the others;
+-- what people discard it finds by the column releases.
 
 CREATE TABLE billing.message (
     message_id      bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -24,6 +24,7 @@ CREATE TABLE billing.message (
     progress        jsonb,
     unsafe          boolean     NOT NULL DEFAULT false,
     uncertain       boolean     NOT NULL DEFAULT false,
+    releases        boolean     NOT NULL DEFAULT false,
     next_try_at     timestamptz,
     lease_until     timestamptz,
     last_status     int,
@@ -43,6 +44,7 @@ CREATE INDEX message_waiting ON billing.message (endpoint, priority DESC, messag
 CREATE INDEX message_undone ON billing.message (endpoint, ordering_key, message_id)
     WHERE ordering_key IS NOT NULL AND state IN ('waiting', 'queued', 'sending', 'delayed', 'dead');
 CREATE INDEX message_sending ON billing.message (endpoint, ordering_key) WHERE state = 'sending';
+CREATE INDEX message_releases ON billing.message (message_id) WHERE releases;
 CREATE INDEX message_delayed ON billing.message (next_try_at) WHERE state = 'delayed';
 CREATE INDEX message_finished ON billing.message (finished_at) WHERE finished_at IS NOT NULL;
 COMMENT ON TABLE billing.message IS 'The outbox: one row a thing that is to be told to an outside system, delivered at least once with effect once.';
@@ -60,6 +62,7 @@ COMMENT ON COLUMN billing.message.step IS 'How many requests the present attempt
 COMMENT ON COLUMN billing.message.progress IS 'What the connector remembers between requests and attempts.';
 COMMENT ON COLUMN billing.message.unsafe IS 'While sending: whether the request that is out changes something, being neither GET nor HEAD.';
 COMMENT ON COLUMN billing.message.uncertain IS 'Whether a request that changes something went out and its outcome is not known.';
+COMMENT ON COLUMN billing.message.releases IS 'Whether it was discarded and the worker has yet to let the one that is queued behind it go.';
 COMMENT ON COLUMN billing.message.next_try_at IS 'When it will be tried again.';
 COMMENT ON COLUMN billing.message.lease_until IS 'While sending: when it counts as lost, should the worker not report before.';
 COMMENT ON COLUMN billing.message.last_status IS 'Status of the last answer; null = none came.';
@@ -88,11 +91,6 @@ COMMENT ON COLUMN billing.endpoint_state.last_success_at IS 'When a request was 
 COMMENT ON COLUMN billing.endpoint_state.last_failure_at IS 'When one was last not answered, or with 5xx.';
 COMMENT ON COLUMN billing.endpoint_state.last_failure IS 'What that failure was.';
 COMMENT ON COLUMN billing.endpoint_state.last_sync_at IS 'When option sync_every last asked for a message of kind sync.';
-
-CREATE FUNCTION billing.lock_outbox() RETURNS void
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE
-    AS $$ SELECT pg_catalog.pg_advisory_xact_lock(1651076210, 20) $$;
-COMMENT ON FUNCTION billing.lock_outbox() IS 'Waits until nobody else decides which messages may go, for the rest of the transaction. Volatile.';
 
 CREATE FUNCTION billing.find_endpoint(endpoint text) RETURNS oid
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -159,7 +157,7 @@ AS $$
     UPDATE message AS m SET state = 'waiting' FROM next AS n WHERE m.message_id = n.message_id
 $$;
 COMMENT ON FUNCTION billing.let_next_go(bigint[]) IS
-'Makes the first message that is queued behind any of these wait to be sent. Call it under lock_outbox(), once these are delivered or discarded. Volatile.';
+'Makes the first message that is queued behind any of these wait to be sent, once these are delivered or discarded. Only the worker calls it. Volatile.';
 
 CREATE FUNCTION billing.change_dead_message(message_id bigint, state text, reason text) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
@@ -168,7 +166,6 @@ DECLARE
     former message;
 BEGIN
     PERFORM check_ledger();
-    PERFORM lock_outbox();
     SELECT m.* INTO former FROM message AS m WHERE m.message_id = change_dead_message.message_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE undefined_object USING MESSAGE = format('there is no message %s', coalesce(change_dead_message.message_id::text, 'null'));
@@ -180,11 +177,9 @@ BEGIN
     UPDATE message AS m
        SET state = change_dead_message.state, reason = coalesce(change_dead_message.reason, m.reason), next_try_at = NULL,
            attempts = CASE WHEN change_dead_message.state = 'waiting' THEN 0 ELSE m.attempts END,
-           finished_at = CASE WHEN change_dead_message.state = 'discarded' THEN clock_timestamp() END
+           finished_at = CASE WHEN change_dead_message.state = 'discarded' THEN clock_timestamp() END,
+           releases = change_dead_message.state = 'discarded' AND m.ordering_key IS NOT NULL
      WHERE m.message_id = former.message_id;
-    IF change_dead_message.state = 'discarded' THEN
-        PERFORM let_next_go(ARRAY[former.message_id]);
-    END IF;
     PERFORM wake_worker();
 END $$;
 COMMENT ON FUNCTION billing.change_dead_message(bigint, text, text) IS

@@ -1,0 +1,203 @@
+/*-------------------------------------------------------------------------
+ *
+ * endpoint.c
+ *	  The endpoints of the database: their options, read again when one
+ *	  changes, and for each a rate limit and a circuit breaker.
+ *
+ * An endpoint that changes while requests to it are out is replaced; its old
+ * form stays until they have ended.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/pg_prng.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "worker/worker.h"
+
+static List *endpoints = NIL;	/* Endpoint * */
+static List *replaced = NIL;	/* Endpoint *, with requests still out */
+static bool must_read = true;
+
+static void
+on_catalog_change(Datum argument, int cache_id, uint32 hash)
+{
+	must_read = true;
+}
+
+/* Has endpoints_refresh() notice changes of servers, wrappers and user mappings. */
+void
+endpoints_watch_catalog(void)
+{
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_catalog_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(FOREIGNDATAWRAPPEROID, on_catalog_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(USERMAPPINGOID, on_catalog_change, (Datum) 0);
+}
+
+List *
+endpoints_all(void)
+{
+	return endpoints;
+}
+
+Endpoint *
+endpoint_by_name(const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, endpoints)
+		if (strcmp(((Endpoint *) lfirst(cell))->name, name) == 0)
+			return lfirst(cell);
+	return NULL;
+}
+
+/* Gives back what is no longer used. */
+static void
+forget_replaced(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, replaced)
+	{
+		Endpoint   *old = lfirst(cell);
+
+		if (old->in_flight > 0)
+			continue;
+		replaced = foreach_delete_current(replaced, cell);
+		MemoryContextDelete(old->context);
+	}
+}
+
+/* How an endpoint was doing goes over to its new form. */
+static void
+take_over(Endpoint *fresh, Endpoint *old)
+{
+	fresh->in_flight = old->in_flight;
+	fresh->failures = old->failures;
+	fresh->paused_until = old->paused_until;
+	fresh->next_request_at = old->next_request_at;
+	old->successor = fresh;
+}
+
+/*
+ * endpoints_refresh() -> whether something may have changed
+ *	  Reads the endpoints again after a change.  Called in a transaction.
+ */
+bool
+endpoints_refresh(void)
+{
+	List	   *fresh;
+	ListCell   *cell;
+	MemoryContext former;
+
+	forget_replaced();
+	if (!must_read)
+		return false;
+	must_read = false;
+	fresh = outbox_read_endpoints();
+	former = MemoryContextSwitchTo(TopMemoryContext);
+	foreach(cell, fresh)
+	{
+		Endpoint   *old = endpoint_by_name(((Endpoint *) lfirst(cell))->name);
+
+		if (old != NULL)
+			take_over(lfirst(cell), old);
+	}
+	replaced = list_concat(replaced, endpoints);
+	list_free(endpoints);
+	endpoints = list_copy(fresh);
+	MemoryContextSwitchTo(former);
+	return true;
+}
+
+/*
+ * endpoint_free(endpoint, now, only_tests) -> how many messages may be begun
+ *	  While the endpoint is paused only those of test_connection() may; when
+ *	  the pause is over one message has to succeed before others follow.
+ */
+int
+endpoint_free(Endpoint *endpoint, TimestampTz now, bool *only_tests)
+{
+	int			free = endpoint->max_parallel - endpoint->in_flight;
+
+	*only_tests = endpoint->paused_until > now;
+	if (*only_tests)
+		return Min(free, 1);
+	if (endpoint->failures >= endpoint->breaker_failures)
+		free = endpoint->in_flight == 0 ? 1 : 0;
+	if (endpoint->microseconds_a_request > 0 && free > 0)
+	{
+		/* up to one second's worth may go at once */
+		int64		allowed = (now + INT64CONST(1000000) - Max(endpoint->next_request_at, now)) / endpoint->microseconds_a_request;
+
+		if (endpoint->next_request_at <= now)
+			allowed = Max(allowed, 1);
+		free = Min(free, allowed);
+	}
+	return Max(free, 0);
+}
+
+/* When an endpoint that may not begin anything now may again; 0 = once a request has ended. */
+TimestampTz
+endpoint_next_free(Endpoint *endpoint, TimestampTz now)
+{
+	if (endpoint->paused_until > now)
+		return endpoint->paused_until;
+	if (endpoint->microseconds_a_request > 0 && endpoint->in_flight < endpoint->max_parallel)
+		return Max(now, endpoint->next_request_at - INT64CONST(1000000)) + endpoint->microseconds_a_request;
+	return 0;
+}
+
+/* Counts a request for the rate limit. */
+void
+endpoint_count_request(Endpoint *endpoint, TimestampTz now)
+{
+	if (endpoint->microseconds_a_request > 0)
+		endpoint->next_request_at = Max(endpoint->next_request_at, now) + endpoint->microseconds_a_request;
+}
+
+/* Counts an answer, or a missing one, for the circuit breaker. */
+void
+endpoint_judge(Endpoint *endpoint, const Answer *answer, TimestampTz now)
+{
+	bool		failed = (answer->error != NULL && answer->status == 0) || (answer->status >= 500 && answer->status != 501);
+
+	while (endpoint->successor != NULL)
+		endpoint = endpoint->successor;
+	endpoint->noted = true;
+	endpoint->urgent = endpoint->urgent || failed || endpoint->failures > 0;
+	if (!failed)
+	{
+		endpoint->failures = 0;
+		endpoint->paused_until = 0;
+		endpoint->succeeded = true;
+		return;
+	}
+	endpoint->failures++;
+	if (answer->error != NULL)
+		snprintf(endpoint->failure, sizeof(endpoint->failure), "%s: %s", answer->error, answer->detail);
+	else
+		snprintf(endpoint->failure, sizeof(endpoint->failure), "status %d", answer->status);
+	if (endpoint->failures >= endpoint->breaker_failures)
+		endpoint->paused_until = now + endpoint->breaker_pause * 1000;
+}
+
+/*
+ * endpoint_retry_delay(endpoint, attempt) -> milliseconds
+ *	  Pause after that attempt: it doubles with each, up to a limit, and is
+ *	  between three and five quarters of that, so that messages which failed
+ *	  together do not come back together.
+ */
+int64
+endpoint_retry_delay(const Endpoint *endpoint, int attempt)
+{
+	int64		delay = endpoint->retry_delay;
+
+	for (int i = 1; i < attempt && delay < endpoint->retry_limit; i++)
+		delay *= 2;
+	delay = Min(delay, endpoint->retry_limit);
+	return delay * 3 / 4 + (int64) pg_prng_uint64_range(&pg_global_prng_state, 0, delay / 2 + 1);
+}

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""An outside system that misbehaves on demand:   stub.py PORT [--tls CERTIFICATE KEY]
+
+An order is placed by POST /FAULT/N/orders with a JSON body that has "reference"; each order that arrives is an effect, and nothing
+keeps a second one of the same reference out.  GET /FAULT/N/orders?reference=… lists the orders of that reference.  The first N
+requests of each reference meet FAULT, later ones are fine:
+
+    none           keyed (a second order of the same Idempotency-Key is none)
+    delay          answers after 0.5 s                        late           carries out, answers after 3 s
+    close          closes before reading on, no effect        close-after    carries out, then closes without an answer
+    cut            carries out, half an answer, closes        short          carries out, a shorter body than announced, closes
+    long           a longer body than announced               400 … 599      that status, no effect
+    429            with Retry-After: 1                        huge           carries out, answers with 100 MB
+    utf8           carries out, a body that is no UTF-8       nul            carries out, a zero byte in the body
+    redirect       302 to a link-local address                loop           302 to itself
+    bomb           carries out, 100 MB of zeros in gzip       gzip           carries out, an answer in gzip
+    html           carries out, an answer that is no JSON     500-after      carries out, then status 500
+
+GET /admin/effects gives {reference: number of orders}, GET /admin/counts {"requests": …, "connections": …, "most_at_once": …},
+POST /admin/reset forgets everything; GET /admin/headers gives the header fields of the last order.
+"""
+import asyncio
+import gzip
+import json
+import ssl
+import sys
+import urllib.parse
+
+effects = {}
+keys = set()
+met = {}
+counts = {"requests": 0, "connections": 0, "at_once": 0, "most_at_once": 0}
+last_headers = {}
+DATE = "Date: {}\r\n"
+
+
+def http_date():
+    import email.utils
+    return email.utils.formatdate(usegmt=True)
+
+
+def answer(status, body=b"", headers="", length=None):
+    """The bytes of an answer; length announces another one than that of the body."""
+    return (f"HTTP/1.1 {status} X\r\nContent-Length: {len(body) if length is None else length}\r\nDate: {http_date()}\r\n"
+            f"Content-Type: application/json\r\n{headers}\r\n").encode() + body
+
+
+class Stub(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+        self.buffer = b""
+        counts["connections"] += 1
+
+    def data_received(self, data):
+        self.buffer += data
+        while True:
+            end = self.buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            head = self.buffer[:end].decode("latin-1").split("\r\n")
+            headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:])}
+            length = int(headers.get("content-length", 0))
+            if len(self.buffer) < end + 4 + length:
+                return
+            body = self.buffer[end + 4:end + 4 + length]
+            self.buffer = self.buffer[end + 4 + length:]
+            method, target, _ = head[0].split(" ", 2)
+            self.handle(method, target, headers, body)
+
+    def send(self, data):
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def later(self, seconds, data):
+        counts["at_once"] += 1
+        counts["most_at_once"] = max(counts["most_at_once"], counts["at_once"])
+
+        def finish():
+            counts["at_once"] -= 1
+            self.send(data)
+        asyncio.get_running_loop().call_later(seconds, finish)
+
+    def handle(self, method, target, headers, body):
+        path, _, query = target.partition("?")
+        parts = path.strip("/").split("/")
+        if parts[0] == "admin":
+            self.send(self.admin(parts[1]))
+            return
+        counts["requests"] += 1
+        fault, times = parts[0], int(parts[1])
+        if method == "GET":
+            self.look_up(fault, times, urllib.parse.parse_qs(query).get("reference", [""])[0])
+        else:
+            last_headers.clear()
+            last_headers.update(headers)
+            self.place(fault, times, json.loads(body)["reference"], headers)
+
+    def admin(self, what):
+        if what == "reset":
+            effects.clear(), keys.clear(), met.clear()
+            counts.update(requests=0, connections=0, at_once=0, most_at_once=0)
+        return answer(200, json.dumps({"effects": effects, "counts": counts, "headers": last_headers}.get(what, {})).encode())
+
+    def look_up(self, fault, times, reference):
+        self.send(answer(200, json.dumps([{"reference": reference}] * effects.get(reference, 0)).encode()))
+
+    def place(self, fault, times, reference, headers):
+        seen = met[reference] = met.get(reference, 0) + 1
+        if seen > times or fault == "none":
+            self.carry_out(reference, headers if fault == "keyed" else None)
+            self.send(answer(201, b'{"id": 1}'))
+        elif fault == "keyed":
+            self.carry_out(reference, headers)
+            self.send(answer(201, b'{"id": 1}'))
+        else:
+            self.misbehave(fault, reference)
+
+    def carry_out(self, reference, headers=None):
+        if headers is not None:
+            if headers["idempotency-key"] in keys:
+                return
+            keys.add(headers["idempotency-key"])
+        effects[reference] = effects.get(reference, 0) + 1
+
+    def misbehave(self, fault, reference):
+        good = answer(201, b'{"id": 1}')
+        if fault in ("late", "close-after", "cut", "short", "huge", "utf8", "nul", "bomb", "gzip", "html", "500-after", "delay", "long"):
+            self.carry_out(reference)
+        if fault == "delay":
+            self.later(0.5, good)
+        elif fault == "late":
+            self.later(3, good)
+        elif fault in ("close", "close-after"):
+            self.transport.abort()
+        elif fault == "cut":
+            self.send(good[:len(good) // 2])
+            self.transport.close()
+        elif fault == "short":
+            self.send(answer(201, b'{"id": 1', length=100))
+            self.transport.close()
+        elif fault == "long":
+            self.send(answer(201, b'{"id": 1}trailing garbage', length=9))
+        elif fault == "429":
+            self.send(answer(429, b"{}", "Retry-After: 1\r\n"))
+        elif fault == "500-after":
+            self.send(answer(500, b"{}"))
+        elif fault.isdigit():
+            self.send(answer(int(fault), b'{"message": "the secret is s3cr3t-value"}'))
+        elif fault == "huge":
+            self.send(answer(201, b"x" * 100_000_000))
+        elif fault == "utf8":
+            self.send(answer(201, b'{"id": "\xff\xfe"}'))
+        elif fault == "nul":
+            self.send(answer(201, b'{"id": "\0"}'))
+        elif fault == "html":
+            self.send(answer(201, b"<html>&nbsp;</html>"))
+        elif fault == "redirect":
+            self.send(answer(302, b"", "Location: http://169.254.169.254/latest/meta-data/\r\n"))
+        elif fault == "loop":
+            self.send(answer(302, b"", "Location: /loop/1/orders\r\n"))
+        elif fault == "bomb":
+            self.send(answer(201, gzip.compress(b"\0" * 100_000_000), "Content-Encoding: gzip\r\n"))
+        elif fault == "gzip":
+            self.send(answer(201, gzip.compress(b'{"id": 2}'), "Content-Encoding: gzip\r\n"))
+        else:
+            self.send(answer(404, b"{}"))
+
+
+async def serve(port, certificate, key):
+    context = None
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+    server = await asyncio.get_running_loop().create_server(Stub, "127.0.0.1", port, ssl=context, backlog=512)
+    print("ready", flush=True)
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    tls = sys.argv[3:5] if len(sys.argv) > 3 and sys.argv[2] == "--tls" else (None, None)
+    asyncio.run(serve(int(sys.argv[1]), *tls))
