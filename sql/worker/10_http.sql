@@ -92,14 +92,14 @@ COMMENT ON FUNCTION billing.url_encode(text) IS
 'The text as a part of a path or query: every byte of its UTF-8 form but letters, digits and -._~ becomes %XX (RFC 3986). Immutable.';
 
 CREATE FUNCTION billing.url_query(parameters jsonb) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (
-        SELECT pg_catalog.string_agg(billing.url_encode(p.key) OPERATOR(pg_catalog.||) '='::text OPERATOR(pg_catalog.||) billing.url_encode(v.value), '&'::text ORDER BY p.no, v.no)
-          FROM pg_catalog.jsonb_each(parameters) WITH ORDINALITY AS p (key, value, no)
-         CROSS JOIN LATERAL pg_catalog.jsonb_array_elements_text(
-             CASE WHEN pg_catalog.jsonb_typeof(p.value) OPERATOR(pg_catalog.=) 'array'::text THEN p.value
-                  WHEN pg_catalog.jsonb_typeof(p.value) OPERATOR(pg_catalog.=) 'null'::text THEN '[]'::jsonb
-                  ELSE pg_catalog.jsonb_build_array(p.value) END) WITH ORDINALITY AS v (value, no));
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT string_agg(url_encode(p.key) || '=' || url_encode(v.value), '&' ORDER BY p.no, v.no)
+              FROM jsonb_each(parameters) WITH ORDINALITY AS p (key, value, no)
+             CROSS JOIN LATERAL jsonb_array_elements_text(CASE jsonb_typeof(p.value) WHEN 'array' THEN p.value WHEN 'null' THEN '[]' ELSE jsonb_build_array(p.value) END)
+                             WITH ORDINALITY AS v (value, no));
+END $$;
 COMMENT ON FUNCTION billing.url_query(jsonb) IS
 'The members of an object as the query of a URL, without the question mark: {"externalKey": "acme", "tag": ["a", "b"]} gives externalKey=acme&tag=a&tag=b. Members that are null are left out. Immutable.';
 

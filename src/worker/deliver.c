@@ -139,6 +139,15 @@ expect_more(Endpoint *endpoint)
 		endpoint->may_have_more = true;
 }
 
+/* A delivery has ended: its endpoint has room for another. */
+static void
+count_ended(Delivery *delivery)
+{
+	if (strcmp(delivery->state, "sending") != 0)
+		for (Endpoint *endpoint = delivery->endpoint; endpoint != NULL; endpoint = endpoint->successor)
+			endpoint->in_flight--;
+}
+
 /* Answers go through their connectors. */
 static void
 take_answers(void)
@@ -153,6 +162,7 @@ take_answers(void)
 		endpoint_judge(delivery->endpoint, &delivery->answer, now);
 		delivery->begun = false;
 		connector_step(delivery);
+		count_ended(delivery);
 		/* the next of its ordering key can go */
 		if (delivery->ordering_key != NULL && strcmp(delivery->state, "delivered") == 0)
 			expect_more(delivery->endpoint);
@@ -232,6 +242,7 @@ take_messages(TimestampTz now)
 
 		delivery->endpoint->in_flight++;
 		connector_step(delivery);
+		count_ended(delivery);
 	}
 	outbox_record(claimed);
 	return claimed;
@@ -291,8 +302,6 @@ send_or_forget(List *deliveries, TimestampTz now)
 
 		if (strcmp(delivery->state, "sending") != 0)
 		{
-			for (; endpoint != NULL; endpoint = endpoint->successor)
-				endpoint->in_flight--;
 			forget_delivery(delivery);
 			continue;
 		}
@@ -376,7 +385,7 @@ time_to_wait(TimestampTz now)
 	long		wait;
 	ListCell   *cell;
 
-	if (answered != NIL || (ledger_ready && look_at_once))
+	if (answered != NIL || (ledger_ready && (look_at_once || there_is_room(now))))
 		return 0;
 	foreach(cell, endpoints_all())
 	{

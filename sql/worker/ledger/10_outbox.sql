@@ -147,15 +147,16 @@ COMMENT ON FUNCTION billing.enqueue_message(text, text, jsonb, text, text, int, 
 'Writes a message to an endpoint in the caller''s transaction and returns its number; the worker sends it after the commit. kind and payload: what the endpoint''s connector understands. idempotency_key: a message with a key that the endpoint has had is not written again, and the former one''s number is returned (null = a new key). ordering_key: messages of one key go one after the other. priority: -100 to 100, greater first. not_before: not to be sent earlier. max_attempts: instead of the endpoint''s option. Errors: 42704 unknown endpoint, 22004, 22023 bad argument, 23505 the key belongs to another kind or payload. Volatile.';
 
 CREATE FUNCTION billing.let_next_go(message_id bigint[]) RETURNS void
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
+BEGIN
     WITH next AS (
         SELECT DISTINCT (SELECT n.message_id FROM message AS n
                           WHERE n.endpoint = m.endpoint AND n.ordering_key = m.ordering_key AND n.state = 'queued'
                           ORDER BY n.message_id LIMIT 1) AS message_id
           FROM message AS m WHERE m.message_id = ANY (let_next_go.message_id) AND m.ordering_key IS NOT NULL)
-    UPDATE message AS m SET state = 'waiting' FROM next AS n WHERE m.message_id = n.message_id
-$$;
+    UPDATE message AS m SET state = 'waiting' FROM next AS n WHERE m.message_id = n.message_id;
+END $$;
 COMMENT ON FUNCTION billing.let_next_go(bigint[]) IS
 'Makes the first message that is queued behind any of these wait to be sent, once these are delivered or discarded. Only the worker calls it. Volatile.';
 

@@ -126,8 +126,10 @@ COMMENT ON FUNCTION billing.worker_claim(text[], int[], boolean[]) IS
 
 CREATE FUNCTION billing.worker_record(message_id bigint[], state text[], begun boolean[], progress jsonb[], unsafe boolean[], uncertain boolean[], next_try_at timestamptz[],
         lease_until timestamptz[], status int[], answer text[], reason text[], result jsonb[]) RETURNS void
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
+#variable_conflict use_column
+BEGIN
     UPDATE message AS m
        SET state = r.state, attempts = m.attempts + r.begun::int,
            step = CASE WHEN r.begun THEN 0 ELSE m.step END + (r.state = 'sending')::int,
@@ -140,8 +142,10 @@ AS $$
                   worker_record.lease_until, worker_record.status, worker_record.answer, worker_record.reason, worker_record.result)
            AS r (message_id, state, begun, progress, unsafe, uncertain, next_try_at, lease_until, status, answer, reason, result)
      WHERE m.message_id = r.message_id;
-    SELECT let_next_go(array_agg(r.message_id)) FROM unnest(worker_record.message_id, worker_record.state) AS r (message_id, state) WHERE r.state = 'delivered' HAVING count(*) > 0
-$$;
+    IF worker_record.state @> '{delivered}' THEN
+        PERFORM let_next_go(array_agg(r.message_id)) FROM unnest(worker_record.message_id, worker_record.state) AS r (message_id, state) WHERE r.state = 'delivered';
+    END IF;
+END $$;
 COMMENT ON FUNCTION billing.worker_record(bigint[], text[], boolean[], jsonb[], boolean[], boolean[], timestamptz[], timestamptz[], int[], text[], text[], jsonb[]) IS
 'Writes what became of messages, one element each. begun: an attempt has begun with it. The other arguments are columns of message. Volatile.';
 
@@ -169,8 +173,9 @@ COMMENT ON FUNCTION billing.worker_look_after(bigint[]) IS
 'Makes messages wait that are due again or whose lease is over, lets those go that were queued behind discarded ones, writes the sync messages that are due, and returns when it has something to do next; null = it does not know of anything. held: messages whose answer the worker still expects. Volatile.';
 
 CREATE FUNCTION billing.write_due_syncs(now_at timestamptz) RETURNS void
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
+BEGIN
     WITH due AS (
         INSERT INTO endpoint_state AS e (endpoint, last_sync_at)
         SELECT s.endpoint, now_at FROM endpoint_setting AS s LEFT JOIN endpoint_state AS e ON e.endpoint = s.endpoint
@@ -181,8 +186,8 @@ AS $$
     INSERT INTO message (endpoint, kind, ordering_key)
     SELECT d.endpoint, 'sync', 'sync' FROM due AS d
      WHERE NOT EXISTS (SELECT FROM message AS m WHERE m.endpoint = d.endpoint AND m.ordering_key = 'sync' AND m.kind = 'sync'
-                          AND m.state IN ('waiting', 'queued', 'sending', 'delayed', 'dead'))
-$$;
+                          AND m.state IN ('waiting', 'queued', 'sending', 'delayed', 'dead'));
+END $$;
 COMMENT ON FUNCTION billing.write_due_syncs(timestamptz) IS 'Writes a message of kind sync to each endpoint whose sync_every is over, unless its last one has not ended. Volatile.';
 
 CREATE FUNCTION billing.worker_clean(row_limit int) RETURNS bigint
@@ -198,14 +203,16 @@ $$;
 COMMENT ON FUNCTION billing.worker_clean(int) IS 'Deletes up to row_limit messages that were delivered or discarded longer ago than their endpoint keeps them, and returns how many. Dead messages stay. Volatile.';
 
 CREATE FUNCTION billing.worker_note(endpoint text[], failures int[], paused_until timestamptz[], succeeded boolean[], failure text[]) RETURNS void
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
     INSERT INTO endpoint_state AS e (endpoint, failures, paused_until, last_success_at, last_failure_at, last_failure)
     SELECT n.endpoint, n.failures, n.paused_until, CASE WHEN n.succeeded THEN clock_timestamp() END, CASE WHEN n.failure IS NOT NULL THEN clock_timestamp() END, n.failure
       FROM unnest(worker_note.endpoint, worker_note.failures, worker_note.paused_until, worker_note.succeeded, worker_note.failure) AS n (endpoint, failures, paused_until, succeeded, failure)
     ON CONFLICT (endpoint) DO UPDATE SET failures = excluded.failures, paused_until = excluded.paused_until,
         last_success_at = coalesce(excluded.last_success_at, e.last_success_at),
-        last_failure_at = coalesce(excluded.last_failure_at, e.last_failure_at), last_failure = coalesce(excluded.last_failure, e.last_failure)
-$$;
+        last_failure_at = coalesce(excluded.last_failure_at, e.last_failure_at), last_failure = coalesce(excluded.last_failure, e.last_failure);
+END $$;
 COMMENT ON FUNCTION billing.worker_note(text[], int[], timestamptz[], boolean[], text[]) IS
 'Writes how endpoints have answered since the last call, one element each. succeeded: some request was answered; failure: what the last failure was, null = none. Volatile.';
