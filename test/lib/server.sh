@@ -90,7 +90,7 @@ install_packages() {
 	command -v apt-get >/dev/null || give_up 'the automatic installation of what is missing needs Debian or a relative of it'
 	PG_VERSION=$(server_version)
 	[ -n "$PG_VERSION" ] || give_up 'the distribution offers no package "postgresql"'
-	require_packages make gcc libc6-dev "postgresql-$PG_VERSION" "postgresql-client-$PG_VERSION" "postgresql-server-dev-$PG_VERSION" "$@"
+	require_packages make gcc libc6-dev libcurl4-openssl-dev "postgresql-$PG_VERSION" "postgresql-client-$PG_VERSION" "postgresql-server-dev-$PG_VERSION" "$@"
 }
 
 # Makes $WORK and arranges that it and its servers go away at exit (KEEP_WORK_FOLDER=yes leaves both).
@@ -124,7 +124,7 @@ make_private_tree() {
 	cp -a "/usr/$share/." "$WORK/tree/$share/"
 	ln -s /usr/include "$WORK/tree/include"
 	find "/usr/lib" -maxdepth 1 -name '*-linux-*' -exec ln -s {} "$WORK/tree/lib/" \;
-	find "$WORK/tree/$lib" "$WORK/tree/$share" -depth \( -name 'billing.*' -o -name 'billing--*' -o -name billing \) -exec rm -rf {} +
+	find "$WORK/tree/$lib" "$WORK/tree/$share" -depth \( -name 'billing.*' -o -name 'billing_*.so' -o -name 'billing--*' -o -name billing \) -exec rm -rf {} +
 	PG_CONFIG=$WORK/tree/$lib/bin/pg_config
 	PATH=$WORK/tree/$lib/bin:/usr/bin:/bin:$PATH
 	export PG_CONFIG PATH
