@@ -105,46 +105,46 @@ COMMENT ON FUNCTION billing.url_query(jsonb) IS
 
 CREATE FUNCTION billing.http_request(method text, path text, body text DEFAULT NULL, headers jsonb DEFAULT NULL, timeout interval DEFAULT NULL) RETURNS billing.http_request
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ROW(http_request.method, http_request.path, http_request.headers, http_request.body, NULL::bytea, http_request.timeout)::billing.http_request;
+    RETURN ROW(http_request.method, http_request.path, http_request.headers, http_request.body, NULL::pg_catalog.bytea, http_request.timeout)::billing.http_request;
 COMMENT ON FUNCTION billing.http_request(text, text, text, jsonb, interval) IS
 'A request with a body of text, or none. path: from the slash on, with the query. headers: {"Content-Type": "text/xml"}. timeout: for the whole request; null = as the endpoint says. Immutable.';
 
 CREATE FUNCTION billing.json_request(method text, path text, body jsonb DEFAULT NULL, headers jsonb DEFAULT NULL, timeout interval DEFAULT NULL) RETURNS billing.http_request
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ROW(json_request.method, json_request.path,
-        CASE WHEN json_request.body IS NULL THEN '{"Accept": "application/json"}'::jsonb ELSE '{"Accept": "application/json", "Content-Type": "application/json"}'::jsonb END
-            OPERATOR(pg_catalog.||) COALESCE(json_request.headers, '{}'::jsonb),
-        json_request.body::text, NULL::bytea, json_request.timeout)::billing.http_request;
+        CASE WHEN json_request.body IS NULL THEN '{"Accept": "application/json"}'::pg_catalog.jsonb ELSE '{"Accept": "application/json", "Content-Type": "application/json"}'::pg_catalog.jsonb END
+            OPERATOR(pg_catalog.||) COALESCE(json_request.headers, '{}'::pg_catalog.jsonb),
+        json_request.body::pg_catalog.text, NULL::pg_catalog.bytea, json_request.timeout)::billing.http_request;
 COMMENT ON FUNCTION billing.json_request(text, text, jsonb, jsonb, interval) IS
 'A request that asks for JSON and, with a body, sends JSON. headers are added, or replace Accept and Content-Type. Immutable.';
 
 CREATE FUNCTION billing.raw_request(method text, path text, body bytea, headers jsonb DEFAULT NULL, timeout interval DEFAULT NULL) RETURNS billing.http_request
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ROW(raw_request.method, raw_request.path, raw_request.headers, NULL::text, raw_request.body, raw_request.timeout)::billing.http_request;
+    RETURN ROW(raw_request.method, raw_request.path, raw_request.headers, NULL::pg_catalog.text, raw_request.body, raw_request.timeout)::billing.http_request;
 COMMENT ON FUNCTION billing.raw_request(text, text, bytea, jsonb, interval) IS 'A request with a body of bytes, such as a document. Immutable.';
 
 -- ---------------------------------------------------------------- steps
 
 CREATE FUNCTION billing.step_send(request billing.http_request, progress jsonb DEFAULT NULL) RETURNS billing.delivery_step
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ROW('send'::text, step_send.request, step_send.progress, NULL::jsonb, NULL::text, NULL::interval)::billing.delivery_step;
+    RETURN ROW('send'::pg_catalog.text, step_send.request, step_send.progress, NULL::pg_catalog.jsonb, NULL::pg_catalog.text, NULL::pg_catalog.interval)::billing.delivery_step;
 COMMENT ON FUNCTION billing.step_send(billing.http_request, jsonb) IS
 'Send this request and call again with the answer. progress is committed before the request goes out; null keeps what was there. Immutable.';
 
 CREATE FUNCTION billing.step_delivered(result jsonb DEFAULT NULL) RETURNS billing.delivery_step
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ROW('delivered'::text, NULL::billing.http_request, NULL::jsonb, step_delivered.result, NULL::text, NULL::interval)::billing.delivery_step;
+    RETURN ROW('delivered'::pg_catalog.text, NULL::billing.http_request, NULL::pg_catalog.jsonb, step_delivered.result, NULL::pg_catalog.text, NULL::pg_catalog.interval)::billing.delivery_step;
 COMMENT ON FUNCTION billing.step_delivered(jsonb) IS 'The message has had its effect. result is kept with it. Immutable.';
 
 CREATE FUNCTION billing.step_retry(reason text, retry_after interval DEFAULT NULL, progress jsonb DEFAULT NULL) RETURNS billing.delivery_step
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ROW('retry'::text, NULL::billing.http_request, step_retry.progress, NULL::jsonb, step_retry.reason, step_retry.retry_after)::billing.delivery_step;
+    RETURN ROW('retry'::pg_catalog.text, NULL::billing.http_request, step_retry.progress, NULL::pg_catalog.jsonb, step_retry.reason, step_retry.retry_after)::billing.delivery_step;
 COMMENT ON FUNCTION billing.step_retry(text, interval, jsonb) IS
 'Try again later: after retry_after at the earliest, otherwise as the endpoint''s options and the answer''s Retry-After say; after max_attempts it becomes a dead letter. progress null keeps what was there. Immutable.';
 
 CREATE FUNCTION billing.step_failed(reason text, result jsonb DEFAULT NULL) RETURNS billing.delivery_step
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ROW('failed'::text, NULL::billing.http_request, NULL::jsonb, step_failed.result, step_failed.reason, NULL::interval)::billing.delivery_step;
+    RETURN ROW('failed'::pg_catalog.text, NULL::billing.http_request, NULL::pg_catalog.jsonb, step_failed.result, step_failed.reason, NULL::pg_catalog.interval)::billing.delivery_step;
 COMMENT ON FUNCTION billing.step_failed(text, jsonb) IS 'Trying again would not help: the message becomes a dead letter with this reason. Immutable.';
 
 -- ---------------------------------------------------------------- answers

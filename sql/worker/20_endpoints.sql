@@ -59,7 +59,7 @@ CREATE FUNCTION billing.endpoint_option_forms() RETURNS jsonb
         "rate_limit": "number", "max_parallel": "integer 1 64",
         "max_attempts": "integer 1 1000", "retry_delay": "duration 10ms 1h", "retry_limit": "duration 10ms 7d",
         "breaker_failures": "integer 1 1000", "breaker_pause": "duration 10ms 1d",
-        "keep_delivered": "duration 0s 3650d", "sync_every": "duration 1s 366d"}'::jsonb;
+        "keep_delivered": "duration 0s 3650d", "sync_every": "duration 1s 366d"}'::pg_catalog.jsonb;
 COMMENT ON FUNCTION billing.endpoint_option_forms() IS
 'The options that endpoints of every kind take, with the form of their values as check_endpoint_value() reads it. Immutable.';
 

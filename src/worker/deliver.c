@@ -139,10 +139,12 @@ expect_more(Endpoint *endpoint)
 		endpoint->may_have_more = true;
 }
 
-/* A delivery has ended: its endpoint has room for another. */
+/* After a step: a delivery that has ended leaves room for another, and one that is delayed is to be looked after in time. */
 static void
-count_ended(Delivery *delivery)
+count_step(Delivery *delivery)
 {
+	if (delivery->next_try_at != 0)
+		look_after_at = Min(look_after_at, delivery->next_try_at);
 	if (strcmp(delivery->state, "sending") != 0)
 		for (Endpoint *endpoint = delivery->endpoint; endpoint != NULL; endpoint = endpoint->successor)
 			endpoint->in_flight--;
@@ -162,7 +164,7 @@ take_answers(void)
 		endpoint_judge(delivery->endpoint, &delivery->answer, now);
 		delivery->begun = false;
 		connector_step(delivery);
-		count_ended(delivery);
+		count_step(delivery);
 		/* the next of its ordering key can go */
 		if (delivery->ordering_key != NULL && strcmp(delivery->state, "delivered") == 0)
 			expect_more(delivery->endpoint);
@@ -242,7 +244,7 @@ take_messages(TimestampTz now)
 
 		delivery->endpoint->in_flight++;
 		connector_step(delivery);
-		count_ended(delivery);
+		count_step(delivery);
 	}
 	outbox_record(claimed);
 	return claimed;
@@ -353,8 +355,8 @@ turn(TimestampTz now)
 			look_at_once = true;
 		foreach(cell, endpoints_all())
 			secrets_refresh(lfirst(cell), now);
-		take_answers();
 		look_after_outbox(now);
+		take_answers();
 		claimed = take_messages(now);
 		outbox_note(endpoints_all());
 		former = MemoryContextSwitchTo(TopMemoryContext);
@@ -474,6 +476,8 @@ start_worker(int slot)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(my_slot->database, WORKER_ROLE, 0);
 	pgstat_report_appname("billing worker");
+	/* statements here are short and many: compiling them would take longer than they do */
+	SetConfigOption("jit", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("lock_timeout", "30s", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);

@@ -18,7 +18,9 @@
  */
 #include "postgres.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -137,12 +139,35 @@ on_header(char *bytes, size_t size, size_t count, void *data)
 	return size * count;
 }
 
-/* Called with a connection at hand, right before the request is sent over it. */
+/* Whether the address, in numbers, is one that the endpoint may be at. */
+static bool
+numeric_address_is_allowed(const char *text, bool allow_private)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+
+	if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+		return address_is_allowed((struct sockaddr *) &v4, allow_private);
+	if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
+		return address_is_allowed((struct sockaddr *) &v6, allow_private);
+	return false;
+}
+
+/*
+ * Called with a connection at hand, right before the request is sent over it.
+ * The connection may have been opened for another endpoint, to which other
+ * addresses are allowed.
+ */
 static int
 on_sending(void *data, char *remote_address, char *local_address, int remote_port, int local_port)
 {
 	Transfer   *transfer = data;
 
+	if (!numeric_address_is_allowed(remote_address, transfer->delivery->endpoint->allow_private))
+	{
+		transfer->address_refused = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
 	if (transfer->started && !transfer->may_repeat)
 	{
 		transfer->repeated = true;
@@ -468,6 +493,7 @@ finish_answer(Transfer *transfer, CURLcode code)
 		return;
 	answer->error = code == CURLE_OK ? "protocol" : error_word(transfer, code);
 	strlcpy(answer->detail,
+			transfer->address_refused && !transfer->started ? "the address is private or of no single host" :
 			transfer->repeated ? "the connection had been closed by the other side" :
 			transfer->too_large ? "the answer is larger than max_body allows" :
 			transfer->out_of_memory ? "no memory for the answer" :

@@ -6,6 +6,7 @@ keeps a second one of the same reference out.  GET /FAULT/N/orders?reference=…
 requests of each reference meet FAULT, later ones are fine:
 
     none           keyed (a second order of the same Idempotency-Key is none)
+    brief          carries out, answers after 20 ms
     delay          answers after 0.5 s                        late           carries out, answers after 3 s
     close          closes before reading on, no effect        close-after    carries out, then closes without an answer
     cut            carries out, half an answer, closes        short          carries out, a shorter body than announced, closes
@@ -17,13 +18,16 @@ requests of each reference meet FAULT, later ones are fine:
     html           carries out, an answer that is no JSON     500-after      carries out, then status 500
 
 GET /admin/effects gives {reference: number of orders}, GET /admin/counts {"requests": …, "connections": …, "most_at_once": …},
-POST /admin/reset forgets everything; GET /admin/headers gives the header fields of the last order.
+POST /admin/reset forgets everything; GET /admin/headers gives the header fields of the last order, GET /admin/arrivals
+when each reference came first.
 """
 import asyncio
+import email.utils
 import gzip
 import json
 import ssl
 import sys
+import time
 import urllib.parse
 
 effects = {}
@@ -31,17 +35,13 @@ keys = set()
 met = {}
 counts = {"requests": 0, "connections": 0, "at_once": 0, "most_at_once": 0}
 last_headers = {}
-DATE = "Date: {}\r\n"
-
-
-def http_date():
-    import email.utils
-    return email.utils.formatdate(usegmt=True)
+arrivals = {}
+BOMB = gzip.compress(b"\0" * 100_000_000)
 
 
 def answer(status, body=b"", headers="", length=None):
     """The bytes of an answer; length announces another one than that of the body."""
-    return (f"HTTP/1.1 {status} X\r\nContent-Length: {len(body) if length is None else length}\r\nDate: {http_date()}\r\n"
+    return (f"HTTP/1.1 {status} X\r\nContent-Length: {len(body) if length is None else length}\r\nDate: {email.utils.formatdate(usegmt=True)}\r\n"
             f"Content-Type: application/json\r\n{headers}\r\n").encode() + body
 
 
@@ -99,12 +99,13 @@ class Stub(asyncio.Protocol):
         if what == "reset":
             effects.clear(), keys.clear(), met.clear()
             counts.update(requests=0, connections=0, at_once=0, most_at_once=0)
-        return answer(200, json.dumps({"effects": effects, "counts": counts, "headers": last_headers}.get(what, {})).encode())
+        return answer(200, json.dumps({"effects": effects, "counts": counts, "headers": last_headers, "arrivals": arrivals}.get(what, {})).encode())
 
     def look_up(self, fault, times, reference):
         self.send(answer(200, json.dumps([{"reference": reference}] * effects.get(reference, 0)).encode()))
 
     def place(self, fault, times, reference, headers):
+        arrivals.setdefault(reference, time.time())
         seen = met[reference] = met.get(reference, 0) + 1
         if seen > times or fault == "none":
             self.carry_out(reference, headers if fault == "keyed" else None)
@@ -124,10 +125,12 @@ class Stub(asyncio.Protocol):
 
     def misbehave(self, fault, reference):
         good = answer(201, b'{"id": 1}')
-        if fault in ("late", "close-after", "cut", "short", "huge", "utf8", "nul", "bomb", "gzip", "html", "500-after", "delay", "long"):
+        if fault in ("late", "close-after", "cut", "short", "huge", "utf8", "nul", "bomb", "gzip", "html", "500-after", "delay", "brief", "long"):
             self.carry_out(reference)
         if fault == "delay":
             self.later(0.5, good)
+        elif fault == "brief":
+            self.later(0.02, good)
         elif fault == "late":
             self.later(3, good)
         elif fault in ("close", "close-after"):
@@ -159,7 +162,7 @@ class Stub(asyncio.Protocol):
         elif fault == "loop":
             self.send(answer(302, b"", "Location: /loop/1/orders\r\n"))
         elif fault == "bomb":
-            self.send(answer(201, gzip.compress(b"\0" * 100_000_000), "Content-Encoding: gzip\r\n"))
+            self.send(answer(201, BOMB, "Content-Encoding: gzip\r\n"))
         elif fault == "gzip":
             self.send(answer(201, gzip.compress(b'{"id": 2}'), "Content-Encoding: gzip\r\n"))
         else:

@@ -1,0 +1,634 @@
+#!/usr/bin/env python3
+"""What test/worker/run does once its server is up.  Every check waits for a condition with a limit, never for a time alone."""
+import glob
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+import psycopg2
+
+HERE = pathlib.Path(__file__).resolve().parent
+WORK = pathlib.Path(os.environ["WORK"])
+SERVER = pathlib.Path(os.environ["SERVER"])
+SECRETS = WORK / "servers" / "secrets"
+PG_CTL = str(pathlib.Path(subprocess.check_output([os.environ["PG_CONFIG"], "--bindir"], text=True).strip()) / "pg_ctl")
+FULL, SAMPLE = os.environ.get("FULL"), os.environ.get("SAMPLE")
+processes = []
+
+
+class Failure(Exception):
+    pass
+
+
+# --- tools -----------------------------------------------------------------------------------------------------------------------
+
+def connect(database="billing", port=None, host=None):
+    connection = psycopg2.connect(dbname=database, **({"port": port} if port else {}), **({"host": host} if host else {}))
+    connection.autocommit = True
+    return connection
+
+
+def sql(statement, *arguments, database="billing"):
+    """Rows of a statement, over a connection of its own: servers come and go here."""
+    connection = connect(database)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, arguments or None)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def one(statement, *arguments):
+    return sql(statement, *arguments)[0][0]
+
+
+def wait_for(condition, seconds, what):
+    """Until condition() is true; errors of a server that is down count as not yet."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except psycopg2.Error:
+            pass
+        if time.monotonic() > until:
+            raise Failure(f"{what} not within {seconds} s")
+        time.sleep(0.02)
+
+
+def expect(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Stub:
+    """stub.py in a process of its own."""
+
+    def __init__(self, *tls):
+        self.port = free_port()
+        self.process = subprocess.Popen([sys.executable, str(HERE / "stub.py"), str(self.port), *tls], stdout=subprocess.PIPE, text=True)
+        processes.append(self.process)
+        expect(self.process.stdout.readline().strip() == "ready", "the stub did not start")
+        self.plain = not tls
+
+    def admin(self, what):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/admin/{what}", timeout=20) as answer:
+            return json.load(answer)
+
+    def effects(self):
+        return self.admin("effects")
+
+    def url(self, fault="none", times=0):
+        return f"http://127.0.0.1:{self.port}/{fault}/{times}"
+
+
+def endpoint(name, url, **options):
+    """An endpoint whose connector is the example of doc/worker.md; quick to try again."""
+    settings = {"url": url, "connector": "shop.warehouse", "allow_http": "true", "allow_private": "true", "timeout": "1s", "connect_timeout": "1s",
+                "retry_delay": "50ms", "retry_limit": "200ms", "breaker_failures": "1000", "max_body": "1000000", "max_parallel": "16"}
+    settings.update(options)
+    settings = {key: value for key, value in settings.items() if value is not None}
+    sql(f"DROP SERVER IF EXISTS {name} CASCADE")
+    sql(f"CREATE SERVER {name} FOREIGN DATA WRAPPER billing_custom OPTIONS ("
+        + ", ".join(f"\"{key}\" '{value}'" for key, value in settings.items()) + ")")
+
+
+def enqueue(name, keys, ordering_key=None, **more):
+    arguments = "".join(f", {key} => {value}" for key, value in more.items())
+    sql(f"SELECT billing.enqueue_message(%s, 'order', '{{\"item\": 1}}', k, %s{arguments}) FROM unnest(%s) WITH ORDINALITY AS u (k, no) ORDER BY no",
+        name, ordering_key, list(keys))
+
+
+def states(name):
+    return dict(sql("SELECT state, count(*) FROM billing.message WHERE endpoint = %s GROUP BY 1", name))
+
+
+def wait_until_finished(name, seconds=20):
+    wait_for(lambda: one("SELECT count(*) FROM billing.message WHERE endpoint = %s AND finished_at IS NULL", name) == 0, seconds,
+             f"messages of {name} are {states(name)}, {sql('SELECT reason, messages FROM billing.delivery_errors WHERE endpoint = %s', name)}: all finished")
+
+
+def worker_pid():
+    return one("SELECT pid FROM billing.worker_status")
+
+
+def wait_for_worker(seconds=20):
+    wait_for(lambda: sql("SELECT state FROM billing.worker_status") == [("running",)], seconds, "the worker running")
+
+
+def pg_ctl(*arguments, folder=SERVER, check=True):
+    command = [PG_CTL, "-D", str(folder / "data"), "-l", str(folder / "log"), "-s", "-w", "-t", "60", *arguments]
+    if os.getuid() == 0:
+        command = ["runuser", "-u", "postgres", "--", *command]
+    return subprocess.run(command, check=check, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+
+
+def secret(name, text, mode=0o600):
+    path = SECRETS / name
+    path.write_text(text)
+    path.chmod(mode)
+    if os.getuid() == 0:
+        shutil.chown(path, "postgres", "postgres")
+
+
+def example():
+    """The SQL of the example in doc/worker.md: the block after the line that announces it."""
+    text = (HERE.parents[1] / "doc" / "worker.md").read_text(encoding="utf-8")
+    return re.search(r"<!-- test/worker -->\s*```sql\n(.*?)```", text, re.S).group(1)
+
+
+# --- checks ------------------------------------------------------------------------------------------------------------------------
+
+def check_answers(stub):
+    """Every fault, at the first request of each message: effect exactly once, or a dead letter that says why."""
+    again = ("none", "delay", "late", "close", "close-after", "cut", "short", "long", "429", "500", "503", "500-after", "utf8", "nul", "html", "gzip", "keyed")
+    never = {"400": "status 400", "404": "status 404", "422": "status 422", "501": "status 501", "redirect": "status 302", "loop": "status 302",
+             "huge": "too_large: ", "bomb": "too_large: "}
+    stub.admin("reset")
+    for fault in (*again, *never):
+        name = "w_" + fault.replace("-", "_")
+        # a packed or endless answer takes the stub its time
+        endpoint(name, stub.url(fault, 1), timeout="20s" if fault in ("huge", "bomb") else "1s")
+        enqueue(name, [f"{fault}-{n}" for n in range(3)])
+    for fault in (*again, *never):
+        wait_until_finished("w_" + fault.replace("-", "_"), 40)
+    effects = stub.effects()
+    for fault in again:
+        expect(states("w_" + fault.replace("-", "_")) == {"delivered": 3}, f"{fault}: {states('w_' + fault.replace('-', '_'))}")
+        expect([effects.get(f"{fault}-{n}") for n in range(3)] == [1, 1, 1], f"{fault}: effects {[effects.get(f'{fault}-{n}') for n in range(3)]}")
+    for fault, reason in never.items():
+        letters = sql("SELECT reason FROM billing.dead_letters WHERE endpoint = %s", "w_" + fault)
+        expect(len(letters) == 3 and all(letter[0].startswith(reason) for letter in letters), f"{fault}: {letters}")
+        times = 1 if fault in ("huge", "bomb") else None
+        expect([effects.get(f"{fault}-{n}") for n in range(3)] == [times] * 3, f"{fault}: effects")
+    attempts = one("SELECT min(finished_at - first_sent_at) FROM billing.message WHERE endpoint = 'w_429'")
+    expect(attempts.total_seconds() >= 1, f"Retry-After: 1 was answered after {attempts}")
+    expect(one("SELECT result FROM billing.message WHERE endpoint = 'w_gzip' LIMIT 1") == {"id": 2}, "the packed answer was not unpacked")
+
+
+def check_addresses(stub):
+    """Where an endpoint may not be."""
+    cases = {"loopback": (f"http://127.0.0.1:{stub.port}/none/0", None), "loopback6": (f"http://[::1]:{stub.port}/none/0", None),
+             "mapped": (f"http://[::ffff:127.0.0.1]:{stub.port}/none/0", None), "name": (f"http://localhost:{stub.port}/none/0", None),
+             "decimal": (f"http://2130706433:{stub.port}/none/0", None), "private": ("http://10.1.2.3/none/0", None), "carrier": ("http://100.64.1.1/none/0", None),
+             "metadata": ("http://169.254.169.254/none/0", "true"), "this": (f"http://0.0.0.0:{stub.port}/none/0", "true"), "link": ("http://[fe80::1]/none/0", "true")}
+    stub.admin("reset")
+    for name, (url, allow) in cases.items():
+        endpoint("a_" + name, url, allow_private=allow)
+        enqueue("a_" + name, [name])
+    for name in cases:
+        wait_until_finished("a_" + name)
+        reason = one("SELECT reason FROM billing.message WHERE endpoint = %s", "a_" + name)
+        expect((reason or "").startswith("refused_address"), f"{name}: {reason} {states('a_' + name)}")
+    expect(stub.admin("counts")["requests"] == 0, "something was sent")
+
+
+def check_tls(stub):
+    """Certificates are checked: the authority, the name, and a plain server behind https."""
+    folder = WORK / "tls"
+    folder.mkdir()
+    run = lambda *command: subprocess.run(["openssl", *command], check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem")
+    run("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr")
+    (folder / "names").write_text("subjectAltName=DNS:localhost")
+    run("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names", "-out", "server.pem")
+    secret("ca.pem", (folder / "ca.pem").read_text())
+    secure = Stub("--tls", str(folder / "server.pem"), str(folder / "server.key"))
+    good = f"https://localhost:{secure.port}/none/0"
+    endpoint("t_good", good, ca_file="ca.pem")
+    endpoint("t_authority", good)
+    endpoint("t_name", f"https://127.0.0.1:{secure.port}/none/0", ca_file="ca.pem")
+    endpoint("t_plain", f"https://127.0.0.1:{stub.port}/none/0", ca_file="ca.pem")
+    bad = ("t_authority", "t_name", "t_plain")
+    for name in ("t_good", *bad):
+        enqueue(name, [name])
+    wait_until_finished("t_good")
+    for name in bad:
+        wait_for(lambda: (one("SELECT reason FROM billing.message WHERE endpoint = %s", name) or "").startswith(("tls: ", "timeout: ")), 10, f"{name} refused")
+        expect(one("SELECT state IN ('delayed', 'sending', 'waiting') FROM billing.message WHERE endpoint = %s", name), f"{name} was given up")
+        sql(f"DROP SERVER {name}")
+
+
+def check_secrets(stub):
+    """Secrets go to the other side and nowhere else; files that are not as they should be are not read."""
+    value = "s3cr3t-value"
+    secret("token", value + "\n")
+    secret("open", value, 0o644)
+    (SECRETS / "link").symlink_to(SECRETS / "token")
+    template = '{"Authorization": "Bearer {token}", "X-Login": "{base64 user:token}"}'
+    stub.admin("reset")
+    endpoint("s_file", stub.url("400", 1), token_file="token", secret_headers=template, user="alice")
+    enqueue("s_file", ["file"])
+    wait_until_finished("s_file")
+    endpoint("s_ok", stub.url(), token_file="token", secret_headers=template, user="alice")
+    enqueue("s_ok", ["ok"])
+    wait_until_finished("s_ok")
+    headers = stub.admin("headers")
+    expect(headers.get("authorization") == "Bearer " + value and headers.get("x-login") == "YWxpY2U6czNjcjN0LXZhbHVl", f"headers {headers}")
+    endpoint("s_mapping", stub.url(), secret_headers='{"Authorization": "Basic {password}"}')
+    sql("CREATE USER MAPPING FOR billing_worker SERVER s_mapping OPTIONS (password 'from-mapping')")
+    enqueue("s_mapping", ["mapping"])
+    wait_until_finished("s_mapping")
+    expect(stub.admin("headers").get("authorization") == "Basic from-mapping", "the user mapping was not used")
+    for name in ("missing", "open", "link"):
+        endpoint("s_" + name, stub.url(), token_file=name, secret_headers=template, user="alice")
+        enqueue("s_" + name, [name])
+        wait_for(lambda: (one("SELECT reason FROM billing.message WHERE endpoint = %s", "s_" + name) or "").startswith("secret: "), 10, f"{name} refused")
+        sql(f"DROP SERVER s_{name}")
+    expect(not set(stub.effects()) & {"missing", "open", "link"}, "a message went out without its secret")
+    expect("***" in one("SELECT last_answer FROM billing.message WHERE endpoint = 's_file'"), "the answer that quotes the secret was not cleaned")
+    stored = one("SELECT string_agg(m::text, ' ') FROM billing.message AS m WHERE endpoint LIKE 's\\_%'") + one("SELECT coalesce(string_agg(query, ' '), '') FROM pg_stat_activity")
+    expect(value not in stored.replace("'s3cr3t", ""), "a secret is in the outbox")
+    expect(value not in (SERVER / "log").read_text(errors="replace"), "a secret is in the log")
+
+
+def check_order(stub):
+    """Within an ordering key one after the other, whatever fails; a dead one holds the others back until somebody decides."""
+    stub.admin("reset")
+    endpoint("o_order", stub.url("500", 1))
+    enqueue("o_order", [f"o{n:02}" for n in range(20)], "key")
+    wait_until_finished("o_order", 30)
+    expect(list(stub.effects()) == [f"o{n:02}" for n in range(20)], f"order {list(stub.effects())}")
+    endpoint("o_dead", stub.url("400", 1))
+    enqueue("o_dead", ["first", "second"], "key")
+    wait_for(lambda: states("o_dead") == {"dead": 1, "queued": 1}, 10, "the second one held back")
+    number = one("SELECT message_id FROM billing.dead_letters WHERE endpoint = 'o_dead'")
+    sql("SELECT billing.retry_message(%s)", number)
+    wait_for(lambda: states("o_dead") == {"delivered": 1, "dead": 1}, 10, "the first one delivered, then the second one tried")
+    sql("SELECT billing.discard_message(message_id, 'test') FROM billing.dead_letters WHERE endpoint = 'o_dead'")
+    expect(states("o_dead") == {"delivered": 1, "discarded": 1}, f"{states('o_dead')}")
+
+
+def check_connectors(stub):
+    """What a connector does wrong is a failure of its message, told with the reason."""
+    bodies = {"raises": "RAISE division_by_zero USING MESSAGE = 'deliberately';",
+              "silent": "RETURN NULL;",
+              "endless": "RETURN billing.step_send(billing.http_request('GET', '/orders'));",
+              "method": "RETURN billing.step_send(billing.http_request('TRACE', '/'));",
+              "path": "RETURN billing.step_send(billing.http_request('GET', 'http://example.com/'));",
+              "split": "RETURN billing.step_send(billing.http_request('GET', E'/a HTTP/1.1\\r\\nX: y'));",
+              "header": "RETURN billing.step_send(billing.http_request('GET', '/', headers => '{\"Host\": \"example.com\"}'));",
+              "inject": "RETURN billing.step_send(billing.http_request('GET', '/', headers => '{\"X\": \"a\\r\\nY: b\"}'));",
+              "word": "RETURN ROW('sned', NULL, NULL, NULL, NULL, NULL)::billing.delivery_step;"}
+    reasons = {"raises": "22012: deliberately", "silent": "22004: ", "endless": "54000: ", "word": "22023: "}
+    # what the connector writes is there exactly when the outcome is
+    sql("CREATE TABLE shop.seen (message_id bigint, done boolean); GRANT INSERT ON shop.seen TO billing_worker")
+    for name, body in bodies.items():
+        sql(f"CREATE OR REPLACE FUNCTION shop.bad_{name}(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step LANGUAGE plpgsql AS $$ BEGIN {body} END $$")
+        endpoint("c_" + name, stub.url(), connector=f"shop.bad_{name}", max_attempts="2")
+        enqueue("c_" + name, [name])
+    endpoint("c_none", stub.url(), connector="shop.there_is_none", max_attempts="2")
+    enqueue("c_none", ["none"])
+    for name in (*bodies, "none"):
+        wait_until_finished("c_" + name, 30)
+        reason = one("SELECT reason FROM billing.dead_letters WHERE endpoint = %s", "c_" + name)
+        wanted = reasons.get(name, "42883: " if name == "none" else "22023: the connector's request has a bad ")
+        expect(reason.startswith(wanted), f"{name}: {reason}")
+    sql("CREATE OR REPLACE FUNCTION shop.writing(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step LANGUAGE plpgsql AS $$ "
+        "BEGIN INSERT INTO shop.seen VALUES (message.message_id, NOT (answer IS NULL)); IF message.attempt = 1 AND NOT (answer IS NULL) THEN RAISE 'first'; END IF; "
+        "RETURN CASE WHEN answer IS NULL THEN billing.step_send(billing.http_request('GET', '/orders')) ELSE billing.step_delivered() END; END $$")
+    endpoint("c_writing", stub.url(), connector="shop.writing")
+    enqueue("c_writing", ["writing"])
+    wait_until_finished("c_writing")
+    expect(sql("SELECT done, count(*) FROM shop.seen GROUP BY 1 ORDER BY 1") == [(False, 2), (True, 1)], f"{sql('SELECT * FROM shop.seen')}")
+
+
+def check_latency(stub):
+    """An idle worker sends at once, and uses no processor when there is nothing to do."""
+    endpoint("l_latency", stub.url())
+    enqueue("l_latency", ["warm"])
+    wait_until_finished("l_latency")
+    times = []
+    connection = connect()
+    with connection.cursor() as cursor:
+        for n in range(20):
+            time.sleep(0.05)
+            cursor.execute("SELECT billing.enqueue_message('l_latency', 'order', '{}', %s)", (f"l{n}",))
+            times.append(time.time())
+    wait_until_finished("l_latency")
+    arrived = stub.admin("arrivals")
+    delays = sorted(arrived[f"l{n}"] - times[n] for n in range(20))
+    print(f"# commit to arrival when idle: median {delays[10] * 1000:.1f} ms, worst {delays[-1] * 1000:.1f} ms")
+    expect(delays[10] < 0.05, f"median latency {delays[10]}")
+    used = lambda: sum(int(n) for n in open(f"/proc/{worker_pid()}/stat", encoding="ascii").read().rsplit(")", 1)[1].split()[11:13])
+    before = used()
+    time.sleep(5)
+    print(f"# processor time in 5 s without messages: {(used() - before) * 10} ms")
+    expect(used() - before <= 5, f"{(used() - before) * 10} ms of processor time in 5 s")
+
+
+def check_waiting(stub):
+    """While an answer is awaited there is no transaction; the server is stopped, and other databases are dropped, as if nothing were out."""
+    endpoint("h_hang", stub.url("late", 1), timeout="20s")
+    enqueue("h_hang", [f"h{n}" for n in range(10)])
+    wait_for(lambda: states("h_hang").get("sending") == 10, 10, "all out")
+    expect(sql("SELECT xact_start, backend_xmin FROM pg_stat_activity WHERE pid = %s", worker_pid()) == [(None, None)], "a transaction is open")
+    sql("CREATE DATABASE other")
+    begun = time.monotonic()
+    sql("DROP DATABASE other")
+    expect(time.monotonic() - begun < 2, "DROP DATABASE took long")
+    begun = time.monotonic()
+    pg_ctl("stop", "-m", "fast")
+    expect(time.monotonic() - begun < 5, "fast shutdown took long")
+    pg_ctl("start")
+    wait_for_worker()
+    sql("DROP SERVER h_hang")
+
+
+def check_breaker(stub):
+    """A dead endpoint is left alone for a while and does not slow down a healthy one."""
+    dead = free_port()
+    endpoint("b_dead", f"http://127.0.0.1:{dead}/none/0", breaker_failures="3", breaker_pause="1s")
+    endpoint("b_hang", stub.url("late", 1000), timeout="500ms", breaker_failures="3", breaker_pause="1s")
+    endpoint("b_good", stub.url())
+    enqueue("b_good", [f"alone{n}" for n in range(500)])
+    begun = time.monotonic()
+    wait_until_finished("b_good", 30)
+    alone = time.monotonic() - begun
+    enqueue("b_dead", [f"dead{n}" for n in range(500)])
+    enqueue("b_hang", [f"hang{n}" for n in range(500)])
+    enqueue("b_good", [f"beside{n}" for n in range(500)])
+    begun = time.monotonic()
+    wait_until_finished("b_good", 30)
+    beside = time.monotonic() - begun
+    print(f"# 500 messages alone {alone:.2f} s, beside two dead endpoints {beside:.2f} s")
+    expect(beside < 2 * alone + 1, f"{alone:.2f} s became {beside:.2f} s")
+    wait_for(lambda: one("SELECT state FROM billing.outbox WHERE endpoint = 'b_dead'") == "paused", 10, "pause")
+    tried = one("SELECT sum(attempts) FROM billing.message WHERE endpoint = 'b_dead'")
+    expect(tried < 100, f"{tried} attempts at a dead endpoint")
+    sql(f"ALTER SERVER b_dead OPTIONS (SET url '{stub.url()}')")
+    wait_until_finished("b_dead", 30)
+    expect(states("b_dead") == {"delivered": 500}, f"{states('b_dead')}")
+    sql("DROP SERVER b_hang")
+
+
+def check_limits(stub):
+    """Not more at once, and not more a second, than the options say."""
+    stub.admin("reset")
+    endpoint("r_parallel", stub.url("delay", 1000), max_parallel="3")
+    enqueue("r_parallel", [f"p{n}" for n in range(9)])
+    wait_until_finished("r_parallel")
+    expect(stub.admin("counts")["most_at_once"] == 3, f"{stub.admin('counts')['most_at_once']} at once instead of 3")
+    endpoint("r_rate", stub.url(), rate_limit="20", max_parallel="64")
+    enqueue("r_rate", [f"r{n}" for n in range(60)])
+    begun = time.monotonic()
+    wait_until_finished("r_rate")
+    took = time.monotonic() - begun
+    expect(1.7 < took < 6, f"60 messages at 20 a second took {took:.1f} s")
+    endpoint("r_sync", stub.url(), sync_every="1s", connector="shop.ignoring")
+    sql("CREATE OR REPLACE FUNCTION shop.ignoring(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step LANGUAGE sql RETURN billing.step_delivered()")
+    wait_for(lambda: states("r_sync").get("delivered", 0) >= 3, 10, "three syncs")
+    sql("DROP SERVER r_sync")
+
+
+def check_connection_test(stub):
+    """test_connection() prints what it finds, for endpoints that work and that do not."""
+    def notices(name):
+        connection = connect()
+        with connection.cursor() as cursor:
+            cursor.execute(f"CALL billing.test_connection('{name}')")
+        return "".join(connection.notices)
+    endpoint("k_good", stub.url())
+    endpoint("k_dead", f"http://127.0.0.1:{free_port()}", breaker_failures="1", breaker_pause="1h")
+    endpoint("k_name", "https://no-such-host.invalid")
+    endpoint("k_secret", stub.url(), token_file="nowhere", secret_headers='{"Authorization": "{token}"}')
+    good = notices("k_good")
+    expect("reachable: ok" in good and "clock: ok" in good and 'endpoint "k_good" works' in good, good)
+    for name, words in {"k_dead": "reachable: failed, connect", "k_name": "reachable: failed, resolve", "k_secret": "secrets: failed"}.items():
+        for _ in range(2):      # the second time the endpoint is paused
+            told = notices(name)
+            expect(words in told and "does not work" in told, told)
+    expect(one("SELECT count(*) FROM billing.connection_checks WHERE endpoint = 'k_good'") == 3, "the checks were not kept")
+
+
+def check_kills(stub):
+    """kill -9 of the worker and of the postmaster, at any moment: nothing lost, nothing twice."""
+    rounds = 1000 if FULL else 60 if SAMPLE else 12
+    generator = random.Random(20261121)
+    stub.admin("reset")
+    endpoint("x_kill", stub.url("brief", 1000000), timeout="300ms", max_parallel="16", max_attempts="1000")
+    expected = []
+    for number in range(rounds):
+        keys = [f"{number}-{n}" for n in range(20)]
+        enqueue("x_kill", keys)
+        expected += keys
+        time.sleep(generator.uniform(0, 0.08))
+        if number % 4 == 3:
+            os.kill(int((SERVER / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+            wait_for(lambda: pg_ctl("start", check=False).returncode == 0, 60, "the server")
+        else:
+            try:
+                os.kill(worker_pid() or 0, signal.SIGKILL)
+            except (TypeError, ProcessLookupError):
+                pass
+        wait_for(lambda: sql("SELECT 1") == [(1,)], 60, "the server after a crash")
+    wait_for_worker(60)
+    wait_until_finished("x_kill", 60)
+    effects = stub.effects()
+    lost = [key for key in expected if effects.get(key, 0) == 0]
+    twice = [key for key in expected if effects.get(key, 0) > 1]
+    print(f"# {rounds} kills, {len(expected)} messages, {len(lost)} lost, {len(twice)} twice, "
+          f"{one('SELECT count(*) FROM billing.message WHERE endpoint = %s AND attempts > 1', 'x_kill')} needed a second attempt")
+    expect(states("x_kill") == {"delivered": len(expected)} and not lost and not twice, f"lost {lost[:5]}, twice {twice[:5]}, {states('x_kill')}")
+
+
+def check_status(stub):
+    """worker_status says what is wrong: role, database, slots, ledger; the worker comes back by itself."""
+    state = lambda: one("SELECT state FROM billing.worker_status")
+    def setting(name, value):
+        sql(f"ALTER SYSTEM SET {name} = '{value}'")
+    sql("ALTER ROLE billing_worker RENAME TO renamed_worker")
+    os.kill(worker_pid(), signal.SIGTERM)
+    wait_for(lambda: state() == "no role", 15, "no role")
+    sql("ALTER ROLE renamed_worker RENAME TO billing_worker")
+    wait_for_worker()
+    setting("billing_worker.databases", "elsewhere")
+    sql("SELECT pg_reload_conf()")
+    wait_for(lambda: state() == "not wanted", 15, "not wanted")
+    expect(sql("SELECT state FROM billing.worker_slots()") == [("no database",)], "no database")
+    setting("billing_worker.databases", "billing")
+    setting("max_worker_processes", "2")
+    pg_ctl("restart", "-m", "fast")
+    wait_for(lambda: state() == "no worker slot", 15, "no worker slot")
+    sql("ALTER SYSTEM RESET max_worker_processes")
+    sql("ALTER SYSTEM RESET billing_worker.databases")
+    pg_ctl("restart", "-m", "fast")
+    wait_for_worker()
+    advice = one("SELECT advice FROM billing.worker_status")
+    expect(advice is None, f"advice {advice}")
+
+
+def check_ledger_goes(stub):
+    """The ledger dropped in mid-request: the worker goes on without it, and takes up a new one."""
+    endpoint("g_gone", stub.url("late", 1), timeout="20s")
+    enqueue("g_gone", ["gone"])
+    wait_for(lambda: states("g_gone").get("sending") == 1, 10, "out")
+    sql("DROP SCHEMA shop CASCADE; CALL billing.uninstall_ledger('destroy all invoices')")
+    wait_for(lambda: sql("SELECT state FROM billing.worker_slots()") == [("no ledger",)], 15, "no ledger")
+    sql("CALL billing.create_ledger()")
+    sql(example())
+    wait_for_worker()
+    endpoint("g_gone", stub.url())
+    enqueue("g_gone", ["back"])
+    wait_until_finished("g_gone")
+
+
+def check_standby(stub):
+    """A standby leaves the messages alone; promoted, it delivers them."""
+    folder = WORK / "servers" / "standby"
+    command = ["pg_basebackup", "-h", str(SERVER), "-p", os.environ["PGPORT"], "-U", "postgres", "-D", str(folder / "data"), "-R", "-c", "fast"]
+    if os.getuid() == 0:
+        command = ["runuser", "-u", "postgres", "--", *command]
+    subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    with open(folder / "data" / "postgresql.conf", "a", encoding="utf-8") as conf:
+        conf.write(f"\nport = 54399\nunix_socket_directories = '{folder}'\n")
+    pg_ctl("start", folder=folder)
+    standby = connect(port=54399, host=str(folder))
+    try:
+        with standby.cursor() as cursor:
+            ask = lambda statement: (cursor.execute(statement), cursor.fetchall())[1]
+            expect(ask("SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'billing worker%'") == [(0,)], "a worker runs on a standby")
+            sql("ALTER SYSTEM SET billing_worker.databases = ''")
+            sql("SELECT pg_reload_conf()")
+            wait_for(lambda: one("SELECT state FROM billing.worker_status") == "not wanted", 15, "the first server's worker gone")
+            endpoint("n_standby", stub.url())
+            enqueue("n_standby", ["standby"])
+            wait_for(lambda: ask("SELECT count(*) FROM billing.message WHERE endpoint = 'n_standby'") == [(1,)], 15, "replication")
+            pg_ctl("promote", folder=folder)
+            wait_for(lambda: ask("SELECT state FROM billing.message WHERE endpoint = 'n_standby'") == [("delivered",)], 20, "delivery by the promoted standby")
+    finally:
+        standby.close()
+        pg_ctl("stop", "-m", "immediate", folder=folder, check=False)
+        sql("ALTER SYSTEM RESET billing_worker.databases")
+        sql("SELECT pg_reload_conf()")
+        wait_for_worker()
+
+
+def check_memory(stub):
+    """The worker's memory does not grow with the number of messages."""
+    total = 100000 if FULL else 20000 if SAMPLE else 4000
+    endpoint("m_memory", stub.url(), max_parallel="64")
+    resident = lambda: int(re.search(r"RssAnon:\s+(\d+)", pathlib.Path(f"/proc/{worker_pid()}/status").read_text()).group(1))
+    marks = []
+    for part in range(4):
+        sql("SELECT count(billing.enqueue_message('m_memory', 'order', '{}', %s || n)) FROM generate_series(1, %s) AS n", f"m{part}-", total // 4)
+        wait_until_finished("m_memory", 600)
+        marks.append(resident())
+    print(f"# resident after each quarter of {total} messages: {marks} kB")
+    expect(marks[-1] - marks[0] < 2048, f"memory grew: {marks}")
+
+
+def check_cron(stub):
+    """Procedures run by the real pg_cron, as doc/worker.md shows."""
+    if "pg_cron" not in one("SHOW shared_preload_libraries"):
+        print("skip worker: pg_cron runs procedures - postgresql-cron of this release is not installed")
+        return True
+    sql("CREATE EXTENSION IF NOT EXISTS pg_cron")
+    endpoint("p_cron", stub.url())
+    sql("SELECT cron.schedule('order', '* * * * *', $$SELECT billing.enqueue_message('p_cron', 'order', '{}', 'from cron')$$)")
+    wait_for(lambda: one("SELECT count(*) FROM billing.message WHERE endpoint = 'p_cron' AND state = 'delivered'") == 1, 90, "a message written by pg_cron")
+    sql("SELECT cron.unschedule('order')")
+
+
+def bench(stub):
+    """Numbers: requests a second with 64 in flight, messages a second through claim and record alone."""
+    endpoint("z_bench", stub.url(), max_parallel="64", timeout="10s")
+    sql("SELECT count(billing.enqueue_message('z_bench', 'order', '{}')) FROM generate_series(1, 1000)")
+    wait_until_finished("z_bench", 60)
+    sql("ALTER SYSTEM SET billing_worker.databases = ''")
+    sql("SELECT pg_reload_conf()")
+    wait_for(lambda: one("SELECT state FROM billing.worker_status") == "not wanted", 15, "the worker gone")
+    sql("SELECT count(billing.enqueue_message('z_bench', 'order', '{}')) FROM generate_series(1, 20000)")
+    sql("SELECT count(billing.enqueue_message('z_bench', 'order', '{}', ordering_key => (n % 500)::text)) FROM generate_series(1, 10000) AS n")
+    sql("VACUUM ANALYZE billing.message")
+    begun = time.monotonic()
+    connection = connect()
+    done = 0
+    with connection.cursor() as cursor:
+        while done < 10000:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT array_agg(message_id) FROM billing.worker_claim('{z_bench}', '{64}', '{f}')")
+            ids = cursor.fetchone()[0]
+            nulls = [None] * len(ids)
+            record = "SELECT billing.worker_record(%s, %s, %s, %s::jsonb[], %s, %s, %s::timestamptz[], %s::timestamptz[], %s::int[], %s::text[], %s::text[], %s::jsonb[])"
+            cursor.execute(record, (ids, ["sending"] * len(ids), [True] * len(ids), nulls, [True] * len(ids), [False] * len(ids), nulls, ["infinity"] * len(ids), nulls, nulls, nulls, nulls))
+            cursor.execute("COMMIT")
+            cursor.execute(record, (ids, ["delivered"] * len(ids), [False] * len(ids), nulls, [False] * len(ids), [False] * len(ids), nulls, nulls, [201] * len(ids), nulls, nulls, nulls))
+            done += len(ids)
+    print(f"# claim and record alone: {done / (time.monotonic() - begun):.0f} messages/s")
+    sql("ALTER SYSTEM RESET billing_worker.databases")
+    left = one("SELECT count(*) FROM billing.message WHERE endpoint = 'z_bench' AND finished_at IS NULL")
+    sql("SELECT pg_reload_conf()")
+    wait_until_finished("z_bench", 300)
+    rate, pid = one("SELECT count(*) / extract(epoch FROM max(finished_at) - min(first_sent_at)) FROM billing.message WHERE endpoint = 'z_bench' AND message_id > "
+                    "(SELECT max(message_id) - %s FROM billing.message)", left), worker_pid()
+    print(f"# {left} requests to a local stub with 64 in flight, a third of them ordered: {rate:.0f}/s (worker {pid})")
+    return False
+
+
+GROUPS = {
+    "every fault of the other side": check_answers,
+    "addresses that are refused": check_addresses,
+    "certificates": check_tls,
+    "secrets": check_secrets,
+    "order, dead letters": check_order,
+    "bad connectors": check_connectors,
+    "latency, idle": check_latency,
+    "waiting holds nothing": check_waiting,
+    "circuit breaker": check_breaker,
+    "limits, sync": check_limits,
+    "test_connection": check_connection_test,
+    "kill -9": check_kills,
+    "worker_status": check_status,
+    "flat memory": check_memory,
+    "standby": check_standby,
+    "pg_cron": check_cron,
+    "ledger dropped": check_ledger_goes,
+}
+
+
+def main():
+    sql("CREATE EXTENSION billing CASCADE")
+    sql("ALTER DATABASE billing SET search_path = \"$user\", public, billing")
+    sql("CALL billing.create_ledger()")
+    sql(example())
+    wait_for_worker()
+    stub = Stub()
+    groups = dict(GROUPS)
+    if os.environ.get("BENCH"):
+        groups["benchmark"] = bench
+    for name, check in groups.items():
+        if len(sys.argv) > 1 and not any(wanted in name for wanted in sys.argv[1:]):
+            continue
+        begun = time.monotonic()
+        try:
+            if not check(stub):
+                print(f"ok worker: {name}", flush=True)
+        except (Failure, psycopg2.Error, OSError, subprocess.SubprocessError, KeyError, TypeError, AttributeError) as problem:
+            print(f"not ok worker: {name} - {type(problem).__name__} {' '.join(str(problem).split())[:600]}", flush=True)
+        print(f"# {name}: {time.monotonic() - begun:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    finally:
+        for process in processes:
+            process.terminate()
