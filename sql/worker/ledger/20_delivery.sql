@@ -72,7 +72,7 @@ COMMENT ON FUNCTION billing.worker_endpoints() IS 'The endpoints as the worker n
 
 CREATE FUNCTION billing.worker_claim(endpoint text[], free int[], only_tests boolean[])
         RETURNS TABLE (message_id bigint, to_endpoint text, kind text, payload jsonb, idempotency_key text, ordering_key text, attempts int, progress jsonb, uncertain boolean, max_attempts int)
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_seqscan = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
     wanted record;
@@ -126,7 +126,7 @@ COMMENT ON FUNCTION billing.worker_claim(text[], int[], boolean[]) IS
 
 CREATE FUNCTION billing.worker_record(message_id bigint[], state text[], begun boolean[], progress jsonb[], unsafe boolean[], uncertain boolean[], next_try_at timestamptz[],
         lease_until timestamptz[], status int[], answer text[], reason text[], result jsonb[]) RETURNS void
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_seqscan = off SET jit = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -150,7 +150,7 @@ COMMENT ON FUNCTION billing.worker_record(bigint[], text[], boolean[], jsonb[], 
 'Writes what became of messages, one element each. begun: an attempt has begun with it. The other arguments are columns of message. Volatile.';
 
 CREATE FUNCTION billing.worker_look_after(held bigint[]) RETURNS timestamptz
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_seqscan = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
     now_at   timestamptz := clock_timestamp();
