@@ -17,7 +17,7 @@ from checks import Checks
 from database import as_json
 from oracle import (Account, Advance, Disagreement, Fee, Ledger, Price, Setting, Subscription, Term, Usage, Watermark, agree,
                     newest_by_span)
-from spans import UTC, days, instant, midnight
+from spans import MICROSECOND, UTC, days, instant, midnight
 from world import (ACCOUNTS, BEGIN, EVERYTHING, FEES, FOREVER, IN_YEN, LISTS, METERS, REGIONS, RESELLER, SELLER, ZONES, currency_of,
                    list_of)
 
@@ -471,10 +471,14 @@ class History(Checks):
             facts.append(Subscription(stamp, None, ends_on, None))
 
     def do_agreement(self):
-        """The reseller is charged for another consumer, or by another list, from some day on."""
+        """The reseller is charged for another consumer, by another list, or only for the consumer's tree too, from some day on."""
         starts = self.today.replace(day=1) + days(self.rng.choice((-31, 0, 10, 31)))
-        self.set_agreement((RESELLER, SELLER, self.rng.choice(("wholesale", "second"))), self.rng.choice(ACCOUNTS),
-                           self.rng.choice(("default", "wholesale")), starts, None, self.rng.random() < 0.3)
+        agreement = (RESELLER, SELLER, self.rng.choice(("wholesale", "second")))
+        consumer, price_list, tree = self.rng.choice(ACCOUNTS), self.rng.choice(("default", "wholesale")), self.rng.random() < 0.3
+        if self.ledger.agreements[agreement] and self.rng.random() < 0.4:
+            former = self.ledger.agreements[agreement][-1]
+            consumer, price_list, tree = former.consumer, former.price_list, not former.with_descendants
+        self.set_agreement(agreement, consumer, price_list, starts, None, tree)
 
     def do_parent(self):
         child, parent = self.rng.sample(ACCOUNTS, 2)
@@ -684,13 +688,16 @@ class History(Checks):
         self.taken_back(number, stamp, False)
 
     def do_approve(self):
-        """Releases a held difference: the prices of the charge's item are read as known now for its period."""
-        held = {key for key, causes in self.ledger.held.items() if "price" in causes}
-        charge, key = self.some_charge(lambda key: key in held)
+        """Releases what is held of a charge: the prices of its item, and the plan of its account, are read as known now for its period."""
+        charge, key = self.some_charge(lambda key: key in self.ledger.held)
         if charge is None:
             return False
         _, stamp = self.database.record("SELECT billing.approve_corrections(charges => %s, reason => 'agreed')", [charge[1]])
-        period = self.ledger.accounts[key.buyer].periods[key.period]
+        period, causes = self.ledger.accounts[key.buyer].periods[key.period], self.ledger.held[key]
+        for cause in set(causes) - {"price"}:
+            self.ledger.period_advances.append((stamp, cause, key.buyer, period.date_from, period.date_to, stamp + MICROSECOND))
+        if "price" not in causes:
+            return
         for price_list in {t.price_list for asof in (EVERYTHING, period.pin) for d, e, t in self.ledger.terms_of(key.agreement, period, asof)}:
             self.ledger.advances[price_list, key.item].append(
                 Advance(stamp, price_list, key.item, key.buyer, midnight(period.date_from), midnight(period.date_to)))

@@ -13,6 +13,7 @@ class Fault:
     function: str
     old: str
     new: str
+    history: tuple = None       # (seed, steps) of a history that is known to notice; otherwise some are tried
 
     def plant(self, database):
         definition = database.value("""SELECT pg_catalog.pg_get_functiondef(p.oid) FROM pg_catalog.pg_proc AS p
@@ -31,8 +32,19 @@ FAULTS = (
     Fault("pins are ignored", "rating_step", "coalesce(r.closed_known_at, {known_at}) AS price_pin", "{known_at} AS price_pin"),
     Fault("advances of pins are ignored", "rating_step", "WHERE a.cause = 'price' AND", "WHERE a.cause = 'none' AND"),
     Fault("a price without a former one is not billed in closed periods", "rating_step",
-          "billing.known(c.known, d.price_at, d.price_own) OR billing.known(c.known, {known_at}, d.now_own)",
-          "billing.known(c.known, d.price_at, d.price_own)"),
+          "WHERE k.at_pin OR k.after_pin", "WHERE k.at_pin"),
+    Fault("where the pin knew no price, the latest counts", "rating_step", "CASE WHEN k.after_pin THEN lower(c.known) END,",
+          "CASE WHEN k.after_pin THEN lower(c.known) END DESC,"),
+    Fault("a new rating version is compared with prices that came later", "rating_step",
+          "ELSE billing.known(lower(pr.known), s.advance_at, s.advance_own) END", "ELSE billing.known(lower(pr.known), {known_at}, s.now_own) END", (20261026, 250)),
+    Fault("a period is closed although a charge of it fails", "finalize_drafts", "FROM pending AS q)", "FROM pending AS q WHERE false)"),
+    Fault("what fails at its pin only is not held", "apply_differences", "(NOT d.failed OR d.failed_at_pin) AND d.key_id IS NOT NULL",
+          "NOT d.failed AND d.key_id IS NOT NULL"),
+    Fault("a late level of somebody in the tree touches its own period only", "touched_periods",
+          "OR billing.reaches_on(f.meter_id))\n         WHERE f.account_id IN", "OR false)\n         WHERE f.account_id IN", (20261037, 250)),
+    Fault("a preview begins after what is sealed", "preview_invoice", "e.event IN ('voided', 'cancelled')", "e.event = 'none'", (20261031, 250)),
+    Fault("the fresh facts of others are billed away with a sealed period", "seal_periods_of_run",
+          "facts were recorded since the last run' WHERE EXISTS", "facts were recorded since the last run' WHERE false AND EXISTS"),
     Fault("the list's price goes before the account's own", "rating_step", "c.own DESC, c.price_id DESC", "c.own, c.price_id DESC"),
     Fault("a charge taken back is not looked at again", "touched_periods", "e.event IN ('voided', 'cancelled')", "e.event = 'none'"),
     Fault("a decision is not looked at", "touched_periods", "WHERE d.recorded_at >= since AND d.recorded_at < until\n        UNION",
@@ -52,14 +64,14 @@ FAULTS = (
           "AND s.plain"),
     Fault("amounts are rounded before they are added", "rating_step", "THEN r.amount ELSE r.amount * r.weight END",
           "THEN billing.round(r.amount, c.rounding_mode) ELSE r.amount * r.weight END"),
-    Fault("the difference is not rounded", "rating_step", "max(billing.round(s.exact, s.rounding_mode)) FILTER (WHERE s.variant = 0)",
-          "max(s.exact) FILTER (WHERE s.variant = 0)"),
+    Fault("the difference is not rounded", "rating_step", "max(billing.round(s.counted, s.rounding_mode)) FILTER (WHERE s.variant = 0)",
+          "max(s.counted) FILTER (WHERE s.variant = 0)"),
     Fault("a charge that cannot be rated owes nothing", "rating_step", "coalesce(sum(s.failed) FILTER (WHERE s.variant >= 0), 0) > 0 AS failed",
           "false AS failed"),
     Fault("a stub is not prorated", "rating_step", "(s.date_to - s.full_from)::numeric AS nominal_days",
           "(s.date_to - s.from_date)::numeric AS nominal_days"),
     Fault("tiers never carry on", "rating_step", "CASE WHEN s.carries THEN coalesce", "CASE WHEN false THEN coalesce"),
-    Fault("fixed prices are not owed without usage", "rating_step", "WHERE s.owes_at_zero AND", "WHERE false AND"),
+    Fault("fixed prices are not owed without usage", "rating_step", "AND s.owes_at_zero AND", "AND false AND"),
     Fault("a period begins at its own midnight when the zone has changed", "store_periods", "w.ends_at AS starts_at",
           "(w.date_to::timestamp AT TIME ZONE s.time_zone) AS starts_at"),
     Fault("a cycle day changes periods that began before", "store_periods", "x.from_date <= w.date_to", "true"),
@@ -74,6 +86,6 @@ FAULTS = (
           "held corrections wait for approval' WHERE false AND EXISTS"),
     Fault("finalising does not pin", "finalize_drafts", "SET closed_known_at = p.looked_known_at", "SET closed_known_at = NULL"),
     Fault("an older watermark comes after bill_account()", "bill_account", "UPDATE ledger_state AS s SET last_watermark = mark", "UPDATE ledger_state AS s SET last_watermark = last_watermark"),
-    Fault("voided usage counts in the one pass", "rating_step", "THEN (t.events - coalesce(x.events, 0))::numeric ELSE t.quantity - coalesce(x.quantity, 0) END",
-          "THEN t.events::numeric ELSE t.quantity END"),
+    Fault("voided usage counts in the one pass", "rating_step", "WHEN x.contract_no IS NULL THEN t.quantity ELSE t.quantity - x.quantity END",
+          "ELSE t.quantity END"),
 )
