@@ -2,10 +2,16 @@
 
 CREATE FUNCTION billing.read_usage(usage pg_catalog.jsonb)
     RETURNS TABLE (ordinal pg_catalog.int4, id pg_catalog.text, account pg_catalog.text, meter pg_catalog.text, key pg_catalog.uuid,
-                   consumed billing.usage_interval, resource pg_catalog.text, dimensions pg_catalog.jsonb, reason pg_catalog.text, detail pg_catalog.text)
+                   consumed billing.usage_interval, resource pg_catalog.text, dimensions pg_catalog.jsonb, reason pg_catalog.text, detail pg_catalog.text,
+                   sample_type pg_catalog.text)
     AS 'MODULE_PATHNAME' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 100;
 COMMENT ON FUNCTION billing.read_usage(pg_catalog.jsonb) IS
-'Reads usage in the form that record_usage() takes, one object or an array, own form or CloudEvents 1.0: one row an object, numbered from 0. Where an object breaks a rule, reason is a word of the list in doc/metering.md and detail a sentence; otherwise both are null. Records nothing. Errors: 22023 when the argument is neither an object nor an array.';
+'Reads usage in our own form or as CloudEvents 1.0, one object or an array: one row an object, numbered from 0. Where an object breaks a rule, reason is a word of the list in doc/metering.md and detail a sentence; otherwise both are null. Records nothing. Errors: 22023 when the argument is neither an object nor an array.';
+
+CREATE FUNCTION billing.usage_in_other_form(usage pg_catalog.jsonb) RETURNS pg_catalog.bool
+    AS 'MODULE_PATHNAME' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION billing.usage_in_other_form(pg_catalog.jsonb) IS
+'Whether an object, or any object of an array, is neither in our own form with a quantity nor a CloudEvent, so that expand_usage() has something to do.';
 
 CREATE FUNCTION billing.usage_key_of(id pg_catalog.text, source pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.uuid
     AS 'MODULE_PATHNAME' LANGUAGE c IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT;

@@ -1,7 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * usage_json.c
- *	  Facts that come as JSON: our own form, and CloudEvents 1.0.
+ *	  Facts that come as JSON: our own form, and CloudEvents 1.0.  The forms of
+ *	  other systems are brought to ours in SQL, one file a system; here is only
+ *	  the question whether that is needed.
  *
  * Both are brought to the same members first.  Our own form is read strictly:
  * a member that it does not know is a reason to refuse the fact, because
@@ -21,6 +23,7 @@
 #include "metering/usage_fact.h"
 
 PG_FUNCTION_INFO_V1(read_usage);
+PG_FUNCTION_INFO_V1(usage_in_other_form);
 
 typedef enum UsageMember
 {
@@ -34,6 +37,7 @@ typedef enum UsageMember
 	MEMBER_QUANTITY,
 	MEMBER_RESOURCE,
 	MEMBER_DIMENSIONS,
+	MEMBER_SAMPLE_TYPE,
 	MEMBER_COUNT
 } UsageMember;
 
@@ -47,7 +51,8 @@ typedef struct MemberName
 static const MemberName own_names[] = {
 	{"id", MEMBER_ID}, {"source", MEMBER_SOURCE}, {"account", MEMBER_ACCOUNT}, {"meter", MEMBER_METER},
 	{"at", MEMBER_AT}, {"start", MEMBER_START}, {"end", MEMBER_END}, {"quantity", MEMBER_QUANTITY},
-	{"resource", MEMBER_RESOURCE}, {"dimensions", MEMBER_DIMENSIONS}, {NULL, MEMBER_COUNT}
+	{"resource", MEMBER_RESOURCE}, {"dimensions", MEMBER_DIMENSIONS},
+	{"sample_type", MEMBER_SAMPLE_TYPE}, {NULL, MEMBER_COUNT}
 };
 
 static const MemberName event_names[] = {
@@ -80,6 +85,7 @@ enum
 	COLUMN_DIMENSIONS,
 	COLUMN_REASON,
 	COLUMN_DETAIL,
+	COLUMN_SAMPLE_TYPE,
 	COLUMN_COUNT
 };
 
@@ -243,6 +249,20 @@ check_strings(const UsageObject *object, UsageProblem *problem)
 	return true;
 }
 
+/*
+ * A sample says whether it is a level (gauge), an amount since the last one
+ * (delta), or the reading of a counter (cumulative): words of Ceilometer.
+ */
+static bool
+check_sample_type(const UsageObject *object, UsageProblem *problem)
+{
+	const JsonbValue *type = &object->members[MEMBER_SAMPLE_TYPE];
+
+	if (type->type == jbvNull || text_equals(type, "gauge") || text_equals(type, "delta") || text_equals(type, "cumulative"))
+		return true;
+	return usage_problem(problem, "bad_member", "sample_type is none of gauge, delta and cumulative");
+}
+
 static bool
 read_times(const UsageObject *object, UsageInterval *consumed, UsageProblem *problem)
 {
@@ -339,6 +359,7 @@ put_sound_columns(UsageObject *object, Datum *values, bool *nulls, UsageProblem 
 	if (resource.length == 0)
 		resource.data = NULL;
 	if (!check_strings(object, problem) ||
+		!check_sample_type(object, problem) ||
 		!usage_check_name(source, "source", false, problem) ||
 		!usage_check_name(id, "id", true, problem) ||
 		!usage_check_name(text_of(&object->members[MEMBER_ACCOUNT]), "account", true, problem) ||
@@ -353,6 +374,7 @@ put_sound_columns(UsageObject *object, Datum *values, bool *nulls, UsageProblem 
 	values[COLUMN_CONSUMED] = PointerGetDatum(usage_interval_new(consumed.start, consumed.end, quantity));
 	nulls[COLUMN_KEY] = nulls[COLUMN_CONSUMED] = false;
 	put_text(resource, COLUMN_RESOURCE, values, nulls);
+	put_text(text_of(&object->members[MEMBER_SAMPLE_TYPE]), COLUMN_SAMPLE_TYPE, values, nulls);
 	nulls[COLUMN_DIMENSIONS] = object->dimensions == NULL;
 	values[COLUMN_DIMENSIONS] = PointerGetDatum(object->dimensions);
 	return true;
@@ -433,4 +455,46 @@ read_usage(PG_FUNCTION_ARGS)
 		MemoryContextReset(per_element);
 	}
 	return (Datum) 0;
+}
+
+/*
+ * Whether an element is in none of the forms that read_usage() takes: ours
+ * names an account, a CloudEvent its version.  A state stands for a quantity.
+ */
+static bool
+is_other_form(JsonbContainer *container)
+{
+	JsonbValue	member;
+
+	if (!JsonContainerIsObject(container))
+		return false;
+	if (getKeyJsonValueFromContainer(container, "account", strlen("account"), &member) != NULL)
+		return getKeyJsonValueFromContainer(container, "state", strlen("state"), &member) != NULL;
+	return getKeyJsonValueFromContainer(container, "specversion", strlen("specversion"), &member) == NULL;
+}
+
+/*
+ * usage_in_other_form(jsonb) says whether an object, or any element of an
+ * array, may be in the form of another system, so that usage in our own form
+ * pays next to nothing for those.
+ */
+Datum
+usage_in_other_form(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *input = PG_GETARG_JSONB_P(0);
+
+	if (JB_ROOT_IS_OBJECT(input))
+		PG_RETURN_BOOL(is_other_form(&input->root));
+	if (JB_ROOT_IS_SCALAR(input))
+		PG_RETURN_BOOL(false);
+	for (uint32 i = 0; i < JB_ROOT_COUNT(input); i++)
+	{
+		JsonbValue *element = getIthJsonbValueFromContainer(&input->root, i);
+		bool		found = is_object(element) && is_other_form(element->val.binary.data);
+
+		pfree(element);
+		if (found)
+			PG_RETURN_BOOL(true);
+	}
+	PG_RETURN_BOOL(false);
 }

@@ -47,6 +47,18 @@ COMMENT ON FUNCTION billing.note_longest_usage(interval) IS
 'Keeps ledger_state.longest_usage at least as long as the longest row of usage. It grows in four steps, so that recorders hardly ever wait for each other here. Volatile.';
 REVOKE ALL ON FUNCTION billing.note_longest_usage(interval) FROM PUBLIC;
 
+CREATE FUNCTION billing.meter_takes(meter_id int, sample_type text) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT coalesce((SELECT CASE $2 WHEN 'cumulative' THEN m.aggregation = 'increase'
+                                    WHEN 'gauge' THEN m.aggregation NOT IN ('increase', 'sum', 'weighted_sum')
+                                    ELSE m.aggregation NOT IN ('increase', 'time_weighted') END
+                       FROM billing.meter_definition AS m WHERE m.item_id = $1 AND upper_inf(m.known)), true)
+$$;
+COMMENT ON FUNCTION billing.meter_takes(int, text) IS
+'Whether the aggregation of a meter makes sense of samples of a type: readings of a counter (cumulative) are for increase alone, levels (gauge) cannot be added up, amounts (delta) are no levels. Stable.';
+REVOKE ALL ON FUNCTION billing.meter_takes(int, text) FROM PUBLIC;
+
 CREATE FUNCTION billing.create_usage_resources(usage jsonb, stamp timestamptz) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -76,9 +88,11 @@ BEGIN
                     WHEN a.account_id IS NULL THEN 'unknown_account'
                     WHEN i.item_id IS NULL THEN 'unknown_meter'
                     WHEN EXISTS (SELECT FROM account_setting AS s WHERE s.account_id = a.account_id AND s.status = 'closed')
-                         AND billing.account_is_closed(a.account_id, billing.starts_at(f.consumed)) THEN 'account_closed' END AS reason,
+                         AND billing.account_is_closed(a.account_id, billing.starts_at(f.consumed)) THEN 'account_closed'
+                    WHEN f.sample_type IS NOT NULL AND NOT billing.meter_takes(i.item_id, f.sample_type) THEN 'wrong_sample_type' END AS reason,
                coalesce(f.detail, CASE WHEN a.account_id IS NULL THEN format('account %s does not exist', to_json(left(f.account, 64)))
                                        WHEN i.item_id IS NULL THEN format('meter %s does not exist', to_json(left(f.meter, 64)))
+                                       WHEN f.sample_type IS NOT NULL AND NOT billing.meter_takes(i.item_id, f.sample_type) THEN format('meter "%s" cannot add up samples of type %s', f.meter, f.sample_type)
                                        ELSE format('account "%s" is closed', f.account) END) AS detail
           FROM billing.read_usage(usage) AS f
           LEFT JOIN account AS a ON a.key = f.account
@@ -135,7 +149,7 @@ BEGIN
                CASE WHEN f.outcome IS NOT NULL THEN f.outcome
                     WHEN k.payload = billing.usage_payload(i.item_id, f.consumed, f.resource, f.dimensions) THEN 'duplicate'
                     ELSE 'conflict' END AS outcome
-          FROM ROWS FROM (billing.read_usage(usage), unnest(outcomes)) AS f(ordinal, id, account, meter, key, consumed, resource, dimensions, reason, detail, outcome)
+          FROM ROWS FROM (billing.read_usage(usage), unnest(outcomes)) AS f(ordinal, id, account, meter, key, consumed, resource, dimensions, reason, detail, sample_type, outcome)
           LEFT JOIN account AS a ON a.key = f.account
           LEFT JOIN item AS i ON i.kind = 'meter' AND i.key = f.meter
           LEFT JOIN LATERAL (SELECT k.payload FROM usage_key AS k WHERE k.account_id = a.account_id AND k.key = f.key LIMIT 1) AS k ON true
@@ -176,7 +190,7 @@ BEGIN
           JOIN account AS a ON a.key = f.account
           JOIN item AS i ON i.kind = 'meter' AND i.key = f.meter
           LEFT JOIN resource AS r ON r.account_id = a.account_id AND r.key = f.resource
-         WHERE s.ledger_version = billing.extension_version() AND f.reason IS NULL AND (f.resource IS NULL OR r.resource_id IS NOT NULL)
+         WHERE s.ledger_version = billing.extension_version() AND f.reason IS NULL AND f.sample_type IS NULL AND (f.resource IS NULL OR r.resource_id IS NOT NULL)
            AND NOT EXISTS (SELECT FROM account_setting AS c WHERE c.account_id = a.account_id AND c.status = 'closed');
         IF fact.load_id IS NOT NULL AND fact.lasts <= '31 days' THEN
             INSERT INTO usage_key (account_id, key, payload, month)
@@ -199,6 +213,9 @@ BEGIN
     IF usage IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'usage must not be null', HINT = 'Give a JSON object or an array of objects.';
     END IF;
+    IF billing.usage_in_other_form(usage) THEN
+        usage := billing.expand_usage(usage);
+    END IF;
     stamp := billing.recorded_at();
     load := billing.usage_load_of_day('record_usage', stamp);
     IF jsonb_typeof(usage) <> 'object' OR usage ? 'resource' OR usage ? 'specversion' THEN
@@ -216,4 +233,4 @@ BEGIN
           FROM unnest(recorded.ids, recorded.outcomes, recorded.details) AS r(id, outcome, detail);
 END $$;
 COMMENT ON FUNCTION billing.record_usage(jsonb) IS
-'Records usage: one JSON object or an array of them, each {"id", "account", "meter", "quantity", "at" or "start" and "end", "resource", "dimensions", "source"} or a CloudEvent 1.0. Times are RFC 3339 with an offset from UTC, quantities decimal numbers or strings. One result row an object, in order: accepted, duplicate (the same content was recorded under this id before), conflict (other content was; kept in usage_conflict) or rejected (kept in usage_rejected; the detail begins with the reason). Takes part in the caller''s transaction. Errors: 22004 null, 22023 neither object nor array, 55000 version of the ledger. Volatile.';
+'Records usage: one JSON object or an array of them, each {"id", "account", "meter", "quantity", "at" or "start" and "end", "resource", "dimensions", "source"} or a CloudEvent 1.0; also "state" (on, off) instead of a quantity, samples of Ceilometer, and data frames of CloudKitty, of which each point is a fact: see expand_usage(). Times are RFC 3339 with an offset from UTC, quantities decimal numbers or strings. One result row an object, in order: accepted, duplicate (the same content was recorded under this id before), conflict (other content was; kept in usage_conflict) or rejected (kept in usage_rejected; the detail begins with the reason). Takes part in the caller''s transaction. Errors: 22004 null, 22023 neither object nor array, 55000 version of the ledger. Volatile.';

@@ -44,7 +44,7 @@ CREATE PROCEDURE billing.grant_ledger()
     LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    operating CONSTANT text[] := '{record_usage,open_usage_batch,load_usage_batch,load_usage_inbox,correct_usage,void_usage,move_usage,validate_usage,maintain_partitions,
+    operating CONSTANT text[] := '{record_usage,report_usage,copy_recurring_usage,open_usage_batch,load_usage_batch,load_usage_inbox,correct_usage,void_usage,move_usage,validate_usage,maintain_partitions,
                                    run_invoicing,bill_account,mark_delivered,enqueue_message,test_connection,begin_connection_test,connection_test_state,
                                    acquire_run_lock,release_run_lock,start_run,watermark,set_watermark,run_store_periods,run_rate,run_apply,run_finish}';
     deciding  CONSTANT text[] := '{finalize_invoices,void_invoice,cancel_invoice,retry_message,discard_message,decide,freeze_charge,unfreeze_charge,approve_corrections,
