@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
@@ -540,6 +541,7 @@ connector_step(Delivery *delivery)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	int			settings_level;
 
 	judge_certainty(delivery);
 	delivery->new_progress = delivery->result = 0;
@@ -547,10 +549,13 @@ connector_step(Delivery *delivery)
 	delivery->next_try_at = delivery->lease_until = 0;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
+	settings_level = NewGUCNestLevel();
 	enable_timeout_after(STATEMENT_TIMEOUT, LONGEST_CALL);
 	PG_TRY();
 	{
 		call_connector(delivery);
+		/* what the connector has set, a role for example, is not for what comes after it */
+		AtEOXact_GUC(false, settings_level);
 		disable_timeout(STATEMENT_TIMEOUT, false);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);

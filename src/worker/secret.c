@@ -19,12 +19,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/reloptions.h"
 #include "catalog/pg_user_mapping.h"
 #include "common/base64.h"
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "access/reloptions.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
@@ -251,11 +251,10 @@ wipe(List *secrets)
 void
 secrets_refresh(Endpoint *endpoint, TimestampTz now)
 {
-	static const char *const no_problem = NULL;
 	MemoryContext former;
 	ListCell   *cell;
 
-	if (endpoint->secrets_read_at != 0 && now - endpoint->secrets_read_at < SECRETS_GOOD_FOR && endpoint->secret_problem == no_problem)
+	if (endpoint->secrets_read_at != 0 && now - endpoint->secrets_read_at < SECRETS_GOOD_FOR && endpoint->secret_problem == NULL)
 		return;
 	former = MemoryContextSwitchTo(endpoint->context);
 	wipe(endpoint->secrets);

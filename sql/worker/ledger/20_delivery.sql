@@ -175,32 +175,37 @@ COMMENT ON FUNCTION billing.worker_look_after(bigint[]) IS
 CREATE FUNCTION billing.write_due_syncs(now_at timestamptz) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
+DECLARE
+    due text[] := ARRAY(SELECT s.endpoint FROM endpoint_setting AS s LEFT JOIN endpoint_state AS e ON e.endpoint = s.endpoint
+                         WHERE s.sync_every IS NOT NULL AND (e.last_sync_at IS NULL OR e.last_sync_at + s.sync_every <= now_at));
 BEGIN
-    WITH due AS (
-        INSERT INTO endpoint_state AS e (endpoint, last_sync_at)
-        SELECT s.endpoint, now_at FROM endpoint_setting AS s LEFT JOIN endpoint_state AS e ON e.endpoint = s.endpoint
-         WHERE s.sync_every IS NOT NULL AND (e.last_sync_at IS NULL OR e.last_sync_at + s.sync_every <= now_at)
-        ON CONFLICT (endpoint) DO UPDATE SET last_sync_at = now_at
-        RETURNING e.endpoint)
+    IF due = '{}' THEN
+        RETURN;
+    END IF;
+    INSERT INTO endpoint_state AS e (endpoint, last_sync_at) SELECT d, now_at FROM unnest(due) AS d ON CONFLICT (endpoint) DO UPDATE SET last_sync_at = now_at;
+    -- The new one does what a dead one has left undone.
+    UPDATE message AS m SET state = 'discarded', releases = true, reason = concat_ws(': ', 'a later sync takes its place, it had failed', m.reason)
+     WHERE m.endpoint = ANY (due) AND m.ordering_key = 'sync' AND m.kind = 'sync' AND m.state = 'dead';
     -- One at a time: while a sync has not ended, the next one would only repeat it.
     INSERT INTO message (endpoint, kind, ordering_key)
-    SELECT d.endpoint, 'sync', 'sync' FROM due AS d
-     WHERE NOT EXISTS (SELECT FROM message AS m WHERE m.endpoint = d.endpoint AND m.ordering_key = 'sync' AND m.kind = 'sync'
+    SELECT d, 'sync', 'sync' FROM unnest(due) AS d
+     WHERE NOT EXISTS (SELECT FROM message AS m WHERE m.endpoint = d AND m.ordering_key = 'sync' AND m.kind = 'sync'
                           AND m.state IN ('waiting', 'queued', 'sending', 'delayed', 'dead'));
 END $$;
-COMMENT ON FUNCTION billing.write_due_syncs(timestamptz) IS 'Writes a message of kind sync to each endpoint whose sync_every is over, unless its last one has not ended. Volatile.';
+COMMENT ON FUNCTION billing.write_due_syncs(timestamptz) IS
+'Writes a message of kind sync to each endpoint whose sync_every is over, unless its last one has not ended; one that has died is discarded for it. Volatile.';
 
 CREATE FUNCTION billing.worker_clean(row_limit int) RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH old AS (
         SELECT m.message_id FROM message AS m LEFT JOIN endpoint_setting AS s ON s.endpoint = m.endpoint
-         WHERE m.finished_at IS NOT NULL AND m.state IN ('delivered', 'discarded') AND NOT m.releases AND m.finished_at < now() - coalesce(s.keep_delivered, '30d')
+         WHERE m.finished_at IS NOT NULL AND (m.state IN ('delivered', 'discarded') OR m.kind = 'test') AND NOT m.releases AND m.finished_at < now() - coalesce(s.keep_delivered, '30d')
          ORDER BY m.finished_at LIMIT row_limit FOR UPDATE OF m SKIP LOCKED),
     gone AS (DELETE FROM message AS m USING old AS o WHERE m.message_id = o.message_id RETURNING m.message_id)
     SELECT count(*) FROM gone AS g
 $$;
-COMMENT ON FUNCTION billing.worker_clean(int) IS 'Deletes up to row_limit messages that were delivered or discarded longer ago than their endpoint keeps them, and returns how many. Dead messages stay. Volatile.';
+COMMENT ON FUNCTION billing.worker_clean(int) IS 'Deletes up to row_limit messages that were delivered or discarded longer ago than their endpoint keeps them, and returns how many. Dead messages stay, but for connection tests. Volatile.';
 
 CREATE FUNCTION billing.worker_note(endpoint text[], failures int[], paused_until timestamptz[], succeeded boolean[], failure text[]) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp

@@ -11,7 +11,7 @@ CREATE VIEW billing.dead_letters AS
            (SELECT count(*) FROM billing.message AS b
              WHERE b.endpoint = m.endpoint AND b.ordering_key = m.ordering_key AND b.state = 'queued' AND b.message_id > m.message_id) AS holds_back,
            m.enqueued_at, m.finished_at
-      FROM billing.message AS m WHERE m.state = 'dead';
+      FROM billing.message AS m WHERE m.state = 'dead' AND m.kind <> 'test';
 COMMENT ON VIEW billing.dead_letters IS 'Messages that were given up. Mend the cause, then retry_message(); or discard_message() with a reason.';
 COMMENT ON COLUMN billing.dead_letters.holds_back IS 'How many messages of the same ordering key wait behind it.';
 
@@ -30,7 +30,7 @@ CREATE VIEW billing.outbox AS
       LEFT JOIN billing.endpoint_state AS t ON t.endpoint = e.endpoint
       LEFT JOIN (SELECT m.endpoint, count(*) FILTER (WHERE m.state = 'waiting') AS waiting, count(*) FILTER (WHERE m.state = 'queued') AS queued,
                         count(*) FILTER (WHERE m.state = 'sending') AS sending, count(*) FILTER (WHERE m.state = 'delayed') AS delayed,
-                        count(*) FILTER (WHERE m.state = 'dead') AS dead, min(m.enqueued_at) FILTER (WHERE m.state <> 'dead') AS oldest
+                        count(*) FILTER (WHERE m.state = 'dead' AND m.kind <> 'test') AS dead, min(m.enqueued_at) FILTER (WHERE m.state <> 'dead') AS oldest
                    FROM billing.message AS m WHERE m.state IN ('waiting', 'queued', 'sending', 'delayed', 'dead') GROUP BY m.endpoint) AS c ON c.endpoint = e.endpoint
       CROSS JOIN LATERAL (
             SELECT count(*) FILTER (WHERE m.finished_at > clock_timestamp() - interval '1 minute') AS delivered_last_minute, count(*) AS delivered_last_hour
@@ -54,7 +54,7 @@ COMMENT ON COLUMN billing.outbox.failures_in_row IS 'How many requests in a row 
 CREATE VIEW billing.delivery_errors AS
     SELECT m.endpoint, m.kind, m.reason, m.last_status, count(*) AS messages, count(*) FILTER (WHERE m.state = 'dead') AS dead,
            max(m.attempts) AS most_attempts, min(m.enqueued_at) AS oldest, min(m.next_try_at) AS next_try_at, min(m.message_id) AS example_id
-      FROM billing.message AS m WHERE m.state IN ('delayed', 'dead', 'waiting', 'sending') AND m.reason IS NOT NULL
+      FROM billing.message AS m WHERE m.state IN ('delayed', 'dead', 'waiting', 'sending') AND m.reason IS NOT NULL AND m.kind <> 'test'
      GROUP BY m.endpoint, m.kind, m.reason, m.last_status;
 COMMENT ON VIEW billing.delivery_errors IS 'Why messages that are not delivered are not: one row an endpoint, kind and reason.';
 COMMENT ON COLUMN billing.delivery_errors.messages IS 'How many messages.';
