@@ -1109,24 +1109,50 @@ mappings_lint(const char **cursor, GroupFacts *facts, struct TariffLint *lint)
 	}
 }
 
+/* Report that the price falls at a threshold. */
+static void
+cliff_lint(const Service *service, int group, const Threshold *threshold, struct TariffLint *lint)
+{
+	if (threshold->field == FIELD_SERVICE)
+		lint_report(lint, LINT_WARNING, "cliff",
+					"%s: the threshold at %s lowers the price of all units: using a little more makes the bill smaller",
+					group_text(service, group), number_to_text(threshold->level));
+	else
+		lint_report(lint, LINT_WARNING, "cliff",
+					"%s: the threshold of field \"%.*s\" at %s lowers the price: a greater value makes the bill smaller",
+					group_text(service, group), service->fields[threshold->field].length,
+					service->fields[threshold->field].data, number_to_text(threshold->level));
+}
+
+/* Does the price fall at the lowest threshold of a field or the service? */
+static bool
+falls_from_nothing(const Threshold *lowest)
+{
+	return lowest->rule.type == RULE_RATE ?
+		number_compare(lowest->rule.cost, number_make(1, 0)) < 0 : number_sign(lowest->rule.cost) < 0;
+}
+
 /*
- * Report thresholds of the service after which more units cost less than
- * right below, and levels that are never reached.  Thresholds come from the
- * highest to the lowest.
+ * Report thresholds at which the price falls, each field and the service for
+ * itself, and levels that are never reached.  Thresholds come from the highest
+ * to the lowest; those of a tenant are left out.
  */
 static void
 thresholds_lint(const Service *service, const char **cursor, int group, GroupFacts *facts,
 				struct TariffLint *lint)
 {
-	Threshold	higher = {.field = 0};
-	Threshold	threshold;
-	bool		has_higher = false;
+	Threshold	higher[HASHMAP_MAX_FIELDS + 1];
+	bool		has_higher[HASHMAP_MAX_FIELDS + 1] = {false};
 	uint32		count;
+	int			i;
 
 	compiled_get(cursor, count);
 	for (; count > 0; count--)
 	{
+		Threshold	threshold;
+
 		threshold_get(cursor, &threshold);
+		i = threshold.field - FIELD_SERVICE;
 		if (threshold.rule.type == RULE_RATE)
 			facts->rate[group] = true;
 		else
@@ -1134,21 +1160,17 @@ thresholds_lint(const Service *service, const char **cursor, int group, GroupFac
 		if (number_compare(threshold.level, number_make(-1, 0)) <= 0)
 			lint_report(lint, LINT_WARNING, "unreachable_level", "%s: level %s is never reached",
 						group_text(service, group), number_to_text(threshold.level));
-		if (threshold.rule.tenant.length > 0 || threshold.field != FIELD_SERVICE)
+		if (threshold.rule.tenant.length > 0)
 			continue;
-		if (has_higher && higher.rule.type == threshold.rule.type &&
-			number_compare(higher.rule.cost, threshold.rule.cost) < 0)
-			lint_report(lint, LINT_WARNING, "cliff",
-						"%s: the threshold at %s lowers the price of all units: using a little more makes the bill smaller",
-						group_text(service, group), number_to_text(higher.level));
-		higher = threshold;
-		has_higher = true;
+		if (has_higher[i] && higher[i].rule.type == threshold.rule.type &&
+			number_compare(higher[i].rule.cost, threshold.rule.cost) < 0)
+			cliff_lint(service, group, &higher[i], lint);
+		higher[i] = threshold;
+		has_higher[i] = true;
 	}
-	if (has_higher && higher.rule.type == RULE_RATE &&
-		number_compare(higher.rule.cost, number_make(1, 0)) < 0)
-		lint_report(lint, LINT_WARNING, "cliff",
-					"%s: the threshold at %s lowers the price of all units: using a little more makes the bill smaller",
-					group_text(service, group), number_to_text(higher.level));
+	for (i = 0; i <= service->field_count; i++)
+		if (has_higher[i] && falls_from_nothing(&higher[i]))
+			cliff_lint(service, group, &higher[i], lint);
 }
 
 /* Report what looks wrong in one service. */

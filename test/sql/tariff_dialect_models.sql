@@ -127,3 +127,7 @@ SELECT rate(jsonb_build_object('model', 'matrix', 'currency', 'EUR', 'dimensions
 CREATE TABLE units AS SELECT '{"model":"blocks","currency":"USD","policy":"all_tiers","tiers":[{"blocks":[{"unit":"FOO","size":10,"max":2,"price":"1"},{"unit":"BAR","size":"1","price":"2"}]}]}'::tariff AS t;
 SELECT rate(t, 11, dimensions => '{"unit":"FOO"}'), rate(t, 3, dimensions => '{"unit":"BAR"}'), rate(t, '{"FOO":11,"BAR":3}'::jsonb), tariff_grouping(t) FROM units;
 SELECT (try_rate(t, 1)).detail, (try_rate(t, 1, dimensions => '{"unit":"BAZ"}')).detail, (try_rate(t, 1, dimensions => '{"unit":null}')).detail FROM units;
+-- lint: a price that falls where a field grows, where the type stays and from nothing; rules of a tenant are his own business
+SELECT severity, code, detail FROM lint('{"model":"hashmap","currency":"EUR","services":[{"service":"s","fields":["gb","cpu"],"groups":[{"group":"g","mappings":[{"type":"flat","cost":1}],"thresholds":[
+    {"field":"gb","level":10,"type":"flat","cost":"2"},{"field":"gb","level":20,"type":"flat","cost":"1"},{"field":"cpu","level":4,"type":"rate","cost":"0.9"},{"field":"cpu","level":8,"type":"rate","cost":"1.2"},
+    {"field":"gb","level":30,"tenant":"t","type":"flat","cost":"0.1"},{"level":5,"type":"flat","cost":"-1"},{"level":9,"type":"flat","cost":"3"}]}]}]}');
