@@ -30,6 +30,8 @@ BEGIN
     FOREACH step IN ARRAY ARRAY['rated_amount', 'rated_owed', 'rated_difference'] LOOP
         query := query || format(', %I AS MATERIALIZED (', step) || billing.rating_step(step) || ')';
     END LOOP;
+    -- Every relation is believed to have one row here, so that one computed inside a join would be computed for each row of the other side.
+    query := replace(query, 'AS NOT MATERIALIZED', 'AS MATERIALIZED');
     RETURN replace(replace(query, '{usage_accounts}', 'AND u.account_id = ANY ({consumers})'), '{batch}', '''due''');
 END $$;
 COMMENT ON FUNCTION billing.account_rating_text() IS

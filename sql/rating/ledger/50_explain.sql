@@ -26,20 +26,19 @@ END $$;
 COMMENT ON FUNCTION billing.line_query(bigint, text) IS 'SQL text that rates the charge of a final line again, as the run that billed it saw it, and ends in the given SELECT. Stable.';
 REVOKE ALL ON FUNCTION billing.line_query(bigint, text) FROM PUBLIC;
 
-CREATE FUNCTION billing.explain_line(line_id bigint)
-    RETURNS TABLE (step int, stage text, what text, tier_from numeric, tier_to numeric, quantity numeric, unit_price numeric, amount billing.monetary)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
-AS $$
+-- The same as a function whose plan a session keeps, as rate_accounts() has one.
+DO $define$
 DECLARE
-    this billing.line := (SELECT l FROM billing.line AS l WHERE l.line_id = explain_line.line_id);
-BEGIN
-    PERFORM billing.check_ledger();
-    IF this.kind IN ('cancellation', 'void') THEN
-        RETURN QUERY SELECT 1, 'reversal', CASE this.kind WHEN 'void' THEN 'the invoice was voided before it was delivered' ELSE 'takes back a line of invoice ' || (SELECT i.number FROM invoice AS i WHERE i.invoice_id = this.corrects_invoice_id) END,
-                            NULL::numeric, NULL::numeric, this.quantity, NULL::numeric, this.amount;
-        RETURN;
-    END IF;
-    RETURN QUERY EXECUTE billing.line_query(line_id, $query$
+    query text := billing.account_rating_text() || $tail$
+        , this_line AS (SELECT l.* FROM billing.line AS l WHERE l.line_id = explain_line.line_id
+        ), this_contract AS (
+            SELECT c.* FROM rated_contract AS c WHERE c.variant = 0 AND c.agreement_id = explained_key.agreement_id AND c.consumer_id = explained_key.consumer_id
+        ), this_segment AS (
+            SELECT s.* FROM rated_segment AS s WHERE s.item_id = explained_key.item_id AND s.spec_no IN (SELECT c.spec_no FROM this_contract AS c)
+        ), this_amount AS (
+            SELECT a.* FROM rated_amount AS a JOIN this_contract AS c USING (contract_no) JOIN this_segment AS s USING (segment_no)
+             WHERE a.subscription_id = explained_key.subscription_id AND a.charge_group = explained_key.charge_group
+        )
         , measured AS (   -- as the steps of rating do it: what of a tariff that goes on was counted at the prices before
             SELECT q.*, s.from_at, s.from_local, s.to_local, s.aggregation, s.tariff, s.fraction, s.interim, s.by_units, s.walks AND q.events > 0 AS walks,
                    s.prorated, s.mutates, s.mutate, s.scale_by, s.scale_over, billing.round_quantity(billing.scaled_quantity(q.quantity, s.scale_by, s.scale_over), s.rounding, s.decimals) AS rounded,
@@ -153,8 +152,44 @@ BEGIN
               FROM this_line AS l
         )
         SELECT (row_number() OVER (ORDER BY x.part, x.no))::int, x.stage, x.what, x.tier_from, x.tier_to, x.quantity, x.unit_price, x.amount
-          FROM shown AS x ORDER BY 1 $query$);
-END $$;
+          FROM shown AS x ORDER BY 1 $tail$;
+    word  record;
+BEGIN
+    FOR word IN SELECT * FROM (VALUES ('accounts', 'ARRAY[explained.account_id]'), ('dates', 'explained_dates'), ('through', 'explained.interim_to'),
+                                      ('known_at', 'explained.known_at'), ('own_at', 'explained.own_at'), ('as_of_run', 'true'), ('interim', '(explained.kind = ''interim'')'),
+                                      ('usage_from', 'reach.usage_from'), ('usage_to', 'reach.usage_to'), ('consumers', 'reach.consumers'), ('levels', 'OR s.looks_back')) AS w(name, value)
+    LOOP
+        query := pg_catalog.replace(query, '{' || word.name || '}', word.value);
+    END LOOP;
+    EXECUTE pg_catalog.format($create$
+CREATE FUNCTION billing.explain_line(line_id bigint)
+    RETURNS TABLE (step int, stage text, what text, tier_from numeric, tier_to numeric, quantity numeric, unit_price numeric, amount billing.monetary)
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER
+    SET search_path = pg_catalog, billing, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
+AS %L $create$, $body$
+#variable_conflict use_column
+DECLARE
+    explained       billing.line;
+    explained_key   billing.charge_key;
+    explained_dates daterange;
+    reach           record;
+BEGIN
+    PERFORM billing.check_ledger();
+    SELECT l.* INTO explained FROM billing.line AS l WHERE l.line_id = explain_line.line_id;
+    IF explained.line_id IS NULL THEN
+        RAISE undefined_object USING MESSAGE = format('invoice line %s does not exist', coalesce(line_id::text, 'null')), HINT = 'Line numbers are in billing.invoice_lines.';
+    END IF;
+    IF explained.kind IN ('cancellation', 'void') THEN
+        RETURN QUERY SELECT 1, 'reversal', CASE explained.kind WHEN 'void' THEN 'the invoice was voided before it was delivered' ELSE 'takes back a line of invoice ' || (SELECT i.number FROM invoice AS i WHERE i.invoice_id = explained.corrects_invoice_id) END,
+                            NULL::numeric, NULL::numeric, explained.quantity, NULL::numeric, explained.amount;
+        RETURN;
+    END IF;
+    SELECT k.* INTO explained_key FROM billing.charge_key AS k WHERE k.account_id = explained.account_id AND k.key_id = explained.key_id;
+    SELECT daterange(p.date_from, p.date_to) INTO explained_dates FROM billing.charge_period AS p WHERE p.account_id = explained_key.account_id AND p.period_no = explained_key.period_no;
+    reach := billing.usage_reach(ARRAY[explained.account_id], explained_dates, explained.known_at, explained.own_at);
+    RETURN QUERY $body$ || query || $body$;
+END $body$);
+END $define$;
 COMMENT ON FUNCTION billing.explain_line(bigint) IS
 'How a final line came to its amount, rated again with the facts and prices of the run that billed it: usage rows and what they add up to, tier steps, proration, rounding, decisions, what was billed before, causes of a correction, tax. The amounts add up to the line''s amount exactly; what this version of the rating rules or usage that was dropped cannot reproduce is a step of its own, and so would be a defect (stage ''not reproduced''). Errors: 42704 unknown line. Stable.';
 
