@@ -68,6 +68,8 @@ SELECT * FROM load_usage_inbox(3);
 SELECT * FROM load_usage_inbox();
 SELECT * FROM load_usage_inbox();
 SELECT count(*) FROM usage WHERE ends_at = '2026-10-10T10:00:00Z';
+-- the longest usage was an hour, in the first batch: points in time leave it alone
+SELECT longest_usage FROM ledger_state;
 SELECT fails('SELECT load_usage_inbox(0)');
 
 -- an operator can do all of this without rights on the tables

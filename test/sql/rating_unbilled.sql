@@ -1,4 +1,4 @@
--- Nothing is silently dropped (rule 7): every piece of usage is counted by one charge, or listed with one reason; every reason is shown here.
+-- Nothing is silently dropped (rule 7): every piece of usage is counted by one charge, or listed with one reason; every reason is shown here, but for sealed: see rating_seal.
 \set ECHO none
 \set test_database billing_rating_unbilled
 \getenv source PG_ABS_SRCDIR
@@ -68,6 +68,14 @@ SELECT set_price('free', '{"model":"per_unit","currency":"EUR","unit_price":"0"}
 CALL run_invoicing(through => '2025-02-01') \gset
 SELECT account, item, quantity, amount FROM drafts WHERE item = 'free';
 SELECT account, meter, quantity, reason FROM unbilled WHERE account IN ('billed', 'hole');
+
+-- Of two agreements each charges for itself, and for each what it does not charge is told: nothing is ambiguous.
+SELECT set_price_list('extra'), set_price('eu', '{"model":"per_unit","currency":"EUR","unit_price":"3"}', valid_from => '2025-01-01', price_list => 'extra'),
+       set_account('two', time_zone => 'UTC', starts_on => '2025-01-01'), set_agreement('two', key => 'extra', price_list => 'extra') \gset
+SELECT use('two', 'calls', '2025-01-10', 5), use('two', 'eu', '2025-01-10', 7, '{"region":"eu"}') \gset
+CALL run_invoicing(through => '2025-02-01') \gset
+SELECT a.key AS agreement, d.item_key, d.quantity, d.amount FROM billing.draft_detail AS d JOIN billing.agreement AS a USING (agreement_id) WHERE d.account_key = 'two' ORDER BY 1, 2;
+SELECT agreement, meter, quantity, reason FROM unbilled_usage('[2025-01-01,2025-02-01)', account => 'two');
 
 -- of one account, and errors
 SELECT account_key, meter, quantity, reason FROM unbilled_usage('[2025-01-01,2025-02-01)', account => 'cell');
