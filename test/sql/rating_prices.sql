@@ -27,6 +27,11 @@ SELECT set_price('merged', '{"model":"graduated","currency":"EUR","tiers":[{"up_
 SELECT set_price('merged', '{"model":"per_unit","currency":"EUR","unit_price":"9"}', valid_from => '2025-02-01', valid_to => '2025-03-01') \gset
 SELECT set_price('merged', '{"model":"graduated","currency":"EUR","tiers":[{"up_to":10,"unit_price":"1.00"},{"unit_price":0.5}]}', valid_from => '2025-01-16', valid_to => '2025-01-20') \gset
 SELECT use('acme', 'merged', '2025-01-10', 15), use('acme', 'merged', '2025-01-17', 10), use('acme', 'merged', '2025-01-25', 5) \gset
+-- an equal price changes nothing, but one that comes back leaves three rows that say the same
+SELECT count(*) AS price_rows FROM billing.price AS p JOIN billing.item AS i USING (item_id) WHERE i.key = 'merged' AND upper_inf(p.known);
+SELECT set_price('merged', '{"model":"per_unit","currency":"EUR","unit_price":"7"}', valid_from => '2025-01-16', valid_to => '2025-01-20') \gset
+SELECT * FROM owed WHERE item = 'merged';
+SELECT set_price('merged', '{"model":"graduated","currency":"EUR","tiers":[{"up_to":"10","unit_price":"1"},{"unit_price":"0.50"}]}', valid_from => '2025-01-16', valid_to => '2025-01-20') \gset
 SELECT count(*) AS price_rows FROM billing.price AS p JOIN billing.item AS i USING (item_id) WHERE i.key = 'merged' AND upper_inf(p.known);
 SELECT * FROM owed WHERE item = 'merged';
 
