@@ -1,0 +1,47 @@
+-- Tags: keys made alike, three origins in a fixed order, rules that are previewed, required tags.
+\set ECHO none
+\set test_database billing_cost_tags
+\getenv source PG_ABS_SRCDIR
+\set include :source /lib/cost.psql
+\i :include
+\set ECHO all
+SELECT stage('A', 'compute', 1, resource => 'vm-1', tags => '{"user:Team": "search", " Cost Center": "7"}'),
+       stage('A', 'compute', 2, resource => 'vm-2', creator => 'dana'),
+       stage('A', 'compute', 4, resource => 'vm-3', tags => '{"team": "", "TEAM": "ads"}'),
+       stage('B', 'storage', 8);
+SELECT take();
+SELECT service, resource, tags FROM costs ORDER BY billed;
+SELECT set_tag_key_rule(4, '^team$', 'squad');
+SELECT service, resource, tags FROM costs ORDER BY billed;
+SELECT set_tag_key_rule(4, NULL);
+SELECT fails($$ SELECT set_tag_key_rule(4, '(a)\1') $$);
+SELECT fails($$ SELECT set_tag_key_rule(4, '(') $$);
+
+-- what people set goes before what the provider said
+SELECT set_seller('s', legal_name => 'S', country => 'DE', currency => 'EUR') \g /dev/null
+SELECT set_account('acme') \g /dev/null
+SELECT set_resource('acme', 'vm-1') \g /dev/null
+SELECT set_tags('acme', 'vm-1', '{"team": "web"}', valid_from => '2026-10-01');
+SELECT resource, tags FROM cost_rows('[2026-10-01,2026-11-01)', clock_timestamp()) ORDER BY billed;
+
+-- a rule speaks only where nobody else does; it is shown before it is set
+SELECT * FROM preview_auto_tags('[2026-10-01,2026-11-01)', 'creators', 'team', '{"column": "x_creator", "exists": true}', value_from => 'column:x_creator');
+SELECT set_auto_tag_rule('creators', 'team', '{"column": "x_creator", "exists": true}', value_from => 'column:x_creator', place => 1);
+SELECT * FROM preview_auto_tags('[2026-10-01,2026-11-01)', 'inherit', 'team', value_from => 'column:CostCenter');
+SELECT set_auto_tag_rule('inherit', 'team', value_from => 'column:CostCenter', place => 2);
+SELECT set_auto_tag_rule('names', 'environment', '{"column": "ResourceId", "regex": "^vm-[12]$"}', value => 'prod');
+SELECT billing_account, tag, rows, tagged_rows, billed, tagged_billed, percent_of_rows FROM tag_compliance('[2026-10-01,2026-11-01)');
+SELECT set_required_tags('team', 'Environment');
+SELECT billing_account, tag, rows, tagged_rows, billed, tagged_billed, percent_of_rows FROM tag_compliance('[2026-10-01,2026-11-01)');
+SELECT set_auto_tag_rule('names', NULL);
+SELECT tag, tagged_rows FROM tag_compliance('[2026-10-01,2026-11-01)');
+SELECT fails($$ SELECT set_auto_tag_rule('bad', 'team', '{"column": "x", "like": "y"}', value => 'z') $$);
+SELECT fails($$ SELECT set_auto_tag_rule('bad', 'team', '{}') $$);
+SELECT fails($$ SELECT set_auto_tag_rule('bad', 'team', '{"tag": "x", "regex": "a{3}(b)\\1"}', value => 'z') $$);
+
+-- exchange rates
+SELECT set_exchange_rate('USD', 'EUR', '2026-10-01', '2026-11-01', 0.9, 'ECB');
+SELECT set_exchange_rate('USD', 'EUR', '2026-10-11', '2026-10-21', 0.95, 'ECB');
+SELECT valid, rate, source, upper_inf(known) AS holds FROM exchange_rate ORDER BY known, valid;
+SELECT exchange_rate_on('USD', 'EUR', '2026-10-12'), exchange_rate_on('USD', 'USD', '2026-10-12'), exchange_rate_on('USD', 'EUR', '2026-11-12');
+SELECT fails($$ SELECT set_exchange_rate('USD', 'EUR', '2026-10-11', '2026-10-21', 0) $$);
