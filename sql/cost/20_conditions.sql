@@ -8,11 +8,11 @@
 -- A value that is absent makes every comparison false, and so its negation true.
 
 CREATE FUNCTION billing.condition_operands(condition pg_catalog.jsonb) RETURNS pg_catalog.text[]
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    AS $$ SELECT COALESCE(pg_catalog.array_agg(DISTINCT o.operand), '{}')
-            FROM (SELECT 'column:' OPERATOR(pg_catalog.||) (c #>> '{}') AS operand FROM pg_catalog.jsonb_path_query(condition, 'strict $.**.column') AS c
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT COALESCE(array_agg(DISTINCT o.operand), '{}')
+            FROM (SELECT 'column:' || (c #>> '{}') AS operand FROM jsonb_path_query(condition, 'strict $.**.column') AS c
                   UNION ALL
-                  SELECT 'tag:' OPERATOR(pg_catalog.||) (t #>> '{}') FROM pg_catalog.jsonb_path_query(condition, 'strict $.**.tag') AS t) AS o $$;
+                  SELECT 'tag:' || (t #>> '{}') FROM jsonb_path_query(condition, 'strict $.**.tag') AS t) AS o $$;
 COMMENT ON FUNCTION billing.condition_operands(pg_catalog.jsonb) IS 'The columns (column:NAME) and tags (tag:NAME) that a condition looks at, sorted. Immutable.';
 
 CREATE FUNCTION billing.comparison_sql(operand pg_catalog.text, operator pg_catalog.text, value pg_catalog.jsonb) RETURNS pg_catalog.text
@@ -74,18 +74,18 @@ COMMENT ON FUNCTION billing.condition_sql(pg_catalog.jsonb, pg_catalog.text[]) I
 'SQL of a condition over columns v1, v2, … that hold the operands in that order. Errors: 22023 not understood, 2201B a regular expression that is not allowed. Immutable.';
 
 CREATE FUNCTION billing.operand_sql(operand pg_catalog.text) RETURNS pg_catalog.text
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
     AS $$ SELECT CASE
-            WHEN operand OPERATOR(pg_catalog.~~) 'tag:%' THEN pg_catalog.format('(c.tags ->> %L)', pg_catalog.substr(operand, 5))
+            WHEN operand LIKE 'tag:%' THEN format('(c.tags ->> %L)', substr(operand, 5))
             ELSE CASE operand
                  WHEN 'column:BillingAccountId' THEN 'c.billing_account' WHEN 'column:ChargeCategory' THEN 'c.category' WHEN 'column:ServiceName' THEN 'c.service'
                  WHEN 'column:ProviderName' THEN 'c.provider' WHEN 'column:SubAccountId' THEN 'c.sub_account' WHEN 'column:ResourceId' THEN 'c.resource'
-                 WHEN 'column:BillingCurrency' THEN 'c.currency' WHEN 'column:Source' THEN 'c.source' WHEN 'column:CostCenter' THEN 'c.cost_center'
+                 WHEN 'column:BillingCurrency' THEN 'c.currency' WHEN 'column:ChargeDay' THEN 'to_char(c.charge_start AT TIME ZONE ''UTC'', ''YYYY-MM-DD'')' WHEN 'column:Source' THEN 'c.source' WHEN 'column:CostCenter' THEN 'c.cost_center'
                  WHEN 'column:BilledCost' THEN 'c.billed::text' WHEN 'column:EffectiveCost' THEN 'c.effective::text'
                  WHEN 'column:ListCost' THEN 'c.list::text' WHEN 'column:ContractedCost' THEN 'c.contracted::text'
                  WHEN 'column:ChargePeriodStart' THEN 'to_char(c.charge_start AT TIME ZONE ''UTC'', ''YYYY-MM-DD"T"HH24:MI:SS"Z"'')'
                  WHEN 'column:ChargePeriodEnd' THEN 'to_char(c.charge_end AT TIME ZONE ''UTC'', ''YYYY-MM-DD"T"HH24:MI:SS"Z"'')'
                  WHEN 'column:BillingPeriodStart' THEN 'lower(c.billing_period)::text' WHEN 'column:BillingPeriodEnd' THEN 'upper(c.billing_period)::text'
-                 ELSE pg_catalog.format('(c.attributes ->> %L)', pg_catalog.substr(operand, 8)) END END $$;
+                 ELSE format('(c.attributes ->> %L)', substr(operand, 8)) END END $$;
 COMMENT ON FUNCTION billing.operand_sql(pg_catalog.text) IS
 'SQL that reads an operand (column:NAME or tag:NAME) from c, a row of cost_rows. A column is any of FOCUS, any other the provider delivered, or Source, the key of the cost source, or CostCenter, that of the cost center of the billing account. Immutable.';

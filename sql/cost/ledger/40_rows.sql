@@ -7,8 +7,8 @@
 CREATE FUNCTION billing.resource_tags_at(resource text, at timestamptz, known_at timestamptz) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ SELECT pg_catalog.jsonb_object_agg(t.tag, t.value ORDER BY r.account_id DESC)
-            FROM billing.resource AS r JOIN billing.resource_tag AS t ON t.account_id = r.account_id AND t.resource_id = r.resource_id
-           WHERE r.key = resource AND t.valid @> at AND t.known @> known_at $$;
+            FROM billing.resource AS r JOIN billing.resource_tag AS t ON t.account_id OPERATOR(pg_catalog.=) r.account_id AND t.resource_id OPERATOR(pg_catalog.=) r.resource_id
+           WHERE r.key OPERATOR(pg_catalog.=) resource AND t.valid OPERATOR(pg_catalog.@>) at AND t.known OPERATOR(pg_catalog.@>) known_at $$;
 COMMENT ON FUNCTION billing.resource_tags_at(text, timestamptz, timestamptz) IS 'Tags that set_tags() gave to the resource with that key, valid at an instant and as known at another; null = none. Stable.';
 
 CREATE FUNCTION billing.cost_rows(period daterange, known_at timestamptz)
@@ -18,18 +18,18 @@ CREATE FUNCTION billing.cost_rows(period daterange, known_at timestamptz)
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ SELECT c.cost_id, c.window_id, w.source, w.billing_account, w.cost_center, w.period, c.charge_start, c.charge_end, c.category, c.service, c.provider, c.sub_account, c.resource, c.currency,
                  c.billed, c.effective, c.list, c.contracted,
-                 CASE WHEN c.resource = ANY (ARRAY(SELECT r.key FROM billing.resource AS r WHERE EXISTS (SELECT FROM billing.resource_tag AS t WHERE t.account_id = r.account_id AND t.resource_id = r.resource_id)))
-                      THEN COALESCE(s.tags, '{}') || COALESCE(billing.resource_tags_at(c.resource, c.charge_start, known_at), '{}')
+                 CASE WHEN c.resource OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT r.key FROM billing.resource AS r WHERE EXISTS (SELECT FROM billing.resource_tag AS t WHERE t.account_id OPERATOR(pg_catalog.=) r.account_id AND t.resource_id OPERATOR(pg_catalog.=) r.resource_id)))
+                      THEN COALESCE(s.tags, '{}') OPERATOR(pg_catalog.||) COALESCE(billing.resource_tags_at(c.resource, c.charge_start, known_at), '{}')
                       ELSE COALESCE(s.tags, '{}') END, c.attributes
             FROM (SELECT w.window_id, w.billing_account, w.period, o.key AS source, k.key AS cost_center
                     FROM billing.cost_window AS w
-                    JOIN billing.cost_source AS o ON o.source_id = w.source_id
-                    JOIN billing.billing_account AS b ON b.source_id = w.source_id AND b.billing_account = w.billing_account
-                    JOIN billing.cost_center AS k ON k.cost_center_id = b.cost_center_id
-                   WHERE w.period && cost_rows.period AND pg_catalog.lower(w.period) >= pg_catalog.lower(cost_rows.period)) AS w
-            JOIN billing.cost AS c ON c.window_id = w.window_id
-            LEFT JOIN billing.tag_set AS s ON s.tag_set_id = c.tag_set_id
-           WHERE c.known @> known_at $$;
+                    JOIN billing.cost_source AS o ON o.source_id OPERATOR(pg_catalog.=) w.source_id
+                    JOIN billing.billing_account AS b ON b.source_id OPERATOR(pg_catalog.=) w.source_id AND b.billing_account OPERATOR(pg_catalog.=) w.billing_account
+                    JOIN billing.cost_center AS k ON k.cost_center_id OPERATOR(pg_catalog.=) b.cost_center_id
+                   WHERE w.period OPERATOR(pg_catalog.&&) cost_rows.period AND pg_catalog.lower(w.period) OPERATOR(pg_catalog.>=) pg_catalog.lower(cost_rows.period)) AS w
+            JOIN billing.cost AS c ON c.window_id OPERATOR(pg_catalog.=) w.window_id
+            LEFT JOIN billing.tag_set AS s ON s.tag_set_id OPERATOR(pg_catalog.=) c.tag_set_id
+           WHERE c.known OPERATOR(pg_catalog.@>) known_at $$;
 COMMENT ON FUNCTION billing.cost_rows(daterange, timestamptz) IS
 'Cost rows as known at an instant of all windows whose billing period begins within the period (days in UTC), with the tags that provider and people gave them. Stable.';
 

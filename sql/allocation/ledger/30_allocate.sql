@@ -1,0 +1,352 @@
+-- The division itself, set-based and exact.
+--
+-- 1  Cells.  Cost rows are grouped once by what reports need and what rules look at; each distinct combination meets the rules once, in
+--    one CASE that names the first whose condition holds.  What a rule gives whole is direct, what it splits is a pool.
+-- 2  Steps, in order of the rules.  A rule that splits finds its fractions once for each currency and multiplies every cell by them:
+--    the part of target k is round(amount x weights up to k / all) - round(amount x weights before k / all), so parts add up to the
+--    amount to the last digit, whatever the rounding, and the same cell gives the same parts in any order of rows.
+-- 3  What no rule took stays, visible, as unallocated.  So the final shares add up to the cost, currency by currency, kind by kind.
+
+CREATE FUNCTION billing.rules_of(scheme_id int, period daterange, known_at timestamptz) RETURNS SETOF billing.allocation_rule
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT r.* FROM billing.allocation_rule AS r
+           WHERE r.scheme_id = rules_of.scheme_id AND r.known @> rules_of.known_at ORDER BY r.place, r.key COLLATE "C", r.valid $$;
+COMMENT ON FUNCTION billing.rules_of(int, daterange, timestamptz) IS 'Rules of a scheme as known at an instant, in the order in which they apply. Stable.';
+
+CREATE FUNCTION billing.rule_takes_sql(rule billing.allocation_rule, operands text[]) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT format('pool = ANY (%L) AND ', rule.pools)
+              || CASE WHEN lower_inf(rule.valid) THEN '' ELSE format('v%s >= %L AND ', array_position(operands, 'column:ChargeDay'), lower(rule.valid)) END
+              || CASE WHEN upper_inf(rule.valid) THEN '' ELSE format('v%s < %L AND ', array_position(operands, 'column:ChargeDay'), upper(rule.valid)) END
+              || billing.condition_sql(rule.condition, operands) $$;
+COMMENT ON FUNCTION billing.rule_takes_sql(billing.allocation_rule, text[]) IS 'SQL that is true where a rule takes a combination of operands. Stable.';
+
+CREATE FUNCTION billing.rule_operands(rules billing.allocation_rule[]) RETURNS text[]
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT coalesce(array_agg(DISTINCT o.operand), '{}')
+            FROM unnest(rules) AS r
+           CROSS JOIN LATERAL unnest(billing.condition_operands(r.condition) || (r.action ->> 'target_from')
+                                     || CASE WHEN lower_inf(r.valid) AND upper_inf(r.valid) THEN NULL ELSE 'column:ChargeDay' END) AS o (operand)
+           WHERE r.from_id IS NULL AND o.operand IS NOT NULL $$;
+COMMENT ON FUNCTION billing.rule_operands(billing.allocation_rule[]) IS 'Every column and tag that rules look at in cost rows, sorted. Stable.';
+
+CREATE FUNCTION billing.cell_columns_sql(period daterange) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT format($q$c.window_id, (c.charge_start AT TIME ZONE 'UTC')::date AS day,
+               CASE WHEN c.charge_start < %L AND c.attributes ->> 'ChargeClass' = 'Correction' THEN date_trunc('month', c.charge_start AT TIME ZONE 'UTC')::date END AS origin,
+               CASE WHEN c.category = 'Tax' THEN 'tax' WHEN c.category = 'Credit' THEN 'credit' WHEN c.attributes ->> 'CommitmentDiscountStatus' = 'Unused' THEN 'unused_commitment' ELSE 'cost' END AS pool,
+               c.category, c.provider, c.service, c.sub_account, c.currency$q$, lower(period)::timestamp AT TIME ZONE 'UTC') $$;
+COMMENT ON FUNCTION billing.cell_columns_sql(daterange) IS 'SQL of the columns that make a cell, read from c, a cost row. Stable.';
+
+CREATE FUNCTION billing.first_rule_sql(rules billing.allocation_rule[], operands text[]) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT coalesce('CASE ' || string_agg(format('WHEN %s THEN %s', billing.rule_takes_sql(r.rule, operands), r.rule_id), ' ' ORDER BY r.place) || ' END', 'NULL::int')
+            FROM (SELECT rules[i] AS rule, (rules[i]).rule_id, i AS place FROM generate_subscripts(rules, 1) AS i WHERE (rules[i]).from_id IS NULL) AS r $$;
+
+CREATE FUNCTION billing.cells_sql(rules billing.allocation_rule[], period daterange) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    operands text[] := rule_operands(rules);
+    named    text := (SELECT string_agg(format('WHEN %s THEN v%s', r.rule_id, array_position(operands, r.action ->> 'target_from')), ' ') FROM unnest(rules) AS r WHERE r.from_id IS NULL AND r.action ? 'target_from');
+    columns  text := coalesce((SELECT string_agg(format(', %s AS v%s', operand_sql(o.operand), o.place), '' ORDER BY o.place) FROM unnest(operands) WITH ORDINALITY AS o (operand, place)), '');
+    values_  text := coalesce((SELECT string_agg(format(', v%s', o.place), '' ORDER BY o.place) FROM unnest(operands) WITH ORDINALITY AS o (operand, place)), '');
+BEGIN
+    RETURN format($q$
+        SELECT g.*, CASE g.rule_id %s END AS named
+          FROM (SELECT d.*, %s AS rule_id
+                  FROM (SELECT window_id, day, origin, pool, category, provider, service, sub_account, currency%s,
+                               sum(billed) AS billed, sum(effective) AS effective, sum(list) AS list, sum(contracted) AS contracted
+                          FROM (SELECT %s%s, c.billed, c.effective, c.list, c.contracted FROM (%s) AS c) AS e
+                         GROUP BY window_id, day, origin, pool, category, provider, service, sub_account, currency%s) AS d) AS g $q$,
+        coalesce(named, 'WHEN NULL THEN NULL::text'), first_rule_sql(rules, operands), values_, cell_columns_sql(period), columns, tagged_cost_sql(), values_);
+END $$;
+COMMENT ON FUNCTION billing.cells_sql(billing.allocation_rule[], daterange) IS
+'SQL with parameters $1 (period) and $2 (known_at) that groups cost rows by what reports need and rules look at, with the first rule that takes each group (rule_id) and the name that its target_from reads there (named). Stable.';
+COMMENT ON FUNCTION billing.first_rule_sql(billing.allocation_rule[], text[]) IS 'SQL that gives the number of the first rule that takes a combination of operands, null if none does. Stable.';
+
+CREATE FUNCTION billing.store_cells(this billing.allocation, rules billing.allocation_rule[], kind text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off
+AS $$
+BEGIN
+    EXECUTE format($q$
+        INSERT INTO allocation_share (allocation_id, rule_id, outcome, reason, target_id, window_id, day, origin, pool, category, provider, service, sub_account, currency, billed, effective, list, contracted)
+        SELECT $3.allocation_id, p.rule_id, p.outcome, CASE WHEN p.outcome = 'unallocated' THEN CASE WHEN p.rule_id IS NULL THEN 'no_rule' WHEN p.stops THEN 'stopped' ELSE 'unknown_target' END END, p.target_id,
+               p.window_id, p.day, p.origin, p.pool, p.category, p.provider, p.service, p.sub_account, p.currency,
+               coalesce(sum(p.billed), 0), coalesce(sum(p.effective), 0), coalesce(sum(p.list), 0), coalesce(sum(p.contracted), 0)
+          FROM (SELECT g.*, r.action ? 'stop' AS stops, k.cost_center_id AS target_id,
+                       CASE WHEN r.action ? 'split' THEN 'pool' WHEN r.action ? 'exclude' THEN 'excluded' WHEN k.cost_center_id IS NOT NULL THEN 'direct' ELSE 'unallocated' END AS outcome
+                  FROM (%s) AS g
+                  LEFT JOIN unnest($4) AS r ON r.rule_id = g.rule_id
+                  LEFT JOIN cost_center AS k ON k.kind = $5 AND k.key = coalesce(r.action ->> 'target', g.named)) AS p
+         GROUP BY p.rule_id, p.outcome, p.stops, p.target_id, p.window_id, p.day, p.origin, p.pool, p.category, p.provider, p.service, p.sub_account, p.currency $q$,
+        cells_sql(rules, this.period))
+        USING this.period, this.known_at, this, rules, kind;
+    INSERT INTO allocation_finding (allocation_id, severity, rule, message, mend)
+    SELECT this.allocation_id, 'warning', r.key,
+           format('%s: %s %s billed stays unallocated', CASE s.reason WHEN 'no_rule' THEN 'no rule takes it (' || s.pool || ')' ELSE 'the rule names no known target' END, sum(s.billed), s.currency),
+           CASE s.reason WHEN 'no_rule' THEN 'Add a rule that takes these rows, the last one with condition {}.' ELSE 'Make the cost center with set_cost_center(), or mend the tag.' END
+      FROM allocation_share AS s LEFT JOIN unnest(rules) AS r ON r.rule_id = s.rule_id
+     WHERE s.allocation_id = this.allocation_id AND s.reason IN ('no_rule', 'unknown_target')
+     GROUP BY r.key, s.reason, s.pool, s.currency ORDER BY r.key, s.reason, s.pool, s.currency;
+END $$;
+COMMENT ON FUNCTION billing.store_cells(billing.allocation, billing.allocation_rule[], text) IS 'First part of a division: the cells of its period, each with the rule that took it. Used by allocate(). Volatile.';
+
+CREATE FUNCTION billing.usage_by_target(meter text, word text, period daterange, kind text) RETURNS TABLE (target_id bigint, quantity numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET timezone = 'UTC'
+    AS $$ SELECT k.cost_center_id, sum(u.quantity)
+            FROM (SELECT coalesce(u.dimensions ->> word,
+                                  (SELECT t.value FROM billing.resource_tag AS t WHERE t.account_id = u.account_id AND t.resource_id = u.resource_id AND t.tag = word AND t.valid @> u.ends_at AND upper_inf(t.known) LIMIT 1),
+                                  a.key) AS target,
+                         billing.quantity(billing.clip(u.consumed, lower(period)::timestamptz, upper(period)::timestamptz)) AS quantity
+                    FROM billing.usage AS u JOIN billing.account AS a USING (account_id)
+                   WHERE u.meter_id = billing.find_item(meter, 'meter') AND u.ends_at >= lower(period)::timestamptz
+                     AND u.ends_at < upper(period)::timestamptz + (SELECT s.longest_usage FROM billing.ledger_state AS s)
+                     AND NOT EXISTS (SELECT FROM billing.usage_change AS x WHERE x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision)) AS u
+            JOIN billing.cost_center AS k ON k.kind = usage_by_target.kind AND k.key = u.target
+           GROUP BY k.cost_center_id HAVING sum(u.quantity) IS NOT NULL $$;
+COMMENT ON FUNCTION billing.usage_by_target(text, text, daterange, text) IS
+'Usage of a meter in a period (UTC) by cost center of a kind: the one named by the dimension word of the usage, else by the tag word of its resource, else by the key of its account. Stable.';
+
+CREATE FUNCTION billing.basis_of(this billing.allocation, rule billing.allocation_rule, kind text, in_currency text, closed bigint[]) RETURNS TABLE (target_id bigint, weight numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ WITH named AS (SELECT k.cost_center_id, w.weight FROM billing.weights_of(rule.action) AS w JOIN billing.cost_center AS k ON k.kind = basis_of.kind AND k.key = w.target),
+          measured AS (
+              SELECT n.cost_center_id, n.weight FROM named AS n WHERE rule.action ->> 'split' IN ('fixed', 'even') OR rule.action ? 'target'
+              UNION ALL
+              SELECT u.target_id, u.quantity FROM billing.usage_by_target(rule.action ->> 'meter', rule.action ->> 'by', this.period, basis_of.kind) AS u WHERE rule.action ->> 'split' = 'usage'
+              UNION ALL
+              SELECT s.target_id, sum(CASE coalesce(rule.action ->> 'basis', 'effective') WHEN 'billed' THEN s.billed WHEN 'effective' THEN s.effective WHEN 'list' THEN s.list ELSE s.contracted END)
+                FROM billing.allocation_share AS s LEFT JOIN billing.allocation_rule AS r ON r.rule_id = s.rule_id
+               WHERE rule.action ->> 'split' = 'proportional' AND s.allocation_id = this.allocation_id AND s.currency = in_currency AND s.target_id IS NOT NULL
+                 AND CASE WHEN rule.action ? 'rule' THEN r.key = rule.action ->> 'rule' ELSE s.outcome = 'direct' END
+               GROUP BY s.target_id)
+          SELECT m.cost_center_id, m.weight FROM measured AS m
+           WHERE m.weight <> 0 AND (m.cost_center_id <> ALL (closed) OR rule.action ->> 'split' IS DISTINCT FROM 'proportional' AND rule.action ->> 'split' IS DISTINCT FROM 'usage')
+             AND (NOT rule.action ? 'targets' OR m.cost_center_id IN (SELECT n.cost_center_id FROM named AS n)) $$;
+COMMENT ON FUNCTION billing.basis_of(billing.allocation, billing.allocation_rule, text, text, bigint[]) IS
+'What a rule splits by: each target with its weight. Targets that have given their cost on in an earlier step (closed) are left out of measured bases. Used by allocate(). Stable.';
+
+CREATE FUNCTION billing.store_fractions(this billing.allocation, rule billing.allocation_rule, kind text, in_currency text, closed bigint[]) RETURNS text
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    problem text;
+    basis   record;
+BEGIN
+    SELECT coalesce(sum(b.weight), 0) AS total, coalesce(min(b.weight), 0) AS least, count(*) AS targets INTO basis FROM basis_of(this, rule, kind, in_currency, closed) AS b;
+    problem := CASE WHEN basis.least < 0 THEN 'mixed_basis' WHEN basis.total = 0 THEN 'zero_basis' END;
+    IF problem IS NOT NULL THEN
+        INSERT INTO allocation_finding (allocation_id, severity, rule, message, mend)
+            VALUES (this.allocation_id, 'warning', rule.key,
+                    CASE problem WHEN 'zero_basis' THEN format('nothing to split by in %s: the basis is 0', in_currency) ELSE format('a basis in %s is negative (%s), so nothing is split', in_currency, basis.least) END,
+                    'What it took stays unallocated: choose another basis, or name weights.');
+        RETURN problem;
+    END IF;
+    INSERT INTO allocation_fraction (allocation_id, rule_id, currency, target_id, basis, basis_before, basis_total)
+    SELECT this.allocation_id, rule.rule_id, in_currency, b.target_id, b.weight, sum(b.weight) OVER (ORDER BY k.key COLLATE "C") - b.weight, basis.total
+      FROM basis_of(this, rule, kind, in_currency, closed) AS b JOIN cost_center AS k ON k.cost_center_id = b.target_id;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION billing.store_fractions(billing.allocation, billing.allocation_rule, text, text, bigint[]) IS
+'Stores by which fractions a rule splits cost of a currency, or a finding; returns why it cannot split (zero_basis, mixed_basis) or null. Used by allocate(). Volatile.';
+
+CREATE FUNCTION billing.part_of(amount numeric, basis_before numeric, basis numeric, basis_total numeric) RETURNS numeric
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN CASE WHEN amount OPERATOR(pg_catalog.=) 0 THEN amount
+                ELSE pg_catalog.round(pg_catalog.round(amount OPERATOR(pg_catalog.*) (basis_before OPERATOR(pg_catalog.+) basis), GREATEST(pg_catalog.scale(amount), 15) OPERATOR(pg_catalog.+) 25) OPERATOR(pg_catalog./) basis_total, GREATEST(pg_catalog.scale(amount), 15))
+                     OPERATOR(pg_catalog.-) pg_catalog.round(pg_catalog.round(amount OPERATOR(pg_catalog.*) basis_before, GREATEST(pg_catalog.scale(amount), 15) OPERATOR(pg_catalog.+) 25) OPERATOR(pg_catalog./) basis_total, GREATEST(pg_catalog.scale(amount), 15)) END;
+COMMENT ON FUNCTION billing.part_of(numeric, numeric, numeric, numeric) IS
+'The part of an amount that falls to weights (basis_before, basis_before + basis] of basis_total, with the decimals of the amount and at least 15; parts of adjoining weights add up to the amount exactly. Immutable.';
+
+CREATE FUNCTION billing.split_cells(this billing.allocation, rule billing.allocation_rule, in_currency text, problem text) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ WITH taken AS (
+              SELECT s.*, coalesce((SELECT f.allocation_id FROM billing.allocation AS a JOIN billing.allocation_fraction AS f USING (allocation_id) JOIN billing.allocation_rule AS r USING (rule_id)
+                                     WHERE s.origin IS NOT NULL AND a.scheme_id = this.scheme_id AND a.period @> s.origin AND a.state = 'closed' AND r.key = rule.key AND f.currency = s.currency
+                                     ORDER BY a.allocation_id DESC LIMIT 1), this.allocation_id) AS by_allocation
+                FROM billing.allocation_share AS s
+               WHERE s.allocation_id = this.allocation_id AND s.currency = in_currency
+                 AND CASE WHEN rule.from_id IS NULL THEN s.outcome = 'pool' AND s.rule_id = rule.rule_id ELSE s.outcome = 'moved' AND s.target_id = rule.from_id END)
+          INSERT INTO billing.allocation_share (allocation_id, parent_id, rule_id, fraction_of, outcome, reason, target_id, window_id, day, origin, pool, category, provider, service, sub_account, currency, billed, effective, list, contracted)
+          SELECT this.allocation_id, t.share_id, rule.rule_id, t.by_allocation, CASE WHEN f.target_id IS NULL THEN 'unallocated' ELSE 'shared' END, CASE WHEN f.target_id IS NULL THEN problem END, f.target_id,
+                 t.window_id, t.day, t.origin, t.pool, t.category, t.provider, t.service, t.sub_account, t.currency,
+                 CASE WHEN f.target_id IS NULL THEN t.billed ELSE billing.part_of(t.billed, f.basis_before, f.basis, f.basis_total) END,
+                 CASE WHEN f.target_id IS NULL THEN t.effective ELSE billing.part_of(t.effective, f.basis_before, f.basis, f.basis_total) END,
+                 CASE WHEN f.target_id IS NULL THEN t.list ELSE billing.part_of(t.list, f.basis_before, f.basis, f.basis_total) END,
+                 CASE WHEN f.target_id IS NULL THEN t.contracted ELSE billing.part_of(t.contracted, f.basis_before, f.basis, f.basis_total) END
+            FROM taken AS t
+            LEFT JOIN LATERAL (SELECT f.* FROM billing.allocation_fraction AS f JOIN billing.allocation_rule AS r USING (rule_id)
+                                WHERE f.allocation_id = t.by_allocation AND f.currency = t.currency AND r.key = rule.key AND (t.by_allocation <> this.allocation_id OR f.rule_id = rule.rule_id)) AS f ON true $$;
+COMMENT ON FUNCTION billing.split_cells(billing.allocation, billing.allocation_rule, text, text) IS
+'Splits what a rule took by its fractions; corrections of an earlier period by the fractions of that period where it was closed. Used by allocate(). Volatile.';
+
+CREATE FUNCTION billing.apply_rule(this billing.allocation, rule billing.allocation_rule, kind text, closed bigint[]) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off
+AS $$
+DECLARE
+    in_currency text;
+BEGIN
+    UPDATE allocation_share AS s SET outcome = 'moved'
+     WHERE s.allocation_id = this.allocation_id AND s.outcome IN ('direct', 'shared') AND s.target_id = rule.from_id;
+    FOR in_currency IN SELECT DISTINCT s.currency FROM allocation_share AS s
+                        WHERE s.allocation_id = this.allocation_id
+                          AND CASE WHEN rule.from_id IS NULL THEN s.outcome = 'pool' AND s.rule_id = rule.rule_id ELSE s.outcome = 'moved' AND s.target_id = rule.from_id END
+                        ORDER BY 1
+    LOOP
+        PERFORM split_cells(this, rule, in_currency, store_fractions(this, rule, kind, in_currency, closed));
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION billing.apply_rule(billing.allocation, billing.allocation_rule, text, bigint[]) IS 'One step of a division: splits what a rule took from cost rows, or what its cost center has got so far. Used by allocate(). Volatile.';
+
+CREATE FUNCTION billing.divide(this billing.allocation, kind text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    rules  allocation_rule[] := ARRAY(SELECT r FROM rules_of(this.scheme_id, this.period, this.known_at) AS r);
+    cycle  text := allocation_cycle(this.scheme_id);
+    rule   allocation_rule;
+    closed bigint[] := '{}';
+BEGIN
+    IF cycle IS NOT NULL THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('the steps of the rules form a cycle: %s', cycle), HINT = 'Take one of these steps away with billing.remove_allocation_rule().';
+    END IF;
+    PERFORM store_cells(this, rules, kind);
+    FOREACH rule IN ARRAY rules LOOP
+        IF rule.from_id IS NOT NULL AND rule.valid @> lower(this.period) THEN
+            closed := closed || rule.from_id;
+            PERFORM apply_rule(this, rule, kind, closed);
+        ELSIF rule.from_id IS NULL AND rule.action ? 'split' THEN
+            PERFORM apply_rule(this, rule, kind, closed);
+        END IF;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION billing.divide(billing.allocation, text) IS 'Divides the cost of the period of an allocation by the rules of its scheme. Errors: 22023 a cycle. Used by allocate(). Volatile.';
+
+CREATE FUNCTION billing.keep_difference(this billing.allocation) RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ WITH computed AS (DELETE FROM billing.allocation_share AS s WHERE s.allocation_id = this.allocation_id RETURNING s.*),
+          both_ AS (
+              SELECT c.*, 1 AS sign FROM computed AS c WHERE c.outcome IN ('direct', 'shared', 'unallocated', 'excluded')
+              UNION ALL
+              SELECT s.*, -1 FROM billing.allocation_share AS s JOIN billing.allocation AS a USING (allocation_id)
+               WHERE a.scheme_id = this.scheme_id AND a.period = this.period AND a.allocation_id <> this.allocation_id AND a.state = 'closed'
+                 AND s.outcome IN ('direct', 'shared', 'unallocated', 'excluded')),
+          stored AS (
+              INSERT INTO billing.allocation_share (allocation_id, rule_id, outcome, reason, target_id, window_id, day, origin, pool, category, provider, service, sub_account, currency, billed, effective, list, contracted)
+              SELECT this.allocation_id, max(b.rule_id), b.outcome, b.reason, b.target_id, b.window_id, b.day, b.origin, b.pool, b.category, b.provider, b.service, b.sub_account, b.currency,
+                     sum(b.sign * b.billed), sum(b.sign * b.effective), sum(b.sign * b.list), sum(b.sign * b.contracted)
+                FROM both_ AS b
+               GROUP BY b.outcome, b.reason, b.target_id, b.window_id, b.day, b.origin, b.pool, b.category, b.provider, b.service, b.sub_account, b.currency
+              HAVING sum(b.sign * b.billed) <> 0 OR sum(b.sign * b.effective) <> 0 OR sum(b.sign * b.list) <> 0 OR sum(b.sign * b.contracted) <> 0
+              RETURNING 1)
+          SELECT count(*) FROM stored $$;
+COMMENT ON FUNCTION billing.keep_difference(billing.allocation) IS 'Keeps of a division of a closed period only the difference to what was closed before; returns how many shares differ. Used by allocate(). Volatile.';
+
+CREATE FUNCTION billing.start_allocation(scheme billing.allocation_scheme, period daterange, run bigint, known_at timestamptz) RETURNS billing.allocation
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    this    allocation;
+    overlap daterange := (SELECT a.period FROM allocation AS a WHERE a.scheme_id = scheme.scheme_id AND a.period && start_allocation.period AND a.period <> start_allocation.period
+                           AND a.state = 'closed' ORDER BY 1 LIMIT 1);
+BEGIN
+    IF overlap IS NOT NULL THEN
+        RAISE object_not_in_prerequisite_state USING MESSAGE = format('scheme "%s" has closed %s, which overlaps %s', scheme.key, overlap, start_allocation.period),
+            HINT = 'Allocate the same periods as before.';
+    END IF;
+    -- What is not closed is replaced, with what overlaps it.
+    FOR this IN SELECT a.* FROM allocation AS a WHERE a.scheme_id = scheme.scheme_id AND a.period && start_allocation.period AND a.state IN ('open', 'held', 'ignored') LOOP
+        DELETE FROM allocation_share AS s WHERE s.allocation_id = this.allocation_id;
+        DELETE FROM allocation_fraction AS f WHERE f.allocation_id = this.allocation_id;
+        DELETE FROM allocation_finding AS f WHERE f.allocation_id = this.allocation_id;
+        DELETE FROM allocation AS a WHERE a.allocation_id = this.allocation_id;
+    END LOOP;
+    INSERT INTO allocation (scheme_id, period, chain_no, state, known_at, run_id)
+    SELECT scheme.scheme_id, start_allocation.period, coalesce(max(a.chain_no), 0) + 1, CASE WHEN count(*) = 0 THEN 'open' ELSE 'held' END, start_allocation.known_at, run
+      FROM allocation AS a WHERE a.scheme_id = scheme.scheme_id AND a.period = start_allocation.period
+    RETURNING * INTO this;
+    RETURN this;
+END $$;
+COMMENT ON FUNCTION billing.start_allocation(billing.allocation_scheme, daterange, bigint, timestamptz) IS
+'The allocation that a run of a scheme fills: a new first one, or a difference if the period is closed. Errors: 55000 a closed period overlaps. Used by allocate(). Volatile.';
+
+CREATE FUNCTION billing.allocate_scheme(scheme billing.allocation_scheme, period daterange, run bigint, known_at timestamptz) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    this allocation;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1651076213, scheme.scheme_id);
+    this := start_allocation(scheme, allocate_scheme.period, run, allocate_scheme.known_at);
+    PERFORM divide(this, scheme.kind);
+    IF this.chain_no > 1 THEN
+        IF keep_difference(this) = 0 THEN
+            DELETE FROM allocation_fraction AS f WHERE f.allocation_id = this.allocation_id;
+            DELETE FROM allocation_finding AS f WHERE f.allocation_id = this.allocation_id;
+            DELETE FROM allocation AS a WHERE a.allocation_id = this.allocation_id;
+            RETURN NULL;
+        END IF;
+        UPDATE allocation AS a SET state = CASE scheme.restatement WHEN 'book' THEN 'closed' WHEN 'hold' THEN 'held' ELSE 'ignored' END WHERE a.allocation_id = this.allocation_id;
+    END IF;
+    RETURN this.allocation_id;
+END $$;
+COMMENT ON FUNCTION billing.allocate_scheme(billing.allocation_scheme, daterange, bigint, timestamptz) IS
+'Divides the cost of a period by one scheme; returns the number of the allocation, null where a closed period has no difference. Used by allocate(). Volatile.';
+
+CREATE FUNCTION billing.check_period(period daterange) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    IF period IS NULL OR isempty(period) OR NOT isfinite(lower(period)) OR NOT isfinite(upper(period)) OR lower_inf(period) OR upper_inf(period) THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('a period must be a span of days, not %s', coalesce(period::text, 'null')), HINT = 'A month is written ''[2026-10-01,2026-11-01)''.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.check_period(daterange) IS 'Raises 22023 unless the period is a finite span of days. Immutable.';
+
+CREATE PROCEDURE billing.allocate(period daterange, INOUT run_id bigint DEFAULT NULL, scheme text DEFAULT NULL)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    this_scheme allocation_scheme;
+    known_at    timestamptz;
+    done        jsonb := '{}';
+BEGIN
+    PERFORM check_ledger();
+    PERFORM check_period(allocate.period);
+    known_at := coalesce(own_stamp(), watermark());
+    INSERT INTO run (procedure, through, known_at, own_at) VALUES ('allocate', upper(allocate.period), known_at, own_stamp()) RETURNING run.run_id INTO run_id;
+    FOR this_scheme IN SELECT s.* FROM allocation_scheme AS s WHERE allocate.scheme IS NULL OR s.scheme_id = (find_scheme(allocate.scheme)).scheme_id ORDER BY s.scheme_id LOOP
+        done := done || jsonb_build_object(this_scheme.key, allocate_scheme(this_scheme, allocate.period, run_id, known_at));
+    END LOOP;
+    UPDATE run AS r SET state = 'done', counts = jsonb_build_object('allocations', done), finished_at = clock_timestamp(), backend_pid = NULL WHERE r.run_id = allocate.run_id;
+END $$;
+COMMENT ON PROCEDURE billing.allocate(daterange, bigint, text) IS
+'Divides the cost of all billing periods that begin in the period (days, UTC) by each scheme, or by one. In the caller''s transaction: cost and rules of this transaction count. Run it again as often as cost or rules change: what is open is replaced, what is closed gets a difference (see set_allocation_scheme(), restatement). run_id: number of the run. Errors: 22023 no period or a cycle, 25001 unless READ COMMITTED, 42704 unknown scheme, 55000 a closed period overlaps.';
+
+CREATE FUNCTION billing.close_allocation(period daterange, scheme text DEFAULT NULL) RETURNS int
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    closed int;
+BEGIN
+    PERFORM check_ledger();
+    UPDATE allocation AS a SET state = 'closed', recorded_at = clock_timestamp(), recorded_by = session_user
+     WHERE a.period = close_allocation.period AND a.state = 'open' AND (close_allocation.scheme IS NULL OR a.scheme_id = (find_scheme(close_allocation.scheme)).scheme_id);
+    GET DIAGNOSTICS closed = ROW_COUNT;
+    RETURN closed;
+END $$;
+COMMENT ON FUNCTION billing.close_allocation(daterange, text) IS 'Closes the open allocations of a period, of all schemes or of one: from then on it changes only by differences. Returns how many. Errors: 42704 unknown scheme. Volatile.';
+
+CREATE FUNCTION billing.approve_allocation(allocation bigint, reason text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    PERFORM check_ledger();
+    UPDATE allocation AS a SET state = 'closed', reason = approve_allocation.reason, recorded_at = clock_timestamp(), recorded_by = session_user
+     WHERE a.allocation_id = approve_allocation.allocation AND a.state IN ('held', 'ignored');
+    IF NOT FOUND THEN
+        RAISE undefined_object USING MESSAGE = format('there is no held allocation %s', coalesce(approve_allocation.allocation::text, 'null')), HINT = 'See the view billing.allocations.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.approve_allocation(bigint, text) IS 'Books a difference of a closed period that was held or ignored. Errors: 42704 there is none of that number. Volatile.';
