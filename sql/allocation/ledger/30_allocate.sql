@@ -66,7 +66,7 @@ COMMENT ON FUNCTION billing.cells_sql(billing.allocation_rule[], daterange) IS
 COMMENT ON FUNCTION billing.first_rule_sql(billing.allocation_rule[], text[]) IS 'SQL that gives the number of the first rule that takes a combination of operands, null if none does. Stable.';
 
 CREATE FUNCTION billing.store_cells(this billing.allocation, rules billing.allocation_rule[], kind text) RETURNS void
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '256MB' SET enable_sort = off
 AS $$
 BEGIN
     EXECUTE format($q$
@@ -182,7 +182,7 @@ COMMENT ON FUNCTION billing.split_cells(billing.allocation, billing.allocation_r
 'Splits what a rule took by its fractions; corrections of an earlier period by the fractions of that period where it was closed. Used by allocate(). Volatile.';
 
 CREATE FUNCTION billing.apply_rule(this billing.allocation, rule billing.allocation_rule, kind text, closed bigint[]) RETURNS void
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '256MB' SET enable_sort = off
 AS $$
 DECLARE
     in_currency text;
