@@ -62,7 +62,7 @@ SELECT outcome FROM record_usage('[{"id": "1", "account": "acme", "meter": "gpu_
 SELECT correct_usage('web', '3', 1) \g /dev/null
 SELECT set_allocation_rule('department', 'shared', 2, '{"split": "usage", "meter": "gpu_hours", "by": "department"}');
 CALL allocate('[2026-11-01,2026-12-01)');
-SELECT cost_center, outcome, billed FROM cost_shares WHERE period = '[2026-11-01,2026-12-01)' ORDER BY 1, 2;
+SELECT cost_center, outcome, billed FROM cost_shares WHERE period = '[2026-11-01,2026-12-01)' ORDER BY 1, 2, 3;
 
 -- a rule of some days only; three steps, each gives on what it got
 SELECT set_allocation_rule('department', 'shared', 2, '{"target": "platform"}');
@@ -72,7 +72,7 @@ SELECT set_allocation_rule('department', 'web', 20, '{"split": "even", "targets"
 SELECT stage('A', 'shared', 1, starts => '2026-11-03Z'), stage('A', 'shared', 10, starts => '2026-11-04Z');
 SELECT take_november();
 CALL allocate('[2026-11-01,2026-12-01)');
-SELECT cost_center, outcome, reason, rule, day, billed FROM cost_shares WHERE period = '[2026-11-01,2026-12-01)' ORDER BY 1, 2, 4;
+SELECT cost_center, outcome, reason, rule, day, billed FROM cost_shares WHERE period = '[2026-11-01,2026-12-01)' ORDER BY 1, 2, 4, 6;
 SELECT share FROM cost_shares WHERE rule = 'web' AND cost_center = 'ads' AND day = '2026-11-04' \gset
 SELECT step, what, rule, detail, billed FROM explain_share(:share);
 SELECT severity, rule, message FROM validate_allocation('[2026-11-01,2026-12-01)');
