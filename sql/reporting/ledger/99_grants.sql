@@ -36,6 +36,17 @@ BEGIN
     FOREACH final IN ARRAY '{usage_rejected,usage_conflict}'::text[] LOOP
         EXECUTE format('REVOKE UPDATE ON billing.%I FROM PUBLIC, %s', final, owner);
     END LOOP;
+    -- Cost, allocation and budgets, by the same three rules.
+    FOREACH final IN ARRAY '{cost_window_load,cost_finding}'::text[] LOOP
+        EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON billing.%I FROM PUBLIC, %s', final, owner);
+    END LOOP;
+    FOREACH final IN ARRAY '{cost,auto_tag_rule,exchange_rate,allocation_rule,budget_limit}'::text[] LOOP
+        EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON billing.%I FROM PUBLIC, %s', final, owner);
+        EXECUTE format('GRANT UPDATE (known) ON billing.%I TO %s', final, owner);
+    END LOOP;
+    FOREACH final IN ARRAY '{cost_source,billing_account,cost_window,cost_load,allocation_scheme,budget,alert}'::text[] LOOP
+        EXECUTE format('REVOKE DELETE, TRUNCATE ON billing.%I FROM PUBLIC, %s', final, owner);
+    END LOOP;
 END $$;
 COMMENT ON PROCEDURE billing.protect_final_tables() IS
 'Takes UPDATE, DELETE and TRUNCATE on final tables from everybody, the owner included; of superseded facts only the column known can change. Used by create_ledger(); can be called again.';
@@ -49,6 +60,8 @@ DECLARE
                                    acquire_run_lock,release_run_lock,start_run,watermark,set_watermark,run_store_periods,run_rate,run_apply,run_finish}';
     deciding  CONSTANT text[] := '{finalize_invoices,void_invoice,cancel_invoice,retry_message,discard_message,decide,freeze_charge,unfreeze_charge,approve_corrections,
                                    seal_period,seal_periods_of_run,drop_sealed_usage,remove_price,end_agreement,end_subscription}';
+    costing   CONSTANT text[] := '{import_focus,take_staged_cost,discard_staged_cost,allocate,what_if,validate_allocation,check_budgets,charge_back,generate_report,run_reports}';
+    closing   CONSTANT text[] := '{close_allocation,approve_allocation,remove_allocation_rule,reset_alert,confirm_month}';
     routine record;
     view    regclass;
 BEGIN
@@ -56,8 +69,8 @@ BEGIN
         SELECT p.oid::regprocedure AS name,
                CASE WHEN p.proname LIKE 'worker\_%' OR p.proname LIKE '%\_connector' THEN 'billing_worker'
                     WHEN p.provolatile <> 'v' THEN 'billing_reader'
-                    WHEN p.proname = ANY (operating) THEN 'billing_operator'
-                    WHEN p.proname = ANY (deciding) OR p.proname LIKE 'set\_%' AND p.prosecdef THEN 'billing_admin' END AS grantee
+                    WHEN p.proname = ANY (operating || costing) THEN 'billing_operator'
+                    WHEN p.proname = ANY (deciding || closing) OR p.proname LIKE 'set\_%' AND p.prosecdef THEN 'billing_admin' END AS grantee
           FROM pg_proc AS p
          WHERE p.pronamespace = 'billing'::regnamespace
            AND p.proowner = (SELECT c.relowner FROM pg_class AS c WHERE c.oid = 'billing.ledger_state'::regclass)
@@ -75,7 +88,7 @@ BEGIN
     LOOP
         EXECUTE format('GRANT SELECT ON %s TO billing_reader', view);
     END LOOP;
-    GRANT INSERT ON billing.usage_inbox TO billing_operator;
+    GRANT INSERT ON billing.usage_inbox, billing.cost_staged TO billing_operator;
     GRANT EXECUTE ON FUNCTION billing.enqueue_message(text, text, jsonb, text, text, int, timestamptz, int) TO billing_worker;
 END $$;
 COMMENT ON PROCEDURE billing.grant_ledger() IS

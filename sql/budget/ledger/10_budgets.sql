@@ -1,0 +1,319 @@
+-- Budgets and alerts: limits per scope and period, looked at set-based, each level told once.
+
+CREATE TABLE billing.budget (
+    budget_id      int  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    key            text NOT NULL UNIQUE CHECK (key <> ''),
+    scheme_id      int  REFERENCES billing.allocation_scheme,
+    cost_center_id bigint REFERENCES billing.cost_center,
+    account_id     bigint REFERENCES billing.account,
+    item_id        int  REFERENCES billing.item,
+    tag            text,
+    value          text,
+    measure        text NOT NULL DEFAULT 'billed' CHECK (measure IN ('billed', 'effective', 'list', 'contracted', 'charges')),
+    with_tax       boolean NOT NULL DEFAULT true,
+    with_credits   boolean NOT NULL DEFAULT true,
+    currency       text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    every          text NOT NULL DEFAULT 'month' CHECK (every IN ('month', 'quarter', 'year', 'total')),
+    fiscal_start   int  NOT NULL DEFAULT 1 CHECK (fiscal_start BETWEEN 1 AND 12),
+    warning        numeric NOT NULL DEFAULT 80 CHECK (warning > 0),
+    critical       numeric NOT NULL DEFAULT 95 CHECK (critical >= warning),
+    action         text NOT NULL DEFAULT 'notify' CHECK (action IN ('notify', 'block', 'event')),
+    endpoint       text,
+    recorded_at    timestamptz NOT NULL DEFAULT billing.recorded_at(),
+    recorded_by    text NOT NULL DEFAULT session_user,
+    CHECK (num_nonnulls(cost_center_id, account_id, tag) = 1),
+    CHECK ((cost_center_id IS NULL) = (scheme_id IS NULL) AND (tag IS NULL) = (value IS NULL)),
+    CHECK ((account_id IS NOT NULL) = (measure = 'charges') AND (item_id IS NULL OR account_id IS NOT NULL))
+);
+COMMENT ON TABLE billing.budget IS 'A limit for what a cost center, an account or a tag may cost in a period; the limit itself is in budget_limit.';
+COMMENT ON COLUMN billing.budget.budget_id IS 'The budget.';
+COMMENT ON COLUMN billing.budget.scheme_id IS 'Scheme whose shares count, for a cost center.';
+COMMENT ON COLUMN billing.budget.cost_center_id IS 'The cost center, with all below it; null = another scope.';
+COMMENT ON COLUMN billing.budget.account_id IS 'The account, with all below it; null = another scope.';
+COMMENT ON COLUMN billing.budget.item_id IS 'Of the account only charges of this meter; null = all.';
+COMMENT ON COLUMN billing.budget.tag IS 'Cost rows with this tag, under its normalised key; null = another scope.';
+COMMENT ON COLUMN billing.budget.value IS 'Value of the tag.';
+COMMENT ON COLUMN billing.budget.measure IS 'What counts: billed, effective, list or contracted cost, or charges of the account, billed or not, as the last run saw them.';
+COMMENT ON COLUMN billing.budget.with_tax IS 'Cost rows of taxes count (gross).';
+COMMENT ON COLUMN billing.budget.with_credits IS 'Cost rows of credits count (after credits).';
+COMMENT ON COLUMN billing.budget.currency IS 'Currency of the limit; other currencies are converted by the rate of the day of the cost.';
+COMMENT ON COLUMN billing.budget.every IS 'month, quarter, year, or total: the whole span of the limit.';
+COMMENT ON COLUMN billing.budget.fiscal_start IS 'Month in which quarters and years begin to be counted.';
+COMMENT ON COLUMN billing.budget.warning IS 'Percent of the limit from which on it warns.';
+COMMENT ON COLUMN billing.budget.critical IS 'Percent of the limit from which on it is critical.';
+COMMENT ON COLUMN billing.budget.action IS 'notify; block: may_create() says no while it is critical; event: for the platform to act on.';
+COMMENT ON COLUMN billing.budget.endpoint IS 'Endpoint that is told of alerts, see set_endpoint(); null = only NOTIFY and the view.';
+
+CREATE TABLE billing.budget_limit (
+    budget_id   int  NOT NULL REFERENCES billing.budget,
+    valid       daterange NOT NULL CHECK (NOT pg_catalog.isempty(valid)),
+    "limit"     numeric NOT NULL CHECK ("limit" >= 0 AND "limit" < 'Infinity'),
+    known       tstzrange NOT NULL DEFAULT pg_catalog.tstzrange(billing.recorded_at(), NULL),
+    recorded_by text NOT NULL DEFAULT session_user,
+    EXCLUDE USING gist (budget_id WITH =, valid WITH &&, known WITH &&)
+);
+COMMENT ON TABLE billing.budget_limit IS 'The limit of a budget for periods that begin on these days; facts.';
+COMMENT ON COLUMN billing.budget_limit.budget_id IS 'The budget.';
+COMMENT ON COLUMN billing.budget_limit."limit" IS 'Limit of one period, in the budget''s currency; 0 allows nothing.';
+
+CREATE TABLE billing.alert (
+    alert_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    budget_id int    NOT NULL REFERENCES billing.budget,
+    period    daterange NOT NULL,
+    level     text   NOT NULL CHECK (level IN ('warning', 'critical')),
+    kind      text   NOT NULL CHECK (kind IN ('fired', 'passed', 'restated')),
+    actual    numeric NOT NULL,
+    "limit"   numeric NOT NULL,
+    forecast  numeric,
+    method    text   NOT NULL,
+    fired_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    reset_at  timestamptz
+);
+CREATE UNIQUE INDEX alert_once ON billing.alert (budget_id, period, level) WHERE reset_at IS NULL;
+COMMENT ON TABLE billing.alert IS 'A level of a budget that was crossed, once a period and level until it is reset.';
+COMMENT ON COLUMN billing.alert.alert_id IS 'The alert.';
+COMMENT ON COLUMN billing.alert.budget_id IS 'The budget.';
+COMMENT ON COLUMN billing.alert.period IS 'Period of the budget.';
+COMMENT ON COLUMN billing.alert.level IS 'warning, critical.';
+COMMENT ON COLUMN billing.alert.kind IS 'fired; passed: a jump over both levels fired critical and only notes the warning; restated: a period that is over was restated.';
+COMMENT ON COLUMN billing.alert.actual IS 'What had been spent.';
+COMMENT ON COLUMN billing.alert."limit" IS 'The limit then.';
+COMMENT ON COLUMN billing.alert.forecast IS 'What the period was expected to come to; null = too early to say, or over.';
+COMMENT ON COLUMN billing.alert.method IS 'How that was forecast: linear = at the average of the days so far.';
+COMMENT ON COLUMN billing.alert.fired_at IS 'When it was told.';
+COMMENT ON COLUMN billing.alert.reset_at IS 'When it was armed again; null = it is told no second time.';
+
+CREATE FUNCTION billing.find_budget(key text) RETURNS billing.budget
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    found_budget budget;
+BEGIN
+    SELECT b.* INTO found_budget FROM budget AS b WHERE b.key = find_budget.key;
+    IF NOT FOUND THEN
+        RAISE undefined_object USING MESSAGE = format('budget %s does not exist', coalesce('"' || find_budget.key || '"', 'null')), HINT = 'Make it with billing.set_budget().';
+    END IF;
+    RETURN found_budget;
+END $$;
+COMMENT ON FUNCTION billing.find_budget(text) IS 'The budget with that key. Errors: 42704 if there is none. Stable.';
+
+CREATE FUNCTION billing.set_budget_limit(budget text, "limit" numeric, valid_from date DEFAULT NULL, valid_to date DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    this  budget := find_budget(set_budget_limit.budget);
+    span  daterange := daterange(valid_from, valid_to);
+    stamp timestamptz;
+BEGIN
+    PERFORM check_ledger();
+    IF isempty(span) OR set_budget_limit."limit" IS NULL OR set_budget_limit."limit" < 0 OR set_budget_limit."limit" >= 'Infinity' THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('%s is no limit for %s', coalesce(set_budget_limit."limit"::text, 'null'), span), HINT = 'A limit is 0 or more, for at least one day.';
+    END IF;
+    PERFORM pg_advisory_xact_lock(1651076214, this.budget_id);
+    stamp := stamp_after((SELECT max(lower(l.known)) FROM budget_limit AS l WHERE l.budget_id = this.budget_id));
+    WITH closed AS (
+        UPDATE budget_limit AS l SET known = tstzrange(lower(l.known), stamp) WHERE l.budget_id = this.budget_id AND l.valid && span AND upper_inf(l.known) RETURNING l.*)
+    INSERT INTO budget_limit (budget_id, valid, "limit", known)
+    SELECT c.budget_id, rest, c."limit", tstzrange(stamp, NULL) FROM closed AS c, unnest(datemultirange(c.valid) - datemultirange(span)) AS rest
+    UNION ALL
+    SELECT this.budget_id, span, set_budget_limit."limit", tstzrange(stamp, NULL);
+END $$;
+COMMENT ON FUNCTION billing.set_budget_limit(text, numeric, date, date) IS
+'Sets the limit of a budget for periods that begin from valid_from to valid_to (half-open; null = without border). 0 allows nothing. Errors: 22023 no limit or an empty span, 42704 unknown budget. Volatile.';
+
+CREATE FUNCTION billing.set_budget(key text, "limit" numeric, currency text, scheme text DEFAULT NULL, cost_center text DEFAULT NULL, account text DEFAULT NULL, meter text DEFAULT NULL, tag text DEFAULT NULL, value text DEFAULT NULL,
+                                   measure text DEFAULT NULL, every text DEFAULT 'month', fiscal_start int DEFAULT 1, with_tax boolean DEFAULT true, with_credits boolean DEFAULT true,
+                                   warning numeric DEFAULT 80, critical numeric DEFAULT 95, action text DEFAULT 'notify', endpoint text DEFAULT NULL, valid_from date DEFAULT NULL, valid_to date DEFAULT NULL) RETURNS int
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    of_scheme allocation_scheme;
+    new_id    int;
+BEGIN
+    PERFORM check_ledger();
+    PERFORM check_key('a budget', set_budget.key);
+    PERFORM check_currency(set_budget.currency);
+    PERFORM check_word('measure', set_budget.measure, '{billed,effective,list,contracted,charges}');
+    PERFORM check_word('every', set_budget.every, '{month,quarter,year,total}');
+    PERFORM check_word('action', set_budget.action, '{notify,block,event}');
+    IF num_nonnulls(set_budget.cost_center, set_budget.account, set_budget.tag) <> 1 OR (set_budget.tag IS NULL) <> (set_budget.value IS NULL)
+       OR set_budget.meter IS NOT NULL AND set_budget.account IS NULL OR (set_budget.account IS NOT NULL) <> (coalesce(set_budget.measure, CASE WHEN set_budget.account IS NOT NULL THEN 'charges' END) IS NOT DISTINCT FROM 'charges') THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('budget "%s" has no scope', set_budget.key),
+            HINT = 'Name a scheme and cost_center, or an account (perhaps with a meter; its measure is charges), or a tag and its value.';
+    ELSIF set_budget.every = 'total' AND (valid_from IS NULL OR valid_to IS NULL) THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('budget "%s" is for a total, but from when to when?', set_budget.key), HINT = 'Give valid_from and valid_to.';
+    END IF;
+    IF set_budget.cost_center IS NOT NULL THEN
+        of_scheme := find_scheme(set_budget.scheme);
+    END IF;
+    INSERT INTO budget AS b (key, scheme_id, cost_center_id, account_id, item_id, tag, value, measure, with_tax, with_credits, currency, every, fiscal_start, warning, critical, action, endpoint)
+        VALUES (set_budget.key, of_scheme.scheme_id, CASE WHEN of_scheme.scheme_id IS NOT NULL THEN find_cost_center(of_scheme.kind, set_budget.cost_center) END,
+                CASE WHEN set_budget.account IS NOT NULL THEN find_account(set_budget.account) END, CASE WHEN set_budget.meter IS NOT NULL THEN find_item(set_budget.meter, 'meter') END,
+                normal_tag_key(set_budget.tag), set_budget.value, coalesce(set_budget.measure, CASE WHEN set_budget.account IS NOT NULL THEN 'charges' ELSE 'billed' END), set_budget.with_tax, set_budget.with_credits,
+                set_budget.currency, set_budget.every, set_budget.fiscal_start, set_budget.warning, set_budget.critical, set_budget.action, set_budget.endpoint)
+        ON CONFLICT ON CONSTRAINT budget_key_key DO UPDATE SET scheme_id = excluded.scheme_id, cost_center_id = excluded.cost_center_id, account_id = excluded.account_id, item_id = excluded.item_id,
+            tag = excluded.tag, value = excluded.value, measure = excluded.measure, with_tax = excluded.with_tax, with_credits = excluded.with_credits, currency = excluded.currency, every = excluded.every,
+            fiscal_start = excluded.fiscal_start, warning = excluded.warning, critical = excluded.critical, action = excluded.action, endpoint = excluded.endpoint
+        RETURNING b.budget_id INTO new_id;
+    PERFORM set_budget_limit(set_budget.key, set_budget."limit", valid_from, valid_to);
+    RETURN new_id;
+END $$;
+COMMENT ON FUNCTION billing.set_budget(text, numeric, text, text, text, text, text, text, text, text, text, int, boolean, boolean, numeric, numeric, text, text, date, date) IS
+'Makes or replaces the budget with that key and returns its number. limit: of each period, in currency, for periods that begin from valid_from to valid_to (null = without border). Scope: a cost_center of a scheme, or an account (with meter: only its charges), each with all below it, or a tag with its value. measure: billed (default), effective, list, contracted; of an account charges. every: month, quarter, year, or total (from valid_from to valid_to); fiscal_start: month in which years begin. with_tax, with_credits: whether such cost rows count. warning, critical: percent of the limit. action: notify, block (see may_create()), event. endpoint: who is told. Errors: 22023 bad argument, 42704 unknown object. Volatile.';
+
+CREATE FUNCTION billing.budget_period(every text, fiscal_start int, valid daterange, day date) RETURNS daterange
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT CASE every WHEN 'total' THEN valid
+                 ELSE daterange(p.starts, (p.starts + make_interval(months => p.months))::date) END
+            FROM (SELECT m.months, (date_trunc('month', day::timestamp) - make_interval(months => (extract(month FROM day)::int - fiscal_start + 12) % m.months))::date AS starts
+                    FROM (SELECT CASE every WHEN 'month' THEN 1 WHEN 'quarter' THEN 3 ELSE 12 END AS months) AS m) AS p $$;
+COMMENT ON FUNCTION billing.budget_period(text, int, daterange, date) IS 'Period of a budget that holds a day: the month, quarter or year of the fiscal calendar that begins in month fiscal_start, or the whole span. Immutable.';
+
+CREATE FUNCTION billing.budget_periods(day date) RETURNS TABLE (budget_id int, period daterange, "limit" numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT b.budget_id, p.period, l."limit"
+            FROM billing.budget AS b JOIN billing.budget_limit AS l ON l.budget_id = b.budget_id AND upper_inf(l.known)
+           CROSS JOIN LATERAL (SELECT billing.budget_period(b.every, b.fiscal_start, l.valid, day) AS period) AS p
+           WHERE CASE b.every WHEN 'total' THEN l.valid @> day ELSE l.valid @> lower(p.period) END $$;
+COMMENT ON FUNCTION billing.budget_periods(date) IS 'The period of each budget that holds a day, with its limit. Stable.';
+
+CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, spent_on date, currency text, amount numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$
+    WITH RECURSIVE wanted AS MATERIALIZED (SELECT b.*, p.period FROM billing.budget_periods(spending.day) AS p JOIN billing.budget AS b USING (budget_id)),
+    whole AS (SELECT daterange(min(lower(w.period)), max(upper(w.period))) AS span FROM wanted AS w),
+    -- each cost center and account with all that are above it
+    center (top, id) AS (SELECT k.cost_center_id, k.cost_center_id FROM billing.cost_center AS k
+                         UNION ALL SELECT c.top, k.cost_center_id FROM center AS c JOIN billing.cost_center AS k ON k.parent_id = c.id),
+    parent AS (SELECT DISTINCT ON (s.account_id) s.account_id, s.parent_id FROM billing.account_setting AS s WHERE s.from_date <= spending.day ORDER BY s.account_id, s.setting_no DESC),
+    below (top, id) AS (SELECT p.account_id, p.account_id FROM parent AS p
+                        UNION ALL SELECT b.top, p.account_id FROM below AS b JOIN parent AS p ON p.parent_id = b.id),
+    share AS MATERIALIZED (
+        SELECT a.scheme_id, s.target_id, s.day, s.currency, s.pool, sum(s.billed) AS billed, sum(s.effective) AS effective, sum(s.list) AS list, sum(s.contracted) AS contracted
+          FROM billing.allocation_share AS s JOIN billing.allocation AS a USING (allocation_id), whole AS w
+         WHERE a.state IN ('open', 'closed') AND s.outcome IN ('direct', 'shared') AND w.span @> s.day GROUP BY 1, 2, 3, 4, 5),
+    tagged AS MATERIALIZED (
+        SELECT t.tag, t.value, (c.charge_start AT TIME ZONE 'UTC')::date AS day, c.currency, c.category, sum(c.billed) AS billed, sum(c.effective) AS effective, sum(c.list) AS list, sum(c.contracted) AS contracted
+          FROM (SELECT DISTINCT w.tag, w.value FROM wanted AS w WHERE w.tag IS NOT NULL) AS t
+          JOIN billing.tag_set AS s ON s.tags ->> t.tag = t.value
+          JOIN billing.cost AS c ON c.tag_set_id = s.tag_set_id AND upper_inf(c.known) GROUP BY 1, 2, 3, 4, 5),
+    charged AS MATERIALIZED (
+        SELECT k.account_id, k.item_id, p.date_from AS day, billing.currency(k.looked_owed) AS currency, sum(billing.amount(k.looked_owed)) AS amount
+          FROM billing.charge_key AS k JOIN billing.charge_period AS p USING (account_id, period_no), whole AS w
+         WHERE k.looked_owed IS NOT NULL AND w.span @> p.date_from AND EXISTS (SELECT FROM wanted AS x WHERE x.account_id IS NOT NULL) GROUP BY 1, 2, 3, 4)
+    SELECT w.budget_id, s.day, s.currency, sum(CASE w.measure WHEN 'billed' THEN s.billed WHEN 'effective' THEN s.effective WHEN 'list' THEN s.list ELSE s.contracted END)
+      FROM wanted AS w JOIN center AS c ON c.top = w.cost_center_id JOIN share AS s ON s.scheme_id = w.scheme_id AND s.target_id = c.id
+     WHERE w.period @> s.day AND (w.with_tax OR s.pool <> 'tax') AND (w.with_credits OR s.pool <> 'credit') GROUP BY 1, 2, 3
+    UNION ALL
+    SELECT w.budget_id, t.day, t.currency, sum(CASE w.measure WHEN 'billed' THEN t.billed WHEN 'effective' THEN t.effective WHEN 'list' THEN t.list ELSE t.contracted END)
+      FROM wanted AS w JOIN tagged AS t ON t.tag = w.tag AND t.value = w.value
+     WHERE w.period @> t.day AND (w.with_tax OR t.category IS DISTINCT FROM 'Tax') AND (w.with_credits OR t.category IS DISTINCT FROM 'Credit') GROUP BY 1, 2, 3
+    UNION ALL
+    SELECT w.budget_id, c.day, c.currency, sum(c.amount)
+      FROM wanted AS w JOIN below AS b ON b.top = w.account_id JOIN charged AS c ON c.account_id = b.id AND (w.item_id IS NULL OR w.item_id = c.item_id)
+     WHERE w.period @> c.day GROUP BY 1, 2, 3 $$;
+COMMENT ON FUNCTION billing.spending(date) IS 'What each budget has spent in its period that holds a day, by day and currency. Stable.';
+
+CREATE FUNCTION billing.budget_status(day date DEFAULT current_date)
+    RETURNS TABLE (budget text, period daterange, "limit" numeric, actual numeric, percent numeric, forecast numeric, method text, limit_reached_on date, days_until_limit int, level text, unconverted boolean, currency text, budget_id int)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT b.key, p.period, p."limit", s.actual, CASE WHEN p."limit" > 0 THEN round(100 * s.actual / p."limit", 2) END,
+                 CASE WHEN d.elapsed > 0 AND d.elapsed < d.length THEN round(s.actual * d.length / d.elapsed, 2) END, 'linear',
+                 CASE WHEN s.actual >= p."limit" AND s.actual > 0 THEN day WHEN d.elapsed > 0 AND s.actual > 0 THEN f.reached END,
+                 CASE WHEN s.actual >= p."limit" AND s.actual > 0 THEN 0 WHEN d.elapsed > 0 AND s.actual > 0 THEN f.reached - day END,
+                 CASE WHEN s.actual <= 0 THEN NULL WHEN s.actual * 100 >= p."limit" * b.critical THEN 'critical' WHEN s.actual * 100 >= p."limit" * b.warning THEN 'warning' END,
+                 s.unconverted, b.currency, b.budget_id
+            FROM billing.budget_periods(budget_status.day) AS p
+            JOIN billing.budget AS b USING (budget_id)
+           CROSS JOIN LATERAL (SELECT least(day + 1, upper(p.period)) - lower(p.period) AS elapsed, upper(p.period) - lower(p.period) AS length) AS d
+            LEFT JOIN (SELECT x.budget_id, sum(x.amount * CASE WHEN x.currency = b.currency THEN 1 ELSE r.rate END) AS actual, bool_or(x.currency <> b.currency AND r.rate IS NULL) AS unconverted
+                         FROM billing.spending(budget_status.day) AS x JOIN billing.budget AS b USING (budget_id)
+                         LEFT JOIN billing.exchange_rate AS r ON r.from_currency = x.currency AND r.to_currency = b.currency AND r.valid @> x.spent_on AND upper_inf(r.known) GROUP BY 1) AS t USING (budget_id)
+           CROSS JOIN LATERAL (SELECT coalesce(t.actual, 0) AS actual, coalesce(t.unconverted, false) AS unconverted) AS s
+           CROSS JOIN LATERAL (SELECT CASE WHEN s.actual > 0 AND d.elapsed > 0 THEN day + least(ceil((p."limit" - s.actual) * d.elapsed / s.actual), 36500)::int END AS reached) AS f $$;
+COMMENT ON FUNCTION billing.budget_status(date) IS
+'How each budget stands on a day: its period, limit, actual, percent, forecast for the period (method linear: at the average of its days so far; null when over), the day on which the limit is reached at that pace and how many days until then, the level reached (warning, critical), and unconverted: some cost had no exchange rate and is not counted. Stable.';
+
+CREATE FUNCTION billing.fire_alerts(day date, kind text) RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ WITH crossed AS (
+              SELECT s.*, l.level AS fires, CASE WHEN l.level <> s.level THEN 'passed' ELSE fire_alerts.kind END AS as_kind
+                FROM billing.budget_status(fire_alerts.day) AS s JOIN billing.budget AS b USING (budget_id)
+               CROSS JOIN LATERAL unnest(CASE s.level WHEN 'critical' THEN '{warning,critical}'::text[] WHEN 'warning' THEN '{warning}' END) AS l (level)
+               WHERE fire_alerts.kind <> 'restated' OR upper(s.period) = fire_alerts.day + 1),
+          stored AS (
+              INSERT INTO billing.alert (budget_id, period, level, kind, actual, "limit", forecast, method)
+              SELECT c.budget_id, c.period, c.fires, c.as_kind, c.actual, c."limit", c.forecast, c.method FROM crossed AS c ON CONFLICT DO NOTHING RETURNING *),
+          told AS (
+              SELECT s.alert_id, b.endpoint, jsonb_build_object('alert', s.alert_id, 'budget', b.key, 'period', s.period, 'level', s.level, 'kind', s.kind, 'actual', s.actual::text, 'limit', s."limit"::text,
+                         'forecast', s.forecast::text, 'method', s.method, 'currency', b.currency, 'action', b.action) AS payload
+                FROM stored AS s JOIN billing.budget AS b USING (budget_id) WHERE s.kind <> 'passed')
+          SELECT count(*) FROM (SELECT pg_notify('billing_alert', t.payload::text),
+                     CASE WHEN t.endpoint IS NOT NULL THEN billing.enqueue_message(t.endpoint, 'budget_alert', t.payload, 'budget-alert-' || t.alert_id, NULL, 0, NULL, NULL) END FROM told AS t OFFSET 0) AS sent $$;
+COMMENT ON FUNCTION billing.fire_alerts(date, text) IS 'Stores and tells the alerts of the periods that hold a day which are not told yet; returns how many were told. Used by check_budgets(). Volatile.';
+
+CREATE FUNCTION billing.check_budgets(day date DEFAULT current_date) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_nestloop = off SET jit = off
+AS $$
+DECLARE
+    past date;
+    told bigint;
+BEGIN
+    PERFORM check_ledger();
+    PERFORM pg_advisory_xact_lock(1651076214, 0);
+    told := fire_alerts(check_budgets.day, 'fired');
+    -- Providers restate the month before: what that changes is told too.
+    past := (date_trunc('month', check_budgets.day::timestamp) - interval '1 day')::date;
+    told := told + fire_alerts(past, 'restated');
+    RETURN told;
+END $$;
+COMMENT ON FUNCTION billing.check_budgets(date) IS
+'Looks at every budget on a day and tells each level that is crossed for the first time in its period: as a row of budget_alerts, as NOTIFY billing_alert with JSON, and as a message to the budget''s endpoint. A jump over both levels tells critical and notes the warning as passed. Periods that ended with the month before are looked at again; what they cross now is told as restated. Returns how many were told. Volatile.';
+
+CREATE FUNCTION billing.reset_alert(budget text, level text DEFAULT NULL) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    this  budget := find_budget(reset_alert.budget);
+    armed bigint;
+BEGIN
+    PERFORM check_word('level', reset_alert.level, '{warning,critical}');
+    UPDATE alert AS a SET reset_at = clock_timestamp() WHERE a.budget_id = this.budget_id AND a.reset_at IS NULL AND a.level = coalesce(reset_alert.level, a.level);
+    GET DIAGNOSTICS armed = ROW_COUNT;
+    RETURN armed;
+END $$;
+COMMENT ON FUNCTION billing.reset_alert(text, text) IS 'Arms the alerts of a budget again, of one level or of both: only then are they told a second time in their period. Returns how many. Errors: 22023 unknown level, 42704 unknown budget. Volatile.';
+
+CREATE FUNCTION billing.may_create(scheme text DEFAULT NULL, cost_center text DEFAULT NULL, account text DEFAULT NULL, day date DEFAULT current_date) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    AS $$ WITH RECURSIVE center (id, parent_id) AS (
+              SELECT k.cost_center_id, k.parent_id FROM billing.cost_center AS k
+               WHERE may_create.cost_center IS NOT NULL AND k.cost_center_id = billing.find_cost_center((billing.find_scheme(may_create.scheme)).kind, may_create.cost_center)
+              UNION ALL SELECT k.cost_center_id, k.parent_id FROM center AS c JOIN billing.cost_center AS k ON k.cost_center_id = c.parent_id),
+          payer (id) AS (
+              SELECT billing.find_account(may_create.account) WHERE may_create.account IS NOT NULL
+              UNION ALL SELECT (billing.account_setting_on(p.id, may_create.day)).parent_id FROM payer AS p WHERE p.id IS NOT NULL)
+          SELECT NOT EXISTS (
+              SELECT FROM billing.alert AS a JOIN billing.budget AS b USING (budget_id)
+               WHERE b.action = 'block' AND a.level = 'critical' AND a.reset_at IS NULL AND a.period @> may_create.day
+                 AND (b.cost_center_id IN (SELECT c.id FROM center AS c) OR b.account_id IN (SELECT p.id FROM payer AS p))) $$;
+COMMENT ON FUNCTION billing.may_create(text, text, text, date) IS
+'Whether something new that costs may be made for a cost center of a scheme or for an account: false while a budget with action block of it or of one above it is critical, as check_budgets() last found. Errors: 42704 unknown object. Stable.';
+
+CREATE VIEW billing.budget_alerts AS
+SELECT b.key AS budget, a.period, a.level, a.kind, a.actual, a."limit", b.currency, a.forecast, a.method, b.action, a.fired_at, a.reset_at, a.alert_id AS alert
+  FROM billing.alert AS a JOIN billing.budget AS b USING (budget_id);
+COMMENT ON VIEW billing.budget_alerts IS 'Every alert of every budget.';
+COMMENT ON COLUMN billing.budget_alerts.budget IS 'Key of the budget.';
+COMMENT ON COLUMN billing.budget_alerts.period IS 'Period of the budget.';
+COMMENT ON COLUMN billing.budget_alerts.level IS 'warning, critical.';
+COMMENT ON COLUMN billing.budget_alerts.kind IS 'fired, passed, restated.';
+COMMENT ON COLUMN billing.budget_alerts.actual IS 'What had been spent.';
+COMMENT ON COLUMN billing.budget_alerts."limit" IS 'The limit then.';
+COMMENT ON COLUMN billing.budget_alerts.currency IS 'Currency of both.';
+COMMENT ON COLUMN billing.budget_alerts.forecast IS 'What the period was expected to come to.';
+COMMENT ON COLUMN billing.budget_alerts.method IS 'How that was forecast.';
+COMMENT ON COLUMN billing.budget_alerts.action IS 'notify, block, event.';
+COMMENT ON COLUMN billing.budget_alerts.fired_at IS 'When it was told.';
+COMMENT ON COLUMN billing.budget_alerts.reset_at IS 'When it was armed again.';
+COMMENT ON COLUMN billing.budget_alerts.alert IS 'Number of the alert.';
