@@ -116,6 +116,9 @@ BEGIN
     INSERT INTO allocation_rule (scheme_id, key, place, condition, from_id, action, pools, valid, known)
         VALUES (of_scheme.scheme_id, set_allocation_rule.key, set_allocation_rule.place, set_allocation_rule.condition, giver, set_allocation_rule.action, set_allocation_rule.pools, span, tstzrange(stamp, NULL))
         RETURNING rule_id INTO new_id;
+    IF EXISTS (SELECT FROM allocation_rule AS r WHERE r.scheme_id = of_scheme.scheme_id AND r.from_id = giver AND r.rule_id <> new_id AND r.valid && span AND upper_inf(r.known)) THEN
+        RAISE exclusion_violation USING MESSAGE = format('"%s" gives its cost on in another rule already', from_target), HINT = 'A cost center gives all it has got, once: change that rule, or take it away first.';
+    END IF;
     cycle := allocation_cycle(of_scheme.scheme_id);
     IF cycle IS NOT NULL THEN
         RAISE invalid_parameter_value USING MESSAGE = format('rule "%s" closes a cycle: %s', set_allocation_rule.key, cycle), HINT = 'Cost that is given on cannot come back. Take one of these steps away.';
@@ -123,7 +126,7 @@ BEGIN
     RETURN new_id;
 END $$;
 COMMENT ON FUNCTION billing.set_allocation_rule(text, text, int, jsonb, jsonb, text, text[], date, date) IS
-'Sets the rule of a scheme with that key for charge days from valid_from to valid_to (half-open, UTC; null = without border) and returns its number. Rules apply in order of place, then key; the first whose condition holds takes a cost row. action: {"target": key}; {"target_from": "tag:team"}, the cost center named by a tag or column; {"split": "fixed", "weights": {key: number, …}}; {"split": "even", "targets": [key, …]}; {"split": "proportional", "basis": billed | effective | list | contracted, "targets": […], "rule": key}, by direct cost or by what another rule gave; {"split": "usage", "meter": key, "by": word, "targets": […]}, by usage of a meter whose dimension, resource tag or account is named like the target; {"exclude": true}; {"stop": true}, left unallocated. from_target: a further step, gives on what that cost center has got so far. pools: which rows it may take: cost, tax, credit, unused_commitment. Errors: 22023 not understood or a cycle, 2201B a regular expression that is not allowed, 42704 unknown scheme, target or meter. Volatile.';
+'Sets the rule of a scheme with that key for charge days from valid_from to valid_to (half-open, UTC; null = without border) and returns its number. Rules apply in order of place, then key; the first whose condition holds takes a cost row. action: {"target": key}; {"target_from": "tag:team"}, the cost center named by a tag or column; {"split": "fixed", "weights": {key: number, …}}; {"split": "even", "targets": [key, …]}; {"split": "proportional", "basis": billed | effective | list | contracted, "targets": […], "rule": key}, by direct cost or by what another rule gave; {"split": "usage", "meter": key, "by": word, "targets": […]}, by usage of a meter whose dimension, resource tag or account is named like the target; {"exclude": true}; {"stop": true}, left unallocated. from_target: a further step, gives on what that cost center has got so far. pools: which rows it may take: cost, tax, credit, unused_commitment. Errors: 22023 not understood or a cycle, 2201B a regular expression that is not allowed, 23P01 another rule gives on what that cost center has got, 42704 unknown scheme, target or meter. Volatile.';
 
 CREATE FUNCTION billing.remove_allocation_rule_on(scheme_id int, key text, span daterange) RETURNS timestamptz
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
