@@ -14,6 +14,7 @@
 
 #include "utils/jsonb.h"
 
+#include "module/server_version.h"
 #include "tariff/hashmap.h"
 
 /* A run of rules that belong to one value. */

@@ -327,6 +327,9 @@ def check_cycles(server, case):
 # --- rounding -------------------------------------------------------------------------------------------------------------------------
 
 def check_currency(server, case):
+    if case["currency"] == "CUSTOM":   # no currency that monetary knows: a number of so many decimals
+        expect("the rounded amount", server.value("SELECT round_quantity(%(value)s, 'half_up', %(digits)s)", value=case["input"]["value"], digits=int(case["digits"])), case["expected"]["rounded"])
+        return
     expect("the rounded amount", server.value("SELECT amount(round(monetary(round(%(value)s::numeric, 15), %(currency)s)))", value=case["input"]["value"],
                                               currency=case["currency"]), case["expected"]["rounded"])
 
