@@ -58,6 +58,7 @@ class History(Checks):
         self.slow_facts = []        # told to the independent ledger when the slow recorder commits
         self.slow_stamp = None
         self.poisoned = []
+        self.gaps = []              # (item, from, to) where the list's price was taken away
         self.counts = {}
         self.unsettled = {}         # key -> stamp of a change that no run knows yet, draft before it
         self.last_known_at = None
@@ -275,6 +276,10 @@ class History(Checks):
     def do_record_late(self):
         self.record_now([self.new_usage(self.late()) for _ in range(self.rng.randrange(1, 4))])
 
+    def do_record_tokens(self):
+        """More tokens late, for what do_poison() makes of them; no step of ordinary histories either."""
+        self.record_now([replace(self.new_usage(self.late()), meter="tokens", dimensions={}) for _ in range(4)])
+
     def do_record_spans(self):
         lasting = lambda: datetime.timedelta(hours=self.rng.choice((1, 24, 24, 72, 240, 960)))
         self.record_now([self.new_usage(self.rng.choice((self.late, self.recent))(), lasting()) for _ in range(self.rng.randrange(1, 4))])
@@ -402,6 +407,25 @@ class History(Checks):
             self.ledger.prices[price_list, item].append(Price(stamp, price_list, item, account, None, None, *span))
             if applies_to == "closed":
                 self.ledger.advances[price_list, item].append(Advance(stamp, price_list, item, account, *span))
+
+    def do_price_gap(self):
+        """Takes the list's price away for some days in which something is used, and gives it again later, not always the same.
+
+        No step of ordinary histories; those of mutants.py that are about gaps have it.
+        """
+        if self.gaps and self.rng.random() < 0.7:
+            item, valid_from, valid_to = self.rng.choice(self.gaps)
+            self.set_price("default", item, None, self.tariff(item), valid_from, valid_to, "open")
+            return
+        item = self.rng.choice(("tokens", "storage", "events", "peak"))
+        valid_from = midnight(self.today - days(self.rng.randrange(10)))
+        valid_to = valid_from + days(7)
+        _, stamp = self.database.record("SELECT billing.remove_price(item => %s, valid_from => %s, valid_to => %s, price_list => 'default', applies_to => 'open')",
+                                        item, valid_from, valid_to)
+        if stamp:
+            self.ledger.prices["default", item].append(Price(stamp, "default", item, None, None, None, valid_from, valid_to))
+        self.record_now([replace(self.new_usage(self.moment(valid_from.date(), valid_to.date())), meter=item, dimensions={}) for _ in range(3)])
+        self.gaps.append((item, valid_from, valid_to))
 
     def do_price_unsaid(self):
         """A price dated into billed periods that does not say how it is meant is refused."""

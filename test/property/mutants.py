@@ -14,6 +14,7 @@ class Fault:
     old: str
     new: str
     history: tuple = None       # (seed, steps) of a history that is known to notice; otherwise some are tried
+    steps: tuple = ()           # what these consist of, a name as often as it weighs; otherwise of everything
 
     def plant(self, database):
         definition = database.value("""SELECT pg_catalog.pg_get_functiondef(p.oid) FROM pg_catalog.pg_proc AS p
@@ -23,23 +24,29 @@ class Fault:
         database.command(definition.replace(self.old, self.new))
 
 
+GAPS = ("price_gap",) * 3 + ("run", "finalize", "days_pass")
+NEW_VERSIONS = ("price_gap",) * 3 + ("new_rating_version", "finalize", "days_pass")
+LATE_FAILURES = ("record_tokens",) * 3 + ("poison",) * 4 + ("run", "finalize", "days_pass")
+CHANGED_AGREEMENTS = ("record_late",) * 4 + ("agreement",) + ("run", "days_pass")
+
 FAULTS = (
     Fault("keys are taken only from what is owed", "rating_step",
           "FULL JOIN (SELECT x.* FROM billing.charge_key", "LEFT JOIN (SELECT x.* FROM billing.charge_key"),
     Fault("the watermark is the clock", "watermark", "billing.recording_floor()", "clock_timestamp()"),
     Fault("neighbours with equal prices are not merged", "rating_step", "lag(x.tariff) OVER w <> x.tariff", "true"),
-    Fault("terms of an agreement cut segments", "rating_step", "t.list_id, t.consumer_id\n        ), island", "t.list_id, t.consumer_id, t.from_date\n        ), island"),
+    Fault("terms of an agreement cut segments", "rating_step", "t.list_id, t.consumer_id\n        ), island", "t.list_id, t.consumer_id, t.from_date\n        ), island",
+          steps=CHANGED_AGREEMENTS),
     Fault("pins are ignored", "rating_step", "coalesce(r.closed_known_at, {known_at}) AS price_pin", "{known_at} AS price_pin"),
     Fault("advances of pins are ignored", "rating_step", "WHERE a.cause = 'price' AND", "WHERE a.cause = 'none' AND"),
     Fault("a price without a former one is not billed in closed periods", "rating_step",
           "WHERE k.at_pin OR k.after_pin", "WHERE k.at_pin"),
     Fault("where the pin knew no price, the latest counts", "rating_step", "CASE WHEN k.after_pin THEN lower(c.known) END,",
-          "CASE WHEN k.after_pin THEN lower(c.known) END DESC,"),
+          "CASE WHEN k.after_pin THEN lower(c.known) END DESC,", steps=GAPS),
     Fault("a new rating version is compared with prices that came later", "rating_step",
-          "ELSE billing.known(lower(pr.known), s.advance_at, s.advance_own) END", "ELSE billing.known(lower(pr.known), {known_at}, s.now_own) END", (20261026, 250)),
+          "ELSE billing.known(lower(pr.known), s.advance_at, s.advance_own) END", "ELSE billing.known(lower(pr.known), {known_at}, s.now_own) END", steps=NEW_VERSIONS),
     Fault("a period is closed although a charge of it fails", "finalize_drafts", "FROM pending AS q)", "FROM pending AS q WHERE false)"),
     Fault("what fails at its pin only is not held", "apply_differences", "(NOT d.failed OR d.failed_at_pin) AND d.key_id IS NOT NULL",
-          "NOT d.failed AND d.key_id IS NOT NULL"),
+          "NOT d.failed AND d.key_id IS NOT NULL", steps=LATE_FAILURES),
     Fault("a late level of somebody in the tree touches its own period only", "touched_periods",
           "OR billing.reaches_on(f.meter_id))\n         WHERE f.account_id IN", "OR false)\n         WHERE f.account_id IN", (20261037, 250)),
     Fault("a preview begins after what is sealed", "preview_invoice", "e.event IN ('voided', 'cancelled')", "e.event = 'none'", (20261031, 250)),
