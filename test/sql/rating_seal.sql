@@ -20,6 +20,8 @@ SELECT count(*) AS invoices FROM finalize_invoices(through => '2025-02-01', issu
 SELECT use('acme', 'calls', '2025-01-11', 1) \gset
 CALL seal_period('2025-02-01');
 CALL run_invoicing(through => '2025-02-01') \gset
+-- drafts of what came late
+CALL seal_period('2025-02-01');
 SELECT count(*) AS invoices FROM finalize_invoices(through => '2025-02-01', issue_date => '2025-02-02');
 -- corrections that are held
 SELECT set_price('calls', '{"model":"per_unit","currency":"EUR","unit_price":"2"}', valid_from => '2025-01-01', applies_to => 'open', account => 'beta') \gset
