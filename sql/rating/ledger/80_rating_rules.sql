@@ -29,6 +29,7 @@ CREATE TABLE billing.rating_rule (
         (coalesce(level, '-1')) WITH =, valid WITH &&) WHERE (deleted_at IS NULL)
 );
 COMMENT ON TABLE billing.rating_rule IS 'Rules of CloudKitty''s hashmap, never removed: of equal place and overlapping validity at most one is not deleted.';
+COMMENT ON COLUMN billing.rating_rule.rule_id IS 'Number of the rule.';
 COMMENT ON COLUMN billing.rating_rule.service IS 'Key of the meter, CloudKitty''s metric.';
 COMMENT ON COLUMN billing.rating_rule.field IS 'Dimension that is looked at; empty = the service itself.';
 COMMENT ON COLUMN billing.rating_rule.rule_group IS 'Group of rules that are added and multiplied together; empty = none.';
