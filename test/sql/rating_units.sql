@@ -26,3 +26,11 @@ SELECT use('acme', 'peak', '2025-03-05', 1), use('acme', 'consumed', '2025-03-05
 SELECT item, quantity, owed, problem FROM charges('acme', '[2025-03-01,2025-04-01)');
 SELECT * FROM wrong;
 SELECT tariff_grouping(tariff) FROM price WHERE item_id = (SELECT item_id FROM item WHERE key = 'consumed');
+-- CloudKitty prices each data point by itself: window "hour" and the dimension resource make usage such points.  Here 2 resources for 3 hours,
+-- 0.001 a unit, and 0.1 once for each point of at least 2 units.
+SELECT set_meter('points', unit => 'GiB', dimensions => '{resource}'), set_meter('lump', unit => 'GiB') \gset
+SELECT count(set_price(p.meter, (tariff_from('cloudkitty', '{"services":[{"service_id":"s","name":"volume"}],"fields":[],"groups":[],"mappings":[{"service_id":"s","value":null,"type":"flat","cost":"0.001"}],
+    "thresholds":[{"service_id":"s","level":"2","type":"flat","cost":"0.1"}]}'::jsonb, 'USD')::jsonb || p.more)::tariff, valid_from => '2025-02-01')) FROM (VALUES ('points', '{"window":"hour"}'::jsonb), ('lump', '{}')) AS p(meter, more) \gset
+SELECT count(use('acme', meter, '2025-04-05 00:00'::timestamp + h * interval '1 hour', r, to_at => '2025-04-05 01:00'::timestamp + h * interval '1 hour', resource => 'disk-' || r))
+  FROM generate_series(0, 2) AS h, generate_series(1, 2) AS r, unnest('{points,lump}'::text[]) AS meter \gset
+SELECT item, charge_group, quantity, owed_exact, problem FROM charges('acme', '[2025-04-01,2025-05-01)') WHERE item IN ('points', 'lump');
