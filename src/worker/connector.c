@@ -54,7 +54,7 @@ typedef struct ConnectorPlan
 
 #define CALL_FORMAT \
 	"SELECT s.action, s.progress, s.result, s.reason, billing.milliseconds(s.retry_after), (s.request).method, (s.request).path," \
-	" CASE WHEN (s.request).headers IS NOT NULL THEN ARRAY(SELECT h.key || ': ' || h.value FROM pg_catalog.jsonb_each_text((s.request).headers) AS h) END," \
+	" CASE WHEN (s.request).headers IS NOT NULL THEN ARRAY(SELECT h.key OPERATOR(pg_catalog.||) ': '::pg_catalog.text OPERATOR(pg_catalog.||) h.value FROM pg_catalog.jsonb_each_text((s.request).headers) AS h) END," \
 	" coalesce((s.request).raw_body, pg_catalog.convert_to((s.request).body, 'UTF8')), billing.milliseconds((s.request).timeout)" \
 	" FROM %s(ROW($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)::billing.outgoing_message," \
 	" CASE WHEN $12 THEN ROW($13, $14, $15, $16, $17, $18, $19, $20, $21)::billing.http_answer END) AS s"

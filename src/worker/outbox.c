@@ -199,6 +199,7 @@ read_endpoint(Row row)
 	Datum		paused_until;
 
 	endpoint->context = context;
+	endpoint->secret_context = AllocSetContextCreate(context, "billing secrets", ALLOCSET_SMALL_SIZES);
 	endpoint->server_id = DatumGetObjectId(value(row, "server_id", &is_null));
 	endpoint->name = value_text(row, "endpoint");
 	endpoint->url = value_text(row, "url");

@@ -35,8 +35,9 @@
 /* Largest secret, which a certificate chain has to fit in as well */
 #define MAX_SECRET 262144
 
-/* How long secrets are kept before their files are looked at again, in microseconds */
+/* How long secrets are kept before their files are looked at again, and how long it is taken that they are missing, in microseconds */
 #define SECRETS_GOOD_FOR INT64CONST(10000000)
+#define SECRETS_BAD_FOR INT64CONST(1000000)
 
 /* A secret shorter than this is not looked for in texts: too much else would be hidden. */
 #define SHORTEST_REDACTED 4
@@ -64,6 +65,7 @@ read_secret_file(const char *name, char **problem)
 {
 	struct stat status;
 	const char *wrong = NULL;
+	char	   *buffer = palloc0(MAX_SECRET + 1);
 	char	   *contents = NULL;
 	int			folder,
 				file = -1;
@@ -81,13 +83,15 @@ read_secret_file(const char *name, char **problem)
 		wrong = "cannot be opened";
 	else if ((wrong = file_problem(&status)) == NULL)
 	{
-		contents = palloc0(MAX_SECRET + 1);
-		length = read(file, contents, MAX_SECRET);
+		length = read(file, buffer, MAX_SECRET);
 		if (length < 0)
 			wrong = "cannot be read";
-		while (length > 0 && (contents[length - 1] == '\n' || contents[length - 1] == '\r'))
-			contents[--length] = '\0';
+		while (length > 0 && (buffer[length - 1] == '\n' || buffer[length - 1] == '\r'))
+			buffer[--length] = '\0';
+		contents = pstrdup(buffer);
+		explicit_bzero(buffer, MAX_SECRET);
 	}
+	pfree(buffer);
 	if (file >= 0)
 		close(file);
 	if (folder >= 0)
@@ -200,6 +204,7 @@ append_placeholder(Endpoint *endpoint, StringInfo header, char *inside)
 	}
 	else
 		appendStringInfoString(header, plain.data);
+	explicit_bzero(plain.data, plain.len);
 	return true;
 }
 
@@ -253,23 +258,19 @@ secrets_refresh(Endpoint *endpoint, TimestampTz now)
 {
 	MemoryContext former;
 	ListCell   *cell;
+	int64		good_for = endpoint->secret_problem == NULL ? SECRETS_GOOD_FOR : SECRETS_BAD_FOR;
 
-	if (endpoint->secrets_read_at != 0 && now - endpoint->secrets_read_at < SECRETS_GOOD_FOR && endpoint->secret_problem == NULL)
+	if (endpoint->secrets_read_at != 0 && now - endpoint->secrets_read_at < good_for)
 		return;
-	former = MemoryContextSwitchTo(endpoint->context);
 	wipe(endpoint->secrets);
 	wipe(endpoint->headers);
-	list_free_deep(endpoint->secrets);
-	list_free_deep(endpoint->headers);
+	MemoryContextReset(endpoint->secret_context);
 	endpoint->secrets = endpoint->headers = NIL;
-	endpoint->secret_problem = NULL;
+	endpoint->secret_problem = endpoint->ca_pem = NULL;
 	endpoint->secrets_read_at = now;
+	former = MemoryContextSwitchTo(endpoint->secret_context);
 	if (endpoint->ca_file != NULL)
-	{
-		if (endpoint->ca_pem != NULL)
-			pfree(endpoint->ca_pem);
 		endpoint->ca_pem = read_secret_file(endpoint->ca_file, &endpoint->secret_problem);
-	}
 	for (cell = list_head(endpoint->secret_headers); cell != NULL; cell = lnext(endpoint->secret_headers, cell))
 	{
 		char	   *name = lfirst(cell);

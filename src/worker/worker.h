@@ -80,6 +80,7 @@ typedef struct Endpoint
 	struct Endpoint *successor; /* read anew while requests were out */
 
 	/* secrets, read again after a while */
+	MemoryContext secret_context;
 	TimestampTz secrets_read_at;
 	List	   *headers;		/* char *, ready to be sent */
 	List	   *secrets;		/* char *, to be taken out of what is written down */

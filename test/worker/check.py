@@ -479,17 +479,30 @@ def check_status(stub):
     sql("ALTER SYSTEM RESET billing_worker.databases")
     pg_ctl("restart", "-m", "fast")
     wait_for_worker()
+    # a ledger that this library does not know, as after an upgrade without a restart
+    sql("CREATE OR REPLACE FUNCTION billing.worker_protocol() RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 99")
+    wait_for(lambda: state() == "other version", 15, "other version")
+    endpoint("v_version", stub.url())
+    enqueue("v_version", ["version"])
+    time.sleep(0.3)
+    expect(states("v_version") == {"waiting": 1}, "a worker that does not know the ledger took a message")
+    sql("CREATE OR REPLACE FUNCTION billing.worker_protocol() RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 1")
+    wait_for_worker()
+    wait_until_finished("v_version")
     advice = one("SELECT advice FROM billing.worker_status")
     expect(advice is None, f"advice {advice}")
 
 
 def check_ledger_goes(stub):
-    """The ledger dropped in mid-request: the worker goes on without it, and takes up a new one."""
+    """Ledger and extension dropped in mid-request: the worker goes on without them, and takes up new ones."""
     endpoint("g_gone", stub.url("late", 1), timeout="20s")
     enqueue("g_gone", ["gone"])
     wait_for(lambda: states("g_gone").get("sending") == 1, 10, "out")
     sql("DROP SCHEMA shop CASCADE; CALL billing.uninstall_ledger('destroy all invoices')")
     wait_for(lambda: sql("SELECT state FROM billing.worker_slots()") == [("no ledger",)], 15, "no ledger")
+    sql("DROP EXTENSION billing CASCADE")
+    wait_for(lambda: one("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'billing worker'") == 1, 15, "the worker without the extension")
+    sql("CREATE EXTENSION billing CASCADE")
     sql("CALL billing.create_ledger()")
     sql(example())
     wait_for_worker()
