@@ -392,6 +392,7 @@ def check_limits(stub):
     enqueue("r_parallel", [f"p{n}" for n in range(9)])
     wait_until_finished("r_parallel")
     expect(stub.admin("counts")["most_at_once"] == 3, f"{stub.admin('counts')['most_at_once']} at once instead of 3")
+    expect(stub.admin("counts")["connections"] <= 6, f"{stub.admin('counts')['connections']} connections for 9 requests, three at once")
     endpoint("r_rate", stub.url(), rate_limit="20", max_parallel="64")
     enqueue("r_rate", [f"r{n}" for n in range(60)])
     begun = time.monotonic()
