@@ -276,6 +276,26 @@ def check_order(stub):
     expect(states("o_dead") == {"delivered": 1, "discarded": 1}, f"{states('o_dead')}")
 
 
+def check_locked(stub):
+    """Who keeps a transaction open that changes messages holds up these messages and no others."""
+    endpoint("y_locked", stub.url("500", 1), retry_delay="1s", retry_limit="1s")
+    enqueue("y_locked", ["ydelayed"])
+    enqueue("y_locked", ["yfirst", "ysecond"], "key")
+    wait_for(lambda: states("y_locked") == {"delayed": 2, "queued": 1} or states("y_locked") == {"delayed": 2, "waiting": 1}, 10, "first attempts")
+    holder = connect()
+    holder.autocommit = False
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT billing.discard_message(message_id, 'test') FROM billing.message WHERE endpoint = 'y_locked' AND idempotency_key IN ('ydelayed', 'ysecond')")
+    endpoint("y_free", stub.url("500", 1))
+    enqueue("y_free", [f"free{n}" for n in range(50)])
+    wait_until_finished("y_free", 10)
+    wait_for(lambda: one("SELECT state FROM billing.message WHERE idempotency_key = 'yfirst' AND endpoint = 'y_locked'") == "delivered", 10, "the first of the key")
+    holder.rollback()
+    holder.close()
+    wait_until_finished("y_locked", 20)
+    expect(states("y_locked") == {"delivered": 3}, f"{states('y_locked')}")
+
+
 def check_connectors(stub):
     """What a connector does wrong is a failure of its message, told with the reason."""
     bodies = {"raises": "RAISE division_by_zero USING MESSAGE = 'deliberately';",
@@ -620,6 +640,7 @@ GROUPS = {
     "certificates": check_tls,
     "secrets": check_secrets,
     "order, dead letters": check_order,
+    "locked messages": check_locked,
     "bad connectors": check_connectors,
     "latency, idle": check_latency,
     "waiting holds nothing": check_waiting,

@@ -62,7 +62,7 @@ COMMENT ON COLUMN billing.message.step IS 'How many requests the present attempt
 COMMENT ON COLUMN billing.message.progress IS 'What the connector remembers between requests and attempts.';
 COMMENT ON COLUMN billing.message.unsafe IS 'While sending: whether the request that is out changes something, being neither GET nor HEAD.';
 COMMENT ON COLUMN billing.message.uncertain IS 'Whether a request that changes something went out and its outcome is not known.';
-COMMENT ON COLUMN billing.message.releases IS 'Whether it was discarded and the worker has yet to let the one that is queued behind it go.';
+COMMENT ON COLUMN billing.message.releases IS 'Whether the worker has yet to let the one go that is queued behind it, because this one was discarded or that one was locked.';
 COMMENT ON COLUMN billing.message.next_try_at IS 'When it will be tried again.';
 COMMENT ON COLUMN billing.message.lease_until IS 'While sending: when it counts as lost, should the worker not report before.';
 COMMENT ON COLUMN billing.message.last_status IS 'Status of the last answer; null = none came.';
@@ -150,12 +150,17 @@ CREATE FUNCTION billing.let_next_go(message_id bigint[]) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
-    WITH next AS (
-        SELECT DISTINCT (SELECT n.message_id FROM message AS n
+    -- A message that somebody is changing is let go later: nobody who keeps a transaction open may hold up the others.
+    WITH next AS MATERIALIZED (
+        SELECT m.message_id AS behind, (SELECT n.message_id FROM message AS n
                           WHERE n.endpoint = m.endpoint AND n.ordering_key = m.ordering_key AND n.state = 'queued'
                           ORDER BY n.message_id LIMIT 1) AS message_id
-          FROM message AS m WHERE m.message_id = ANY (let_next_go.message_id) AND m.ordering_key IS NOT NULL)
-    UPDATE message AS m SET state = 'waiting' FROM next AS n WHERE m.message_id = n.message_id;
+          FROM message AS m WHERE m.message_id = ANY (let_next_go.message_id) AND m.ordering_key IS NOT NULL),
+    free AS MATERIALIZED (
+        SELECT m.message_id FROM message AS m WHERE m.message_id IN (SELECT n.message_id FROM next AS n) FOR NO KEY UPDATE SKIP LOCKED),
+    gone AS (UPDATE message AS m SET state = 'waiting' FROM free AS f WHERE m.message_id = f.message_id)
+    UPDATE message AS m SET releases = true FROM next AS n
+     WHERE m.message_id = n.behind AND n.message_id IS NOT NULL AND NOT EXISTS (SELECT FROM free AS f WHERE f.message_id = n.message_id);
 END $$;
 COMMENT ON FUNCTION billing.let_next_go(bigint[]) IS
 'Makes the first message that is queued behind any of these wait to be sent, once these are delivered or discarded. Only the worker calls it. Volatile.';

@@ -156,17 +156,21 @@ DECLARE
     now_at   timestamptz := clock_timestamp();
     released bigint[];
 BEGIN
-    UPDATE message AS m SET state = 'waiting', next_try_at = NULL WHERE m.state = 'delayed' AND m.next_try_at <= now_at;
+    -- What somebody has locked is left for the next look.
+    WITH due AS MATERIALIZED (SELECT m.message_id FROM message AS m WHERE m.state = 'delayed' AND m.next_try_at <= now_at FOR NO KEY UPDATE SKIP LOCKED)
+    UPDATE message AS m SET state = 'waiting', next_try_at = NULL FROM due AS d WHERE m.message_id = d.message_id;
+    WITH lost AS MATERIALIZED (SELECT m.message_id FROM message AS m WHERE m.state = 'sending' AND m.lease_until <= now_at AND m.message_id <> ALL (held) FOR NO KEY UPDATE SKIP LOCKED)
     UPDATE message AS m SET state = 'waiting', lease_until = NULL, unsafe = false, uncertain = m.uncertain OR m.unsafe, reason = 'the worker ended before the answer came'
-     WHERE m.state = 'sending' AND m.lease_until <= now_at AND m.message_id <> ALL (held);
-    WITH done AS (UPDATE message AS m SET releases = false WHERE m.releases RETURNING m.message_id)
+      FROM lost AS l WHERE m.message_id = l.message_id;
+    WITH releasing AS MATERIALIZED (SELECT m.message_id FROM message AS m WHERE m.releases FOR NO KEY UPDATE SKIP LOCKED),
+    done AS (UPDATE message AS m SET releases = false FROM releasing AS r WHERE m.message_id = r.message_id RETURNING m.message_id)
     SELECT array_agg(d.message_id) INTO released FROM done AS d;
     IF released IS NOT NULL THEN
         PERFORM let_next_go(released);
     END IF;
     PERFORM write_due_syncs(now_at);
-    RETURN least((SELECT min(m.next_try_at) FROM message AS m WHERE m.state = 'delayed'),
-                 (SELECT min(m.lease_until) FROM message AS m WHERE m.state = 'sending' AND m.message_id <> ALL (held)),
+    RETURN least((SELECT min(m.next_try_at) FROM message AS m WHERE m.state = 'delayed' AND m.next_try_at > now_at),
+                 (SELECT min(m.lease_until) FROM message AS m WHERE m.state = 'sending' AND m.lease_until > now_at AND m.message_id <> ALL (held)),
                  (SELECT min(coalesce(e.last_sync_at, now_at) + s.sync_every) FROM endpoint_setting AS s LEFT JOIN endpoint_state AS e ON e.endpoint = s.endpoint WHERE s.sync_every IS NOT NULL));
 END $$;
 COMMENT ON FUNCTION billing.worker_look_after(bigint[]) IS
@@ -184,8 +188,10 @@ BEGIN
     END IF;
     INSERT INTO endpoint_state AS e (endpoint, last_sync_at) SELECT d, now_at FROM unnest(due) AS d ON CONFLICT (endpoint) DO UPDATE SET last_sync_at = now_at;
     -- The new one does what a dead one has left undone.
+    WITH dead AS MATERIALIZED (SELECT m.message_id FROM message AS m WHERE m.endpoint = ANY (due) AND m.ordering_key = 'sync' AND m.kind = 'sync' AND m.state = 'dead'
+                                  FOR NO KEY UPDATE SKIP LOCKED)
     UPDATE message AS m SET state = 'discarded', releases = true, reason = concat_ws(': ', 'a later sync takes its place, it had failed', m.reason)
-     WHERE m.endpoint = ANY (due) AND m.ordering_key = 'sync' AND m.kind = 'sync' AND m.state = 'dead';
+      FROM dead AS d WHERE m.message_id = d.message_id;
     -- One at a time: while a sync has not ended, the next one would only repeat it.
     INSERT INTO message (endpoint, kind, ordering_key)
     SELECT d, 'sync', 'sync' FROM unnest(due) AS d
