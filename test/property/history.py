@@ -427,6 +427,11 @@ class History(Checks):
         self.record_now([replace(self.new_usage(self.moment(valid_from.date(), valid_to.date())), meter=item, dimensions={}) for _ in range(3)])
         self.gaps.append((item, valid_from, valid_to))
 
+    def do_price_carried(self):
+        """Tiers that go on from the price before; no step of ordinary histories, where a carrying price seldom follows another."""
+        tariff = {"model": "graduated", "currency": "EUR", "carry": True, "tiers": [{"up_to": "5", "unit_price": self.rng.choice(("1", "2"))}, {"unit_price": "0.1"}]}
+        self.set_price("default", "tokens", None, tariff, midnight(self.today - days(self.rng.randrange(10))), None, "open")
+
     def do_price_unsaid(self):
         """A price dated into billed periods that does not say how it is meant is refused."""
         pinned = [(p, a) for a in self.ledger.accounts.values() for p in a.periods.values() if p.pin and list_of(a.key) == "default" and a.key in ACCOUNTS]

@@ -27,6 +27,8 @@ class Fault:
 GAPS = ("price_gap",) * 3 + ("run", "finalize", "days_pass")
 NEW_VERSIONS = ("price_gap",) * 3 + ("new_rating_version", "finalize", "days_pass")
 LATE_FAILURES = ("record_tokens",) * 3 + ("poison",) * 4 + ("run", "finalize", "days_pass")
+CARRIED = ("record_tokens",) * 3 + ("price_carried", "run", "days_pass")
+SEALS = ("record_late",) * 3 + ("seal",) * 3 + ("run", "finalize", "days_pass") * 2
 CHANGED_AGREEMENTS = ("record_late",) * 4 + ("agreement",) + ("run", "days_pass")
 
 FAULTS = (
@@ -50,8 +52,8 @@ FAULTS = (
     Fault("a late level of somebody in the tree touches its own period only", "touched_periods",
           "OR billing.reaches_on(f.meter_id))\n         WHERE f.account_id IN", "OR false)\n         WHERE f.account_id IN", (20261037, 250)),
     Fault("a preview begins after what is sealed", "preview_invoice", "e.event IN ('voided', 'cancelled')", "e.event = 'none'", (20261031, 250)),
-    Fault("the fresh facts of others are billed away with a sealed period", "seal_periods_of_run",
-          "facts were recorded since the last run' WHERE EXISTS", "facts were recorded since the last run' WHERE false AND EXISTS"),
+    Fault("sealing overlooks facts that no run has seen", "seal_periods_of_run",
+          "facts were recorded since the last run' WHERE EXISTS", "facts were recorded since the last run' WHERE false AND EXISTS", steps=SEALS),
     Fault("the list's price goes before the account's own", "rating_step", "c.own DESC, c.price_id DESC", "c.own, c.price_id DESC"),
     Fault("a charge taken back is not looked at again", "touched_periods", "e.event IN ('voided', 'cancelled')", "e.event = 'none'"),
     Fault("a decision is not looked at", "touched_periods", "WHERE d.recorded_at >= since AND d.recorded_at < until\n        UNION",
@@ -77,7 +79,7 @@ FAULTS = (
           "false AS failed"),
     Fault("a stub is not prorated", "rating_step", "(s.date_to - s.full_from)::numeric AS nominal_days",
           "(s.date_to - s.from_date)::numeric AS nominal_days"),
-    Fault("tiers never carry on", "rating_step", "CASE WHEN s.carries THEN coalesce", "CASE WHEN false THEN coalesce"),
+    Fault("tiers never carry on", "rating_step", "CASE WHEN s.carries THEN coalesce", "CASE WHEN false THEN coalesce", steps=CARRIED),
     Fault("fixed prices are not owed without usage", "rating_step", "AND s.owes_at_zero AND", "AND false AND"),
     Fault("a period begins at its own midnight when the zone has changed", "store_periods", "w.ends_at AS starts_at",
           "(w.date_to::timestamp AT TIME ZONE s.time_zone) AS starts_at"),
