@@ -84,6 +84,13 @@ SELECT count(*) AS interim_lines FROM final_lines WHERE period = '2025-04-01' AN
 
 -- Interim invoices are never drafts that wait: they cannot be missed by finalize_invoices(), nor billed again by it.
 SELECT count(*) AS interim_drafts FROM billing.draft_line WHERE interim;
+-- A run through an earlier day does not go back: usage of the days billed meanwhile, recorded late, is billed by it.
+SELECT set_account('back', time_zone => 'UTC', starts_on => '2025-04-01', progressive_threshold => '1 EUR') \gset
+SELECT use('back', 'calls', '2025-04-05', 3) \gset
+CALL run_invoicing(through => '2025-04-20') \gset
+SELECT use('back', 'calls', '2025-04-15', 4) \gset
+CALL run_invoicing(through => '2025-04-10') \gset
+SELECT period, kind, quantity, amount FROM final_lines WHERE account = 'back';
 -- Grace: a period that has ended but is not yet due is still interim, and never reaches into the next one.
 SELECT set_account('late', time_zone => 'UTC', starts_on => '2025-01-01', grace => '5 days', progressive_threshold => '1 EUR') \gset
 SELECT use('late', 'calls', '2025-01-31', 3), use('late', 'calls', '2025-02-02', 100) \gset
