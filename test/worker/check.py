@@ -178,6 +178,15 @@ def check_answers(stub):
         expect(len(letters) == 3 and all(letter[0].startswith(reason) for letter in letters), f"{fault}: {letters}")
         times = 1 if fault in ("huge", "bomb") else None
         expect([effects.get(f"{fault}-{n}") for n in range(3)] == [times] * 3, f"{fault}: effects")
+    # over a connection that is kept, libcurl would by itself send again what was cut off
+    endpoint("w_reused", stub.url("close-after", 1))
+    endpoint("w_warm", stub.url())
+    for n in range(6):
+        enqueue("w_warm", [f"warm-{n}"])
+        wait_until_finished("w_warm")
+        enqueue("w_reused", [f"reused-{n}"])
+        wait_until_finished("w_reused")
+    expect([stub.effects().get(f"reused-{n}") for n in range(6)] == [1] * 6, f"cut off on a connection in use: {[stub.effects().get(f'reused-{n}') for n in range(6)]}")
     attempts = one("SELECT min(finished_at - first_sent_at) FROM billing.message WHERE endpoint = 'w_429'")
     expect(attempts.total_seconds() >= 1, f"Retry-After: 1 was answered after {attempts}")
     expect(one("SELECT result FROM billing.message WHERE endpoint = 'w_gzip' LIMIT 1") == {"id": 2}, "the packed answer was not unpacked")
