@@ -22,7 +22,7 @@ $(error META.json: no "version" line found)
 endif
 
 # Rooms in the order in which one may use the other.
-ROOMS = module monetary usage_interval tariff ledger metering rating invoicing cost allocation worker budget connectors reporting
+ROOMS = module monetary usage_interval tariff ledger metering rating invoicing cost allocation worker budget connectors killbill reporting
 
 C_FILES      = $(filter-out src/worker/%,$(sort $(patsubst $(SRC)/%,%,$(wildcard $(SRC)/src/*/*.c))))
 C_HEADERS    = $(filter-out %/currency_table.h,$(wildcard $(SRC)/src/*/*.h))
