@@ -4,10 +4,10 @@ CREATE FUNCTION billing.killbill_endpoint_options(options text[], catalog oid) R
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM billing.check_endpoint_options(options, catalog, '{"user": "text", "api_key": "text"}'::jsonb, '{user,api_key}'::text[], '{password,api_secret}'::text[]);
+    PERFORM billing.check_endpoint_options(options, catalog, '{"user": "text", "api_key": "text", "usage_decimals": "boolean", "test_clock": "boolean"}'::jsonb, '{user,api_key}'::text[], '{password,api_secret}'::text[]);
 END $$;
 COMMENT ON FUNCTION billing.killbill_endpoint_options(text[], oid) IS
-'Validator of billing_killbill. Besides what every endpoint takes: user (required), api_key of the tenant (required), password_file, api_secret_file. Errors: HV00D unknown option, HV024 bad value, HV002 missing option. Immutable.';
+'Validator of billing_killbill. Besides what every endpoint takes: user (required), api_key of the tenant (required), password_file, api_secret_file; usage_decimals (true: usage goes as decimals and instants, for servers after 0.22), test_clock (true: a test server whose clock may be moved). Errors: HV00D unknown option, HV024 bad value, HV002 missing option. Immutable.';
 
 CREATE FOREIGN DATA WRAPPER billing_killbill VALIDATOR billing.killbill_endpoint_options
     OPTIONS (connector 'billing.killbill_connector',

@@ -1,0 +1,84 @@
+-- Requests to Kill Bill and its answers, as its connector needs them.
+
+CREATE FUNCTION billing.killbill_operation_id(name text) RETURNS uuid
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT encode(set_byte(set_byte(h, 6, get_byte(h, 6) & 15 | 128), 8, get_byte(h, 8) & 63 | 128), 'hex')::uuid
+      FROM substring(sha256(convert_to(name, 'UTF8')) FOR 16) AS h
+$$;
+COMMENT ON FUNCTION billing.killbill_operation_id(text) IS
+'A UUID (version 8, RFC 9562) that is always the same for a name: the first 128 bits of its SHA-256. Sent as X-Request-Id, which the server keeps as userToken in its audit log. Immutable.';
+
+CREATE FUNCTION billing.killbill_request(method text, path text, body jsonb DEFAULT NULL, operation text DEFAULT NULL, timeout interval DEFAULT '30s') RETURNS billing.http_request
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT billing.json_request(method, '/1.0/kb' || path, body,
+        CASE WHEN method = 'GET' THEN '{}' ELSE jsonb_strip_nulls(jsonb_build_object('X-Killbill-CreatedBy', 'billing', 'X-Request-Id', billing.killbill_operation_id(operation))) END, timeout)
+$$;
+COMMENT ON FUNCTION billing.killbill_request(text, text, jsonb, text, interval) IS
+'A request to a Kill Bill server. path: after /1.0/kb, with the query. operation: what makes the X-Request-Id. timeout: the server waits up to 5 s for the lock of an account, and longer when many wait. Immutable.';
+
+CREATE FUNCTION billing.killbill_error(answer billing.http_answer) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT CASE WHEN answer.error IS NOT NULL THEN concat_ws(': ', answer.error, answer.detail)
+                ELSE concat_ws(' ', 'status', answer.status::text,
+                     '(code ' || (j.body ->> 'code') || ')', CASE WHEN jsonb_typeof(j.body) = 'object' THEN left(j.body ->> 'message', 300) END) END
+      FROM (SELECT billing.json_or_null(answer.body) AS body) AS j
+$$;
+COMMENT ON FUNCTION billing.killbill_error(billing.http_answer) IS 'What went wrong, in a line: status, code and message of the server. HTML and empty answers give the status alone. Immutable.';
+
+CREATE FUNCTION billing.killbill_code(answer billing.http_answer) RETURNS int
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$ SELECT CASE WHEN jsonb_typeof(j.body -> 'code') = 'number' THEN (j.body ->> 'code')::int END FROM (SELECT billing.json_or_null(answer.body) AS body) AS j $$;
+COMMENT ON FUNCTION billing.killbill_code(billing.http_answer) IS 'The code of the server''s error message; null when it gave none. Immutable.';
+
+CREATE FUNCTION billing.killbill_judge(answer billing.http_answer) RETURNS billing.delivery_step
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    said text := billing.killbill_error(answer);
+BEGIN
+    IF answer.error IN ('refused_address', 'too_large', 'bad_request') THEN
+        RETURN billing.step_failed(said);
+    -- No answer: the server may still be at it, and a repetition beside it would count twice.
+    ELSIF answer.error IS NOT NULL THEN
+        RETURN billing.step_retry(said, CASE WHEN answer.sent THEN interval '30 seconds' END);
+    ELSIF answer.status BETWEEN 200 AND 299 THEN
+        RETURN billing.step_delivered();
+    ELSIF answer.status = 400 AND (billing.killbill_code(answer) = 4 OR said LIKE '%failed to acquire lock%') THEN
+        RETURN billing.step_retry(said);
+    ELSIF answer.status = 401 THEN
+        RETURN billing.step_failed(said || CASE WHEN answer.headers ? 'www-authenticate' THEN ': user or password is wrong' ELSE ': api_key or api_secret is wrong, or the tenant is missing' END);
+    ELSIF answer.status IN (408, 425, 429) OR answer.status >= 500 AND answer.status <> 501 THEN
+        RETURN billing.step_retry(said);
+    END IF;
+    RETURN billing.step_failed(said);
+END $$;
+COMMENT ON FUNCTION billing.killbill_judge(billing.http_answer) IS
+'What to do with an answer that the connector has no use for: like judge_answer(), but a lock that the server could not get (400, code 4) is tried again, and 401 says what is wrong. Some 5xx are permanent errors of data; the attempts of the endpoint end those. Immutable.';
+
+CREATE FUNCTION billing.killbill_located(answer billing.http_answer) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT substring(answer.headers ->> 'location' FROM '([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/?$')::uuid $$;
+COMMENT ON FUNCTION billing.killbill_located(billing.http_answer) IS 'The id in header Location of an answer, null when there is none. Immutable.';
+
+CREATE FUNCTION billing.killbill_check_text(what text, value text, longest int) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF char_length(value) > longest THEN
+        RAISE string_data_right_truncation USING MESSAGE = format('%s has %s characters, Kill Bill takes %s: "%s…"', what, char_length(value), longest, left(value, 40));
+    END IF;
+    RETURN value;
+END $$;
+COMMENT ON FUNCTION billing.killbill_check_text(text, text, int) IS 'The text itself. Errors: 22001 when it has more characters than the server takes, which it would answer with 500. Immutable.';
+
+CREATE FUNCTION billing.killbill_split_amount(amount numeric) RETURNS SETOF numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 999999 * sign(amount) FROM generate_series(1, div(abs(amount), 999999)::bigint)
+     UNION ALL
+    SELECT sign(amount) * mod(abs(amount), 999999) WHERE amount = 0 OR mod(abs(amount), 999999) <> 0
+$$;
+COMMENT ON FUNCTION billing.killbill_split_amount(numeric) IS 'An amount in parts below 1,000,000, the most that a line of the server can hold; they add up to it. Immutable.';

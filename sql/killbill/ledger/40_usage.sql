@@ -1,0 +1,312 @@
+-- Mode A: usage is told to Kill Bill, which makes the invoices.
+--
+-- What is told is the difference between usage as it counts now and what was told before, by subscription, unit and day.  Amounts are
+-- whole numbers: inside a charge period the running total is rounded up and its differences are told, so that the period's total is
+-- the exact one rounded up.  That changes no bill where blocks and limits are whole, because the server rounds blocks up itself.
+--
+-- The server takes usage of the running period and of the one before.  What it would refuse, lose or choke on becomes money instead,
+-- rated by the catalog's own tariff before and after: less usage in a closed period a credit, more usage in an older one a charge.
+
+CREATE FUNCTION billing.killbill_units(endpoint text)
+    RETURNS TABLE (item_id int, plan text, usage_name text, unit text, usage_type text, scale numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 20 SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT DISTINCT p.item_id, p.plan, p.usage_name, p.unit, p.usage_type, 1::numeric
+      FROM killbill_price AS p
+     WHERE p.endpoint = killbill_units.endpoint AND p.kind = 'usage' AND p.item_id IS NOT NULL
+       AND NOT EXISTS (SELECT FROM killbill_unit AS u WHERE u.endpoint = p.endpoint AND u.item_id = p.item_id AND u.plan = p.plan)
+     UNION
+    SELECT u.item_id, u.plan, p.usage_name, u.unit, p.usage_type, u.scale
+      FROM killbill_unit AS u
+      LEFT JOIN LATERAL (SELECT x.usage_name, x.usage_type FROM killbill_price AS x
+                          WHERE x.endpoint = u.endpoint AND x.plan = u.plan AND x.unit = u.unit ORDER BY x.effective_at DESC, x.price_no LIMIT 1) AS p ON true
+     WHERE u.endpoint = killbill_units.endpoint
+$$;
+COMMENT ON FUNCTION billing.killbill_units(text) IS 'Which meters stand for which unit of which plan on an endpoint, and how many units of the catalog one unit of the meter is. Stable.';
+
+CREATE FUNCTION billing.killbill_set_unit(endpoint text, meter text, plan text, unit text, scale numeric DEFAULT 1) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    PERFORM check_ledger(), killbill_endpoint(killbill_set_unit.endpoint), killbill_check_text('the unit', killbill_set_unit.unit, 255);
+    IF killbill_set_unit.scale IS NULL OR killbill_set_unit.scale <= 0 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('scale must be above 0, not %s', coalesce(killbill_set_unit.scale::text, 'null'));
+    ELSIF EXISTS (SELECT FROM killbill_usage AS u JOIN killbill_subscription AS s USING (endpoint, external_key)
+                   WHERE u.endpoint = killbill_set_unit.endpoint AND u.unit = killbill_set_unit.unit AND s.plan = killbill_set_unit.plan) THEN
+        RAISE object_not_in_prerequisite_state USING MESSAGE = format('usage in unit "%s" of plan "%s" was told already, so its scale cannot change', killbill_set_unit.unit, killbill_set_unit.plan);
+    END IF;
+    INSERT INTO killbill_unit AS u (endpoint, item_id, plan, unit, scale)
+        VALUES (killbill_set_unit.endpoint, find_item(killbill_set_unit.meter, 'meter'), killbill_set_unit.plan, killbill_set_unit.unit, killbill_set_unit.scale)
+        ON CONFLICT ON CONSTRAINT killbill_unit_pkey DO UPDATE SET unit = excluded.unit, scale = excluded.scale;
+END $$;
+COMMENT ON FUNCTION billing.killbill_set_unit(text, text, text, text, numeric) IS
+'Says that usage of a meter is told to a server as a unit of a plan. scale: how many of that unit one unit of the meter is; servers of 0.22 take whole numbers only, so that hours are best told as seconds, with scale 3600. Meters made by killbill_import_catalog() need no such word. Errors: 42704 unknown endpoint or meter, 22001, 22023 bad argument, 55000 usage was told already. Volatile.';
+
+CREATE FUNCTION billing.killbill_usage_by_day(endpoint text, dates daterange, account_id bigint DEFAULT NULL)
+    RETURNS TABLE (account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date, quantity numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000 SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    WITH account_here AS MATERIALIZED (
+        SELECT k.account_id, s.time_zone
+          FROM killbill_account AS k CROSS JOIN LATERAL account_setting_on(k.account_id, current_date) AS s
+         WHERE k.endpoint = killbill_usage_by_day.endpoint AND k.account_id = coalesce(killbill_usage_by_day.account_id, k.account_id)
+    ), unit_here AS MATERIALIZED (
+        SELECT u.* FROM killbill_units(killbill_usage_by_day.endpoint) AS u
+    ), piece AS (
+        SELECT u.account_id, u.meter_id, u.resource_id, m.aggregation,
+               (CASE WHEN is_point(p.part) OR m.aggregation = 'max' THEN ends_at(p.part) - CASE WHEN is_point(p.part) THEN interval '0' ELSE interval '1 microsecond' END ELSE starts_at(p.part) END
+                AT TIME ZONE a.time_zone)::date AS day, quantity(p.part) AS quantity
+          FROM usage AS u
+          JOIN account_here AS a USING (account_id)
+          JOIN meter_definition AS m ON m.item_id = u.meter_id AND upper_inf(m.known)
+         CROSS JOIN LATERAL (SELECT u.consumed AS part WHERE is_point(u.consumed) OR m.aggregation = 'max'
+                              UNION ALL SELECT s FROM split(u.consumed, '1 day'::interval, a.time_zone) AS s WHERE NOT is_point(u.consumed) AND m.aggregation <> 'max') AS p(part)
+         WHERE u.meter_id IN (SELECT x.item_id FROM unit_here AS x)
+           AND u.ends_at >= lower(dates)::timestamptz - interval '1 day' AND u.ends_at < upper(dates)::timestamptz + interval '33 days'
+           AND NOT EXISTS (SELECT FROM usage_change AS c WHERE c.account_id = u.account_id AND c.key = u.key AND c.revision = u.revision)
+           AND (m.filter = '{}' OR meter_accepts(m.filter, u.dimensions))
+    )
+    SELECT p.account_id, s.external_key, s.usage_name, s.unit, s.usage_type, c.date_from, c.date_to, p.day,
+           CASE WHEN s.usage_type = 'CAPACITY' THEN max(p.quantity * s.scale) ELSE sum(p.quantity * s.scale) END
+      FROM piece AS p
+     CROSS JOIN LATERAL (
+        SELECT k.external_key, x.usage_name, x.unit, coalesce(x.usage_type, CASE p.aggregation WHEN 'max' THEN 'CAPACITY' ELSE 'CONSUMABLE' END) AS usage_type, x.scale
+          FROM killbill_subscription AS k JOIN unit_here AS x ON x.plan = k.plan
+         WHERE k.endpoint = killbill_usage_by_day.endpoint AND k.account_id = p.account_id AND x.item_id = p.meter_id
+           AND (k.resource_id IS NULL OR k.resource_id = p.resource_id) AND p.day >= k.starts_on AND (k.ends_on IS NULL OR p.day < k.ends_on)
+         ORDER BY k.resource_id IS NULL, k.starts_on, k.external_key LIMIT 1) AS s
+      JOIN LATERAL periods(p.account_id, daterange(p.day, p.day + 1)) AS c ON true
+     WHERE p.day <@ dates
+     GROUP BY p.account_id, s.external_key, s.usage_name, s.unit, s.usage_type, c.date_from, c.date_to, p.day
+$$;
+COMMENT ON FUNCTION billing.killbill_usage_by_day(text, daterange, bigint) IS
+'Usage as it counts now, by subscription of the server, unit and day of the account''s calendar, in units of the catalog; of capacity the highest level. Usage of a resource goes to the subscription of that resource, otherwise to the one without a resource; on days without a subscription it goes nowhere. Stable.';
+
+CREATE FUNCTION billing.killbill_section(endpoint text, external_key text, usage_name text, period_from date, OUT section jsonb, OUT currency text)
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT p.section, p.currency
+      FROM killbill_subscription AS s
+     CROSS JOIN LATERAL account_setting_on(s.account_id, killbill_section.period_from) AS a
+      JOIN killbill_price AS p ON p.endpoint = s.endpoint AND p.plan = s.plan AND p.price_list = s.price_list AND p.currency = a.currency
+                              AND p.usage_name = killbill_section.usage_name AND p.final
+     WHERE s.endpoint = killbill_section.endpoint AND s.external_key = killbill_section.external_key AND s.overrides IS NULL
+     ORDER BY (p.effective_at AT TIME ZONE 'UTC')::date <= s.starts_on OR p.existing_from::date <= killbill_section.period_from DESC NULLS LAST, p.effective_at DESC, p.price_no LIMIT 1
+$$;
+COMMENT ON FUNCTION billing.killbill_section(text, text, text, date) IS
+'The usage section that the server applies to a subscription in a period: of the version in force when it began, or of a later one that holds for existing subscriptions. Null when the catalog was not imported or the subscription has prices of its own. Stable.';
+
+CREATE FUNCTION billing.killbill_rate(section jsonb, currency text, quantities jsonb) RETURNS numeric
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT amount(round(rate(tariff_from('killbill', section, currency),
+               (SELECT jsonb_object_agg(u, greatest(coalesce((quantities ->> u)::numeric, 0), 0)::text) FROM unnest(killbill_section_units(section)) AS u)), 'half_up'))
+$$;
+COMMENT ON FUNCTION billing.killbill_rate(jsonb, text, jsonb) IS 'What the server bills for quantities of a usage section, by unit: rated exactly, rounded once. Errors: 22023 quantities above the last tier of a capacity. Stable.';
+
+CREATE FUNCTION billing.killbill_usage_told(endpoint text, dates daterange, account_id bigint DEFAULT NULL)
+    RETURNS TABLE (external_key text, unit text, day date, amount numeric, highest numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000 SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT u.external_key, u.unit, u.record_date, sum(u.amount), max(u.amount)
+      FROM killbill_usage AS u JOIN killbill_subscription AS s USING (endpoint, external_key)
+     WHERE u.endpoint = killbill_usage_told.endpoint AND u.record_date <@ dates AND s.account_id = coalesce(killbill_usage_told.account_id, s.account_id)
+     GROUP BY u.external_key, u.unit, u.record_date
+$$;
+COMMENT ON FUNCTION billing.killbill_usage_told(text, daterange, bigint) IS 'Usage as it was told to a server, by subscription, unit and day: the sum and the highest amount. Stable.';
+
+CREATE FUNCTION billing.killbill_usage_differences(endpoint text, dates daterange, account_id bigint DEFAULT NULL)
+    RETURNS TABLE (account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date,
+                   wanted numeric, told numeric, period_wanted numeric, period_told numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000 SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    WITH step AS (SELECT CASE killbill_option(killbill_usage_differences.endpoint, 'usage_decimals') WHEN 'true' THEN 0.000000001 ELSE 1 END AS size),
+    counted AS (
+        SELECT q.*, ceil(sum(q.quantity) OVER w / t.size) * t.size - ceil((sum(q.quantity) OVER w - q.quantity) / t.size) * t.size AS whole,
+               ceil(q.quantity / t.size) * t.size AS whole_level
+          FROM killbill_usage_by_day(killbill_usage_differences.endpoint, dates, killbill_usage_differences.account_id) AS q CROSS JOIN step AS t
+        WINDOW w AS (PARTITION BY q.external_key, q.unit, q.period_from ORDER BY q.day)
+    ), place AS (
+        SELECT s.account_id, t.external_key, x.usage_name, t.unit, coalesce(x.usage_type, 'CONSUMABLE') AS usage_type, c.date_from, c.date_to, t.day, t.amount, t.highest
+          FROM killbill_usage_told(killbill_usage_differences.endpoint, dates, killbill_usage_differences.account_id) AS t
+          JOIN killbill_subscription AS s ON s.endpoint = killbill_usage_differences.endpoint AND s.external_key = t.external_key
+         CROSS JOIN LATERAL (SELECT u.usage_name, u.usage_type FROM killbill_units(killbill_usage_differences.endpoint) AS u WHERE u.plan = s.plan AND u.unit = t.unit LIMIT 1) AS x
+         CROSS JOIN LATERAL periods(s.account_id, daterange(t.day, t.day + 1)) AS c
+    ), joined AS (
+        SELECT coalesce(q.account_id, p.account_id) AS account_id, coalesce(q.external_key, p.external_key) AS external_key, coalesce(q.usage_name, p.usage_name) AS usage_name,
+               coalesce(q.unit, p.unit) AS unit, coalesce(q.usage_type, p.usage_type) AS usage_type, coalesce(q.period_from, p.date_from) AS period_from,
+               coalesce(q.period_to, p.date_to) AS period_to, coalesce(q.day, p.day) AS day,
+               coalesce(CASE WHEN q.usage_type = 'CAPACITY' THEN q.whole_level ELSE q.whole END, 0) AS wanted,
+               coalesce(CASE WHEN p.usage_type = 'CAPACITY' THEN p.highest ELSE p.amount END, 0) AS told
+          FROM counted AS q FULL JOIN place AS p ON p.external_key = q.external_key AND p.unit = q.unit AND p.day = q.day
+    )
+    SELECT j.account_id, j.external_key, j.usage_name, j.unit, j.usage_type, j.period_from, j.period_to, j.day, j.wanted, j.told,
+           CASE WHEN j.usage_type = 'CAPACITY' THEN max(j.wanted) OVER w ELSE sum(j.wanted) OVER w END,
+           CASE WHEN j.usage_type = 'CAPACITY' THEN max(j.told) OVER w ELSE sum(j.told) OVER w END
+           + coalesce((SELECT sum((a.quantities ->> j.unit)::numeric) FROM killbill_adjustment AS a
+                        WHERE a.endpoint = killbill_usage_differences.endpoint AND a.account_id = j.account_id AND a.external_key = j.external_key
+                          AND a.usage_name = j.usage_name AND a.period_from = j.period_from), 0)
+      FROM joined AS j
+    WINDOW w AS (PARTITION BY j.external_key, j.unit, j.period_from)
+$$;
+COMMENT ON FUNCTION billing.killbill_usage_differences(text, daterange, bigint) IS
+'Usage as it counts now (wanted) beside what was told, by subscription, unit and day, and for the whole period with the adjustments already made. Whole numbers, or 9 decimals with option usage_decimals. dates must hold whole charge periods. Stable.';
+
+CREATE FUNCTION billing.killbill_adjust_usage(endpoint text, account_id bigint, external_key text, usage_name text, period_from date, period_to date, wanted jsonb, told jsonb) RETURNS numeric
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    price      record := killbill_section(killbill_adjust_usage.endpoint, killbill_adjust_usage.external_key, killbill_adjust_usage.usage_name, killbill_adjust_usage.period_from);
+    difference numeric;
+    change     jsonb;
+    this_adjustment bigint;
+BEGIN
+    IF price.section IS NULL THEN
+        RETURN NULL;
+    END IF;
+    difference := killbill_rate(price.section, price.currency, wanted) - killbill_rate(price.section, price.currency, told);
+    IF difference = 0 THEN
+        RETURN 0;
+    END IF;
+    SELECT jsonb_object_agg(u, coalesce((wanted ->> u)::numeric, 0) - coalesce((told ->> u)::numeric, 0)) INTO change FROM jsonb_object_keys(wanted || told) AS u;
+    INSERT INTO killbill_adjustment AS a (endpoint, account_id, external_key, usage_name, period_from, period_to, quantities, amount, currency, reason)
+        VALUES (killbill_adjust_usage.endpoint, killbill_adjust_usage.account_id, killbill_adjust_usage.external_key, killbill_adjust_usage.usage_name, killbill_adjust_usage.period_from,
+                killbill_adjust_usage.period_to, change, difference, price.currency,
+                left(format('%s: usage of %s to %s corrected', killbill_adjust_usage.usage_name, killbill_adjust_usage.period_from, killbill_adjust_usage.period_to - 1), 255))
+        RETURNING a.adjustment_id INTO this_adjustment;
+    UPDATE killbill_adjustment AS a
+       SET message_id = killbill_tell(a.endpoint, 'adjustment', a.account_id, jsonb_build_object('adjustment_id', this_adjustment), 'adjustment ' || this_adjustment)
+     WHERE a.adjustment_id = this_adjustment;
+    RETURN difference;
+END $$;
+COMMENT ON FUNCTION billing.killbill_adjust_usage(text, bigint, text, text, date, date, jsonb, jsonb) IS
+'Has the money for a correction of usage told: rated as wanted less rated as told, both by unit. Returns it; null when the price is not known here. Volatile.';
+
+CREATE FUNCTION billing.killbill_record_push(endpoint text, account_id bigint, external_key text, records jsonb) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    this_push bigint;
+    tracking  uuid;
+    this_message bigint;
+BEGIN
+    UPDATE killbill_subscription AS s SET pushes = s.pushes + 1
+     WHERE s.endpoint = killbill_record_push.endpoint AND s.external_key = killbill_record_push.external_key RETURNING s.pushes INTO this_push;
+    tracking := killbill_operation_id(concat_ws(' ', killbill_record_push.endpoint, killbill_record_push.external_key, this_push));
+    this_message := killbill_tell(killbill_record_push.endpoint, 'usage', killbill_record_push.account_id,
+        jsonb_build_object('external_key', killbill_record_push.external_key, 'push_no', this_push, 'tracking_id', tracking, 'records', records),
+        format('usage %s %s', killbill_record_push.external_key, this_push));
+    INSERT INTO killbill_usage (endpoint, external_key, unit, record_date, push_no, amount, tracking_id, message_id)
+    SELECT killbill_record_push.endpoint, killbill_record_push.external_key, r.unit, r.day, this_push, r.amount, tracking, this_message
+      FROM jsonb_to_recordset(records) AS r(unit text, day date, amount numeric);
+    RETURN this_message;
+END $$;
+COMMENT ON FUNCTION billing.killbill_record_push(text, bigint, text, jsonb) IS
+'Has usage of a subscription told: records with unit, day and amount. The tracking id depends on the endpoint, the subscription and the number of the push alone. Volatile.';
+
+CREATE FUNCTION billing.killbill_push_usage(endpoint text, through date DEFAULT NULL, account text DEFAULT NULL, since date DEFAULT NULL)
+    RETURNS TABLE (external_key text, usage_name text, period_from date, outcome text, amount numeric, detail text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    last_day     date := coalesce(killbill_push_usage.through, current_date + 1);
+    dates        daterange := daterange(coalesce(killbill_push_usage.since, (date_trunc('month', last_day) - interval '4 months')::date), last_day);
+    only_account bigint := CASE WHEN killbill_push_usage.account IS NOT NULL THEN (killbill_find_account(killbill_push_usage.endpoint, killbill_push_usage.account)).account_id END;
+    difference   record;
+    changed      numeric;
+    planned      jsonb;
+BEGIN
+    PERFORM check_ledger(), killbill_endpoint(killbill_push_usage.endpoint);
+    PERFORM pg_advisory_xact_lock(1651076210, hashtext('killbill ' || killbill_push_usage.endpoint));
+    -- Periods are looked at as a whole: from the first one that begins inside the span.
+    SELECT coalesce(jsonb_agg(to_jsonb(d) || jsonb_build_object('way', CASE
+            -- running: days may go down as long as the period is not billed; a peak never comes down
+            WHEN d.period_to > last_day THEN CASE WHEN d.usage_type = 'CAPACITY' AND d.period_wanted < d.period_told THEN 'wait' ELSE 'usage' END
+            WHEN d.period_wanted < d.period_told THEN 'money'
+            WHEN d.period_wanted = d.period_told THEN NULL
+            WHEN d.period_to > (SELECT min(c.date_from) FROM periods(d.account_id, daterange(last_day - 1, last_day + 1)) AS c) - 28 THEN 'late'
+            ELSE 'money' END)), '[]') INTO planned
+      FROM killbill_usage_differences(killbill_push_usage.endpoint, dates, only_account) AS d
+     WHERE d.period_from >= lower(dates);
+
+    -- One message a subscription: the days of the running period, and for a closed one all that is missing, on its last day with usage.
+    FOR difference IN
+        SELECT r.account_id, r.external_key, jsonb_agg(jsonb_build_object('unit', r.unit, 'day', r.day, 'amount', r.amount) ORDER BY r.unit, r.day) AS records,
+               sum(r.amount) AS amount, min(r.period_from) AS period_from, string_agg(DISTINCT r.usage_name, ', ') AS usage_name
+          FROM (SELECT d.account_id, d.external_key, d.usage_name, d.unit, d.period_from, d.day,
+                       CASE WHEN d.usage_type = 'CAPACITY' THEN d.wanted ELSE d.wanted - d.told END AS amount
+                  FROM jsonb_to_recordset(planned) AS d(account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date,
+                                                 wanted numeric, told numeric, period_wanted numeric, period_told numeric, way text)
+                 WHERE d.way = 'usage' AND CASE WHEN d.usage_type = 'CAPACITY' THEN d.wanted > d.period_told AND d.wanted = d.period_wanted ELSE d.wanted <> d.told END
+                 UNION ALL
+                SELECT d.account_id, d.external_key, d.usage_name, d.unit, d.period_from, max(d.day) FILTER (WHERE d.wanted <> 0),
+                       CASE WHEN min(d.usage_type) = 'CAPACITY' THEN max(d.period_wanted) ELSE max(d.period_wanted - d.period_told) END
+                  FROM jsonb_to_recordset(planned) AS d(account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date,
+                                                 wanted numeric, told numeric, period_wanted numeric, period_told numeric, way text)
+                 WHERE d.way = 'late' GROUP BY d.account_id, d.external_key, d.usage_name, d.unit, d.period_from) AS r
+         GROUP BY r.account_id, r.external_key ORDER BY r.account_id, r.external_key
+    LOOP
+        PERFORM killbill_record_push(killbill_push_usage.endpoint, difference.account_id, difference.external_key, difference.records);
+        RETURN QUERY SELECT difference.external_key, difference.usage_name, difference.period_from, 'usage'::text, difference.amount, NULL::text;
+    END LOOP;
+
+    FOR difference IN
+        SELECT d.account_id, d.external_key, d.usage_name, d.period_from, d.period_to, bool_or(d.way = 'money') AS settle,
+               jsonb_object_agg(d.unit, d.period_wanted) AS wanted, jsonb_object_agg(d.unit, CASE WHEN d.way = 'late' THEN d.period_wanted ELSE d.period_told END) AS told
+          FROM jsonb_to_recordset(planned) AS d(account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date,
+                                                 wanted numeric, told numeric, period_wanted numeric, period_told numeric, way text)
+         GROUP BY d.account_id, d.external_key, d.usage_name, d.period_from, d.period_to
+        HAVING bool_or(d.way IN ('money', 'wait')) ORDER BY 1, 2, 3, 4
+    LOOP
+        changed := CASE WHEN difference.settle THEN killbill_adjust_usage(killbill_push_usage.endpoint, difference.account_id, difference.external_key, difference.usage_name,
+                                                                          difference.period_from, difference.period_to, difference.wanted, difference.told) END;
+        RETURN QUERY SELECT difference.external_key, difference.usage_name, difference.period_from,
+            CASE WHEN NOT difference.settle THEN 'waits' WHEN changed IS NULL THEN 'refused' WHEN changed < 0 THEN 'credit' WHEN changed > 0 THEN 'charge' ELSE 'same price' END, changed,
+            CASE WHEN NOT difference.settle THEN 'a peak cannot be lowered on the server; it becomes a credit when the period has ended'
+                 WHEN changed IS NULL THEN format('from %s to %s: the price is not known here; import the catalog, or correct the invoice by hand', difference.told, difference.wanted) END;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION billing.killbill_push_usage(text, date, text, date) IS
+'Has usage told to a Kill Bill server that was not told yet, and says what it did. through: first day that is not told, and the day it is; null = with today. account: only this one. since: from which day on usage is looked at, the first of the month four months before unless named; charge periods that begin earlier are left alone. outcome: usage (told as usage), credit or charge (the server no longer takes it as usage, so that the price of the change is told as money), same price (a change that costs nothing), waits (a lowered peak of a running period), refused (its price is not known here). Errors: 42704 unknown endpoint or account. Volatile.';
+
+CREATE FUNCTION billing.killbill_usage_body(mirror billing.killbill_subscription, payload jsonb, decimals boolean, time_zone text) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT jsonb_build_object('subscriptionId', mirror.killbill_id, 'trackingId', payload ->> 'tracking_id', 'unitUsageRecords',
+        (SELECT jsonb_agg(jsonb_build_object('unitType', u.unit, 'usageRecords', u.records) ORDER BY u.unit)
+           FROM (SELECT r.unit, jsonb_agg(jsonb_build_object('amount', p.part, 'recordDate',
+                            CASE WHEN decimals THEN to_char((r.day + time '12:00') AT TIME ZONE time_zone AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS".000Z"') ELSE r.day::text END) ORDER BY r.day) AS records
+                   FROM jsonb_to_recordset(payload -> 'records') AS r(unit text, day date, amount numeric)
+                  CROSS JOIN LATERAL (SELECT sign(r.amount) * 900000000 AS part FROM generate_series(1, div(abs(r.amount), 900000000)::bigint)
+                                       UNION ALL SELECT sign(r.amount) * mod(abs(r.amount), 900000000) WHERE mod(abs(r.amount), 900000000) <> 0 OR r.amount = 0) AS p(part)
+                  GROUP BY r.unit) AS u))
+$$;
+COMMENT ON FUNCTION billing.killbill_usage_body(billing.killbill_subscription, jsonb, boolean, text) IS
+'Usage as the server takes it: whole numbers with dates, or decimals with the instant of noon. Amounts above what its column holds go in parts. Stable.';
+
+CREATE FUNCTION billing.killbill_deliver_usage(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    mirror   killbill_subscription;
+    decimals boolean := coalesce(message.options ->> 'usage_decimals', 'false') = 'true';
+BEGIN
+    IF answer IS NOT NULL THEN
+        -- The server knows the tracking id: it was told already.
+        IF answer.status = 201 OR answer.status = 400 AND killbill_code(answer) = 50000 THEN
+            RETURN step_delivered(CASE WHEN answer.status = 400 THEN '{"repeated": true}'::jsonb END);
+        END IF;
+        RETURN killbill_judge(answer);
+    END IF;
+    SELECT s.* INTO mirror FROM killbill_subscription AS s WHERE s.endpoint = message.endpoint AND s.external_key = message.payload ->> 'external_key';
+    IF mirror.killbill_id IS NULL THEN
+        RETURN step_retry('the subscription is not there yet');
+    ELSIF decimals AND EXISTS (SELECT FROM killbill_server AS v WHERE v.endpoint = message.endpoint AND v.version LIKE '0.22.%') THEN
+        RETURN step_failed('servers of 0.22 cut decimals off without a word: take option usage_decimals away');
+    END IF;
+    RETURN step_send(killbill_request('POST', '/usages', killbill_usage_body(mirror, message.payload, decimals,
+        (SELECT a.time_zone FROM account_setting_on(mirror.account_id, current_date) AS a)), message.idempotency_key));
+END $$;
+COMMENT ON FUNCTION billing.killbill_deliver_usage(billing.outgoing_message, billing.http_answer) IS
+'Delivers messages of kind usage: one request with a tracking id by which the server recognises a repetition. Volatile.';
