@@ -62,8 +62,8 @@ CREATE FUNCTION billing.killbill_catalog_phases(version xml)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 20 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT p.plan, p.product, c.category, NULLIF(p.billing_mode, ''), NULLIF(p.existing_from, ''), f.no::int, p.plan || '-' || lower(f.type), f.type, f.final,
-           CASE f.unit WHEN 'DAYS' THEN make_interval(days => f.number::int) WHEN 'WEEKS' THEN make_interval(weeks => f.number::int)
-                       WHEN 'MONTHS' THEN make_interval(months => f.number::int) WHEN 'YEARS' THEN make_interval(years => f.number::int) END,
+           CASE f.unit WHEN 'DAYS' THEN make_interval(days => NULLIF(f.number, '')::int) WHEN 'WEEKS' THEN make_interval(weeks => NULLIF(f.number, '')::int)
+                       WHEN 'MONTHS' THEN make_interval(months => NULLIF(f.number, '')::int) WHEN 'YEARS' THEN make_interval(years => NULLIF(f.number, '')::int) END,
            f.content
       FROM xmltable('/*/plans/plan' PASSING version
                     COLUMNS plan text PATH '@name', product text PATH 'normalize-space(product)', billing_mode text PATH 'normalize-space(recurringBillingMode)',

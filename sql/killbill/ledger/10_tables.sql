@@ -81,6 +81,7 @@ CREATE TABLE billing.killbill_account (
     killbill_id  uuid,
     state        text   NOT NULL DEFAULT 'wanted' CHECK (state IN ('wanted', 'present', 'closed')),
     reference_day date  NOT NULL,
+    auto_invoicing boolean NOT NULL DEFAULT true,
     balance      numeric,
     credit       numeric,
     upcoming     numeric,
@@ -99,6 +100,7 @@ COMMENT ON COLUMN billing.killbill_account.external_key IS 'External key there, 
 COMMENT ON COLUMN billing.killbill_account.killbill_id IS 'Its id there; null = not yet told.';
 COMMENT ON COLUMN billing.killbill_account.state IS 'wanted (told to the server, not yet confirmed), present or closed.';
 COMMENT ON COLUMN billing.killbill_account.reference_day IS 'Day whose midnight is the account''s reference time there, so that usage of the first day counts.';
+COMMENT ON COLUMN billing.killbill_account.auto_invoicing IS 'Whether the server makes its invoices; false = we do, and tell them.';
 COMMENT ON COLUMN billing.killbill_account.balance IS 'Balance there when it was last read; negative = credit.';
 COMMENT ON COLUMN billing.killbill_account.credit IS 'Credit there when it was last read.';
 COMMENT ON COLUMN billing.killbill_account.upcoming IS 'What the last dry run would have billed.';

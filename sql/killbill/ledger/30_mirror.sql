@@ -71,7 +71,7 @@ $$;
 COMMENT ON FUNCTION billing.killbill_account_body(billing.killbill_account) IS 'An account as the server takes it. Errors: 22001 for what is longer than it takes. Stable.';
 
 CREATE FUNCTION billing.killbill_mirror_account(endpoint text, account text, external_key text DEFAULT NULL, reference_day date DEFAULT NULL,
-                                                fields jsonb DEFAULT '{}', auto_invoicing boolean DEFAULT true) RETURNS bigint
+                                                fields jsonb DEFAULT '{}', auto_invoicing boolean DEFAULT NULL) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -79,21 +79,25 @@ DECLARE
     mirror       killbill_account;
 BEGIN
     PERFORM check_ledger(), killbill_endpoint(killbill_mirror_account.endpoint), killbill_check_fields(killbill_mirror_account.fields);
-    INSERT INTO killbill_account (endpoint, account_id, external_key, reference_day)
+    INSERT INTO killbill_account (endpoint, account_id, external_key, auto_invoicing, reference_day)
         VALUES (killbill_mirror_account.endpoint, this_account,
-                killbill_check_text('the external key', coalesce(killbill_mirror_account.external_key, killbill_mirror_account.account), 255),
+                killbill_check_text('the external key', coalesce(killbill_mirror_account.external_key, killbill_mirror_account.account), 255), coalesce(killbill_mirror_account.auto_invoicing, true),
                 coalesce(killbill_mirror_account.reference_day, (SELECT a.starts_on FROM account AS a WHERE a.account_id = this_account), date_trunc('month', current_date)::date))
         ON CONFLICT ON CONSTRAINT killbill_account_pkey DO NOTHING;
     SELECT k.* INTO mirror FROM killbill_account AS k WHERE k.endpoint = killbill_mirror_account.endpoint AND k.account_id = this_account;
     IF mirror.external_key <> killbill_mirror_account.external_key THEN
         RAISE object_not_in_prerequisite_state USING MESSAGE = format('account "%s" is mirrored on "%s" as "%s" already; external keys never change there', account, endpoint, mirror.external_key);
     END IF;
+    IF mirror.auto_invoicing <> killbill_mirror_account.auto_invoicing THEN
+        RAISE object_not_in_prerequisite_state USING MESSAGE = format('account "%s" is mirrored on "%s" already, with auto_invoicing %s', account, endpoint, mirror.auto_invoicing),
+            HINT = 'Whoever begins to invoice an account goes on; otherwise its usage is billed twice or not at all.';
+    END IF;
     PERFORM killbill_account_body(mirror);
     RETURN killbill_tell(killbill_mirror_account.endpoint, 'account', this_account,
-                         jsonb_build_object('fields', killbill_mirror_account.fields, 'auto_invoicing', killbill_mirror_account.auto_invoicing));
+                         jsonb_build_object('fields', killbill_mirror_account.fields));
 END $$;
 COMMENT ON FUNCTION billing.killbill_mirror_account(text, text, text, date, jsonb, boolean) IS
-'Has an account made on a Kill Bill server, or adopted if its external key is there, or brought up to date: name, address, custom fields. external_key: the account''s key unless named, at most 255 characters, never changes. reference_day: first day of which usage counts; the account''s first day, or the first of this month. fields: custom fields by name. auto_invoicing false: the server makes no invoices by itself (tags AUTO_INVOICING_OFF and AUTO_PAY_OFF), for accounts that we invoice. Returns the number of the message. Errors: 42704 unknown endpoint or account, 42809 no Kill Bill server, 22001 too long for the server, 55000 another external key. Volatile.';
+'Has an account made on a Kill Bill server, or adopted if its external key is there, or brought up to date: name, address, custom fields. external_key: the account''s key unless named, at most 255 characters, never changes. reference_day: first day of which usage counts; the account''s first day, or the first of this month. fields: custom fields by name. auto_invoicing false (true when new): the server makes no invoices by itself (tags AUTO_INVOICING_OFF and AUTO_PAY_OFF), for accounts that we invoice. Returns the number of the message. Errors: 42704 unknown endpoint or account, 42809 no Kill Bill server, 22001 too long for the server, 55000 another external key or auto_invoicing. Volatile.';
 
 CREATE FUNCTION billing.killbill_subscribe(endpoint text, account text, plan text, starts_on date, external_key text, bundle_key text DEFAULT NULL, price_list text DEFAULT 'DEFAULT',
                                            resource text DEFAULT NULL, overrides jsonb DEFAULT NULL, fields jsonb DEFAULT '{}') RETURNS bigint
@@ -250,9 +254,9 @@ BEGIN
     END IF;
     IF at <> 'tag' THEN
         step := killbill_sync_fields(message, answer, at, '/accounts/' || mirror.killbill_id, coalesce(message.payload -> 'fields', '{}'));
-        IF step IS NOT NULL THEN
+        IF NOT step IS NULL THEN
             RETURN step;
-        ELSIF message.payload ->> 'auto_invoicing' = 'false' THEN
+        ELSIF NOT mirror.auto_invoicing THEN
             RETURN step_send(killbill_request('POST', format('/accounts/%s/tags', mirror.killbill_id),
                                               '["00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"]', message.idempotency_key), message.progress || '{"at": "tag"}');
         END IF;
@@ -327,7 +331,7 @@ BEGIN
         RETURN killbill_judge(answer);
     END IF;
     step := killbill_sync_fields(message, answer, at, '/subscriptions/' || mirror.killbill_id, mirror.fields);
-    IF step IS NOT NULL THEN
+    IF NOT step IS NULL THEN
         RETURN step;
     ELSIF mirror.ends_on IS NOT NULL AND mirror.state <> 'cancelled' THEN
         RETURN step_send(killbill_request('DELETE', format('/subscriptions/%s?', mirror.killbill_id) || url_query(jsonb_build_object(

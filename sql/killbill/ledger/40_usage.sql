@@ -42,14 +42,14 @@ END $$;
 COMMENT ON FUNCTION billing.killbill_set_unit(text, text, text, text, numeric) IS
 'Says that usage of a meter is told to a server as a unit of a plan. scale: how many of that unit one unit of the meter is; servers of 0.22 take whole numbers only, so that hours are best told as seconds, with scale 3600. Meters made by killbill_import_catalog() need no such word. Errors: 42704 unknown endpoint or meter, 22001, 22023 bad argument, 55000 usage was told already. Volatile.';
 
-CREATE FUNCTION billing.killbill_usage_by_day(endpoint text, dates daterange, account_id bigint DEFAULT NULL)
+CREATE FUNCTION billing.killbill_usage_by_day(endpoint text, dates daterange, only_account bigint DEFAULT NULL)
     RETURNS TABLE (account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date, quantity numeric)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000 SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH account_here AS MATERIALIZED (
         SELECT k.account_id, s.time_zone
           FROM killbill_account AS k CROSS JOIN LATERAL account_setting_on(k.account_id, current_date) AS s
-         WHERE k.endpoint = killbill_usage_by_day.endpoint AND k.account_id = coalesce(killbill_usage_by_day.account_id, k.account_id)
+         WHERE k.endpoint = killbill_usage_by_day.endpoint AND k.account_id = coalesce(killbill_usage_by_day.only_account, k.account_id)
     ), unit_here AS MATERIALIZED (
         SELECT u.* FROM killbill_units(killbill_usage_by_day.endpoint) AS u
     ), piece AS (
@@ -64,7 +64,7 @@ AS $$
          WHERE u.meter_id IN (SELECT x.item_id FROM unit_here AS x)
            AND u.ends_at >= lower(dates)::timestamptz - interval '1 day' AND u.ends_at < upper(dates)::timestamptz + interval '33 days'
            AND NOT EXISTS (SELECT FROM usage_change AS c WHERE c.account_id = u.account_id AND c.key = u.key AND c.revision = u.revision)
-           AND (m.filter = '{}' OR meter_accepts(m.filter, u.dimensions))
+           AND (m.filter = '{}' OR meter_accepts(m.filter, u.dimensions, quantity(u.consumed)))
     )
     SELECT p.account_id, s.external_key, s.usage_name, s.unit, s.usage_type, c.date_from, c.date_to, p.day,
            CASE WHEN s.usage_type = 'CAPACITY' THEN max(p.quantity * s.scale) ELSE sum(p.quantity * s.scale) END
@@ -115,7 +115,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.killbill_usage_told(text, daterange, bigint) IS 'Usage as it was told to a server, by subscription, unit and day: the sum and the highest amount. Stable.';
 
-CREATE FUNCTION billing.killbill_usage_differences(endpoint text, dates daterange, account_id bigint DEFAULT NULL)
+CREATE FUNCTION billing.killbill_usage_differences(endpoint text, dates daterange, only_account bigint DEFAULT NULL)
     RETURNS TABLE (account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date,
                    wanted numeric, told numeric, period_wanted numeric, period_told numeric)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000 SET search_path = pg_catalog, billing, pg_temp
@@ -124,11 +124,11 @@ AS $$
     counted AS (
         SELECT q.*, ceil(sum(q.quantity) OVER w / t.size) * t.size - ceil((sum(q.quantity) OVER w - q.quantity) / t.size) * t.size AS whole,
                ceil(q.quantity / t.size) * t.size AS whole_level
-          FROM killbill_usage_by_day(killbill_usage_differences.endpoint, dates, killbill_usage_differences.account_id) AS q CROSS JOIN step AS t
+          FROM killbill_usage_by_day(killbill_usage_differences.endpoint, dates, killbill_usage_differences.only_account) AS q CROSS JOIN step AS t
         WINDOW w AS (PARTITION BY q.external_key, q.unit, q.period_from ORDER BY q.day)
     ), place AS (
         SELECT s.account_id, t.external_key, x.usage_name, t.unit, coalesce(x.usage_type, 'CONSUMABLE') AS usage_type, c.date_from, c.date_to, t.day, t.amount, t.highest
-          FROM killbill_usage_told(killbill_usage_differences.endpoint, dates, killbill_usage_differences.account_id) AS t
+          FROM killbill_usage_told(killbill_usage_differences.endpoint, dates, killbill_usage_differences.only_account) AS t
           JOIN killbill_subscription AS s ON s.endpoint = killbill_usage_differences.endpoint AND s.external_key = t.external_key
          CROSS JOIN LATERAL (SELECT u.usage_name, u.usage_type FROM killbill_units(killbill_usage_differences.endpoint) AS u WHERE u.plan = s.plan AND u.unit = t.unit LIMIT 1) AS x
          CROSS JOIN LATERAL periods(s.account_id, daterange(t.day, t.day + 1)) AS c
@@ -292,7 +292,7 @@ DECLARE
     mirror   killbill_subscription;
     decimals boolean := coalesce(message.options ->> 'usage_decimals', 'false') = 'true';
 BEGIN
-    IF answer IS NOT NULL THEN
+    IF NOT answer IS NULL THEN
         -- The server knows the tracking id: it was told already.
         IF answer.status = 201 OR answer.status = 400 AND killbill_code(answer) = 50000 THEN
             RETURN step_delivered(CASE WHEN answer.status = 400 THEN '{"repeated": true}'::jsonb END);

@@ -86,7 +86,7 @@ END $$;
 COMMENT ON FUNCTION billing.killbill_pull_invoices(text, text) IS
 'Has balance, invoices, items, payments and tags of the mirrored accounts (or of one) read from the server; what is asked for already is not asked twice. Returns how many accounts it asked for. Errors: 42704 unknown endpoint or account. Volatile.';
 
-CREATE FUNCTION billing.killbill_expected(endpoint text, dates daterange, account_id bigint DEFAULT NULL)
+CREATE FUNCTION billing.killbill_expected(endpoint text, dates daterange, only_account bigint DEFAULT NULL)
     RETURNS TABLE (account_id bigint, external_key text, usage_name text, period_from date, period_to date, ours numeric, told boolean, problem text)
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 100 SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -97,7 +97,7 @@ DECLARE
 BEGIN
     FOR used IN
         SELECT d.account_id, d.external_key, d.usage_name, d.period_from, d.period_to, jsonb_object_agg(d.unit, d.period_wanted) AS wanted, bool_and(d.period_wanted = d.period_told) AS told
-          FROM killbill_usage_differences(killbill_expected.endpoint, dates, killbill_expected.account_id) AS d
+          FROM killbill_usage_differences(killbill_expected.endpoint, dates, killbill_expected.only_account) AS d
          WHERE d.period_from >= lower(dates) AND d.period_to <= upper(dates)
          GROUP BY 1, 2, 3, 4, 5
     LOOP
@@ -119,7 +119,7 @@ END $$;
 COMMENT ON FUNCTION billing.killbill_expected(text, daterange, bigint) IS
 'What the usage of each subscription should come to on the server''s invoices, by usage section and charge period inside dates: usage as it counts now, rated by the imported catalog. told: whether all of it was told. Stable.';
 
-CREATE FUNCTION billing.killbill_reconcile_usage(endpoint text, dates daterange, account_id bigint)
+CREATE FUNCTION billing.killbill_reconcile_usage(endpoint text, dates daterange, only_account bigint)
     RETURNS TABLE (account_id bigint, subject text, period_from date, period_to date, ours numeric, theirs numeric, reason text)
     LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 100 SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -158,7 +158,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.killbill_reconcile_usage(text, daterange, bigint) IS 'Usage whose price here and on the server''s invoices, adjustments included, differ. Behind killbill_reconcile(). Stable.';
 
-CREATE FUNCTION billing.killbill_reconcile_items(endpoint text, dates daterange, account_id bigint)
+CREATE FUNCTION billing.killbill_reconcile_items(endpoint text, dates daterange, only_account bigint)
     RETURNS TABLE (account_id bigint, subject text, period_from date, period_to date, ours numeric, theirs numeric, reason text)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -187,7 +187,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.killbill_reconcile_items(text, daterange, bigint) IS 'Items of the server''s invoices other than usage that nothing here explains. Behind killbill_reconcile(). Stable.';
 
-CREATE FUNCTION billing.killbill_reconcile_pushed(endpoint text, dates daterange, account_id bigint)
+CREATE FUNCTION billing.killbill_reconcile_pushed(endpoint text, dates daterange, only_account bigint)
     RETURNS TABLE (account_id bigint, subject text, period_from date, period_to date, ours numeric, theirs numeric, reason text)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -224,7 +224,7 @@ $$;
 COMMENT ON FUNCTION billing.killbill_reconcile_pushed(text, daterange, bigint) IS 'Lines and taxes of our invoices whose counterpart on the server differs. Behind killbill_reconcile(). Stable.';
 
 CREATE FUNCTION billing.killbill_reconcile(endpoint text, dates daterange, account text DEFAULT NULL)
-    RETURNS TABLE (account text, subject text, period_from date, period_to date, ours numeric, theirs numeric, difference numeric, reason text)
+    RETURNS TABLE (account_key text, subject text, period_from date, period_to date, ours numeric, theirs numeric, difference numeric, reason text)
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE

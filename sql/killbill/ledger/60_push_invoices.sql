@@ -85,11 +85,11 @@ DECLARE
 BEGIN
     UPDATE killbill_pushed_invoice AS p SET killbill_id = (draft ->> 'invoiceId')::uuid
      WHERE p.endpoint = message.endpoint AND p.invoice_id = killbill_act_on_draft.invoice_id AND draft IS NOT NULL;
-    IF request IS NOT NULL AND draft ->> 'status' = 'COMMITTED' THEN
+    IF NOT request IS NULL AND draft ->> 'status' = 'COMMITTED' THEN
         RETURN step_failed('the invoice is committed there, but items are missing', jsonb_build_object('invoice_id', draft ->> 'invoiceId'));
     ELSIF message.step > 60 THEN
         RETURN step_retry('items that were added do not show up');
-    ELSIF request IS NOT NULL THEN
+    ELSIF NOT request IS NULL THEN
         RETURN step_send(request, jsonb_build_object('at', 'add', 'draft', draft -> 'invoiceId'));
     END IF;
     SELECT string_agg(concat_ws(' ', t ->> 'itemType', t ->> 'amount', t ->> 'description'), ', ') INTO foreign_items
@@ -127,7 +127,8 @@ BEGIN
     ELSIF at = 'begin' THEN
         -- Whatever may have happened to an earlier attempt shows here.
         RETURN step_send(killbill_request('GET', format('/accounts/%s/invoices?', mirror.killbill_id)
-                             || url_query(jsonb_build_object('startDate', this_invoice.issue_date - 2, 'includeInvoiceComponents', true)), NULL, NULL, '60s'), '{"at": "search"}');
+                             || url_query(jsonb_build_object('includeInvoiceComponents', true, 'startDate', CASE WHEN message.options ->> 'test_clock' IS DISTINCT FROM 'true' THEN
+                                    least(this_invoice.issue_date, (SELECT m.enqueued_at::date FROM message AS m WHERE m.message_id = message.message_id)) - 31 END)), NULL, NULL, '60s'), '{"at": "search"}');
     ELSIF at = 'commit' AND (succeeded(answer) OR answer.status = 400 AND killbill_code(answer) = 4023) OR at = 'add' AND succeeded(answer) THEN
         RETURN step_send(killbill_request('GET', '/invoices/' || coalesce(message.progress ->> 'draft', body #>> '{0,invoiceId}')), message.progress || '{"at": "look"}');
     ELSIF at IN ('search', 'look') AND answer.status = 200 AND body IS NOT NULL THEN
@@ -142,7 +143,7 @@ COMMENT ON FUNCTION billing.killbill_deliver_invoice(billing.outgoing_message, b
 'Delivers messages of kind invoice: looks for the draft, adds what is missing, reads it back, commits it once. Volatile.';
 
 CREATE FUNCTION billing.killbill_push_invoices(endpoint text, number text DEFAULT NULL, since date DEFAULT NULL)
-    RETURNS TABLE (number text, account text, outcome text)
+    RETURNS TABLE (invoice text, payer text, outcome text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 #variable_conflict use_column
@@ -152,19 +153,20 @@ DECLARE
 BEGIN
     PERFORM check_ledger(), killbill_endpoint(killbill_push_invoices.endpoint);
     FOR wanted IN
-        SELECT i.invoice_id, i.number, i.payer_id, a.key AS account, k.account_id IS NOT NULL AS mirrored, (SELECT count(*) FROM killbill_wanted_items(i.invoice_id)) AS items,
+        SELECT i.invoice_id, i.number, i.payer_id, a.key AS account, k.account_id IS NOT NULL AS mirrored, coalesce(k.auto_invoicing, false) AS theirs, (SELECT count(*) FROM killbill_wanted_items(i.invoice_id)) AS items,
                p.invoice_id IS NOT NULL AS pushed, i.currency = (account_setting_on(i.payer_id, i.issue_date)).currency AS right_currency
           FROM invoice AS i
           JOIN account AS a ON a.account_id = i.payer_id
           LEFT JOIN killbill_account AS k ON k.endpoint = killbill_push_invoices.endpoint AND k.account_id = i.payer_id
           LEFT JOIN killbill_pushed_invoice AS p ON p.endpoint = killbill_push_invoices.endpoint AND p.invoice_id = i.invoice_id
-         WHERE CASE WHEN killbill_push_invoices.number IS NULL THEN k.account_id IS NOT NULL AND p.invoice_id IS NULL AND i.issue_date >= coalesce(killbill_push_invoices.since, '-infinity')
+         WHERE CASE WHEN killbill_push_invoices.number IS NULL THEN NOT k.auto_invoicing AND p.invoice_id IS NULL AND i.issue_date >= coalesce(killbill_push_invoices.since, '-infinity')
                     ELSE i.number = killbill_push_invoices.number END
          ORDER BY i.invoice_id
     LOOP
         found_any := true;
-        IF wanted.pushed OR NOT wanted.mirrored OR wanted.items = 0 OR NOT wanted.right_currency THEN
+        IF wanted.pushed OR NOT wanted.mirrored OR wanted.theirs OR wanted.items = 0 OR NOT wanted.right_currency THEN
             RETURN QUERY SELECT wanted.number, wanted.account, CASE WHEN wanted.pushed THEN 'told before' WHEN NOT wanted.mirrored THEN 'the payer is not mirrored'
+                                                                    WHEN wanted.theirs THEN 'the server invoices this account'
                                                                     WHEN wanted.items = 0 THEN 'nothing to tell' ELSE 'another currency than the account' END;
             CONTINUE;
         END IF;
@@ -179,7 +181,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION billing.killbill_push_invoices(text, text, date) IS
-'Has final invoices and credit notes of ours told to a Kill Bill server as external charges, credits and taxes on one committed invoice each. number: only this one; null = all of mirrored accounts that were not told, issued on since or later. outcome: told (a message was written), told before, the payer is not mirrored, nothing to tell, another currency than the account. Errors: 42704 unknown endpoint or invoice. Volatile.';
+'Has final invoices and credit notes of ours told to a Kill Bill server as external charges, credits and taxes on one committed invoice each. number: only this one; null = all of accounts mirrored with auto_invoicing false that were not told, issued on since or later. outcome: told (a message was written), told before, the payer is not mirrored, the server invoices this account, nothing to tell, another currency than the account. Errors: 42704 unknown endpoint or invoice. Volatile.';
 
 CREATE FUNCTION billing.killbill_deliver_adjustment(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp

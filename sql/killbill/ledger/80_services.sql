@@ -5,7 +5,7 @@ CREATE FUNCTION billing.killbill_pull_catalog(endpoint text, seller text DEFAULT
 AS $$
 BEGIN
     PERFORM check_ledger(), killbill_endpoint(killbill_pull_catalog.endpoint), find_seller(killbill_pull_catalog.seller), check_word('applies_to', killbill_pull_catalog.applies_to, '{open,closed}');
-    RETURN enqueue_message(killbill_pull_catalog.endpoint, 'pull_catalog', jsonb_strip_nulls(jsonb_build_object('seller', killbill_pull_catalog.seller, 'applies_to', killbill_pull_catalog.applies_to)), NULL, 'catalog');
+    RETURN enqueue_message(killbill_pull_catalog.endpoint, 'pull_catalog', jsonb_strip_nulls(jsonb_build_object('seller', killbill_pull_catalog.seller, 'applies_to', killbill_pull_catalog.applies_to)), NULL, 'pull_catalog');
 END $$;
 COMMENT ON FUNCTION billing.killbill_pull_catalog(text, text, text) IS
 'Has all versions of the catalog of a server read and imported by killbill_import_catalog(), which keeps what became of them as the message''s result. seller, applies_to: as there. Returns the number of the message. Errors: 42704 unknown endpoint or seller, 22023 bad argument. Volatile.';

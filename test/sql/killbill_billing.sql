@@ -1,0 +1,135 @@
+-- Usage told to Kill Bill, corrected, billed there and reconciled; and our own invoices told as charges.
+\set test_database billing_killbill_billing
+\getenv source PG_ABS_SRCDIR
+\set include :source /lib/ledger.psql
+\i :include
+\set include :source /lib/killbill.psql
+\i :include
+SET client_min_messages = error;
+
+CREATE FUNCTION catalog(starts text DEFAULT '2026-01-01T00:00:00Z') RETURNS xml LANGUAGE sql AS $$ SELECT ('<catalog><effectiveDate>' || starts || '</effectiveDate><catalogName>Cloud</catalogName><recurringBillingMode>IN_ADVANCE</recurringBillingMode>
+<currencies><currency>EUR</currency></currencies><units><unit name="gb"/><unit name="peak"/></units><products><product name="Server"><category>BASE</category></product></products>
+<plans><plan name="server"><product>Server</product><finalPhase type="EVERGREEN"><duration><unit>UNLIMITED</unit></duration>
+ <recurring><billingPeriod>MONTHLY</billingPeriod><recurringPrice><price><currency>EUR</currency><value>9.00</value></price></recurringPrice></recurring>
+ <usages><usage name="traffic" billingMode="IN_ARREAR" usageType="CONSUMABLE"><billingPeriod>MONTHLY</billingPeriod><tiers><tier><blocks>
+   <tieredBlock><unit>gb</unit><size>10</size><prices><price><currency>EUR</currency><value>0.50</value></price></prices><max>-1</max></tieredBlock></blocks></tier></tiers></usage>
+  <usage name="line" billingMode="IN_ARREAR" usageType="CAPACITY"><billingPeriod>MONTHLY</billingPeriod><tiers>
+   <tier><limits><limit><unit>peak</unit><max>10</max></limit></limits><recurringPrice><price><currency>EUR</currency><value>5</value></price></recurringPrice></tier>
+   <tier><limits><limit><unit>peak</unit><max>100</max></limit></limits><recurringPrice><price><currency>EUR</currency><value>20</value></price></recurringPrice></tier></tiers></usage>
+ </usages></finalPhase></plan></plans>
+<priceLists><defaultPriceList name="DEFAULT"><plans><plan>server</plan></plans></defaultPriceList></priceLists></catalog>')::xml $$;
+SELECT set_seller('northwind', legal_name => 'Northwind GmbH', country => 'DE', currency => 'EUR') \gset
+SELECT count(*) FROM killbill_import_catalog(catalog(), 'kb') \gset
+SELECT set_account('acme', currency => 'EUR', time_zone => 'Europe/Berlin', cycle_day => 1, legal_name => 'Acme AG', country => 'DE', address => '{"line_1": "Kurze Gasse 2", "post_code": "80331", "city": "Muenchen"}',
+                   price_list => 'Cloud/DEFAULT/EUR', starts_on => '2026-01-01') \gset
+CALL maintain_partitions('[2025-12-01,2026-06-01)');
+SELECT killbill_mirror_account('kb', 'acme') \gset
+SELECT count(*) FROM deliver(found(('{"accountId": "' || id(1) || '", "currency": "EUR", "name": "Acme AG", "address1": "Kurze Gasse 2", "postalCode": "80331", "city": "Muenchen", "country": "DE"}')::jsonb)) \gset
+SELECT set_resource('acme', 'vm-1'), killbill_subscribe('kb', 'acme', 'server', '2026-01-01', 's-1', resource => 'vm-1') \gset
+SELECT count(*) FROM deliver(found(('{"subscriptionId": "' || id(10) || '", "bundleId": "' || id(20) || '", "accountId": "' || id(1) || '", "planName": "server", "state": "ACTIVE"}')::jsonb)) \gset
+CREATE FUNCTION use(name text, unit text, at timestamptz, quantity numeric, resource text DEFAULT 'vm-1') RETURNS text LANGUAGE sql AS
+$$ SELECT outcome FROM record_usage(jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('id', name, 'account', 'acme', 'meter', CASE unit WHEN 'gb' THEN 'server/traffic/gb' ELSE 'server/line/peak' END, 'resource', resource, 'at', at, 'quantity', quantity::text)))) $$;
+
+-- Fractions are carried on inside the period: 0.4 + 0.4 + 0.4 are told as 1, 0 and 1. The day is that of the account's zone.
+SELECT use('1', 'gb', '2026-01-09T23:30:00Z', 0.4), use('2', 'gb', '2026-01-12T12:00:00Z', 0.4), use('3', 'gb', '2026-01-13T12:00:00Z', 0.4), use('4', 'peak', '2026-01-13T12:00:00Z', 7.5), use('5', 'peak', '2026-01-14T12:00:00Z', 3);
+SELECT * FROM killbill_push_usage('kb', through => '2026-01-20');
+SELECT * FROM deliver('{"status": 201, "body": ""}');
+-- Nothing new: nothing is told. Less in a running period is told as less, a lower peak waits.
+SELECT * FROM killbill_push_usage('kb', through => '2026-01-20');
+SELECT correct_usage('acme', '1', 0.1), correct_usage('acme', '4', 2), use('6', 'gb', '2026-01-19T12:00:00Z', 88) \gset
+SELECT * FROM killbill_push_usage('kb', through => '2026-01-20');
+-- The answer is lost, the server knows the tracking id, the lock was busy, the server is broken, usage is refused.
+SELECT * FROM deliver('{"error": "timeout", "sent": true}');
+SELECT * FROM deliver(refused(400, 4, 'Failed to process invoice items: failed to acquire lock'));
+SELECT * FROM deliver('{"status": 500, "body": "<html>"}');
+SELECT * FROM deliver(refused(400, 50000));
+SELECT unit, record_date, push_no, amount, tracking_id FROM killbill_usage ORDER BY 3, 1, 2;
+-- What nothing subscribes to is told to nobody.
+SELECT use('7', 'gb', '2026-01-19T12:00:00Z', 5, 'vm-2'), set_resource('acme', 'vm-2') \gset
+SELECT * FROM killbill_push_usage('kb', through => '2026-01-20');
+
+-- February: late usage of January goes as usage, once, on a day of January.
+SELECT use('8', 'gb', '2026-01-31T22:30:00Z', 2) \gset
+SELECT * FROM killbill_push_usage('kb', through => '2026-02-05');
+SELECT * FROM deliver('{"status": 201}');
+-- Less usage in a period that has ended becomes a credit: 91 gb were 10 blocks at 0.50, 21 are 3.
+SELECT correct_usage('acme', '6', 18) \gset
+SELECT * FROM killbill_push_usage('kb', through => '2026-02-05');
+SELECT * FROM deliver(found('[]'), '{"error": "cut", "sent": true}');
+SELECT * FROM deliver(found(('[{"invoiceId": "' || id(40) || '", "status": "COMMITTED", "invoiceNumber": "2", "invoiceDate": "2026-02-05", "currency": "EUR", "amount": 0.00, "balance": 0.00,
+    "items": [{"invoiceItemId": "' || id(41) || '", "invoiceId": "' || id(40) || '", "itemType": "CREDIT_ADJ", "amount": -3.50, "itemDetails": "billing:adjustment:1", "startDate": "2026-02-05"}]}]')::jsonb));
+-- The same again is no news. In April even more usage of January is too late for the server and becomes a charge.
+SELECT * FROM killbill_push_usage('kb', through => '2026-02-06');
+SELECT use('9', 'gb', '2026-01-20T12:00:00Z', 30) \gset
+SELECT * FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-01-01');
+SELECT * FROM deliver(found('[]'), '{"status": 200, "body": []}', found(('[{"invoiceId": "' || id(42) || '", "status": "COMMITTED", "invoiceNumber": "4", "invoiceDate": "2026-04-10", "currency": "EUR", "amount": 1.50, "balance": 1.50,
+    "items": [{"invoiceItemId": "' || id(43) || '", "invoiceId": "' || id(42) || '", "itemType": "EXTERNAL_CHARGE", "amount": 1.50, "itemDetails": "billing:adjustment:2", "startDate": "2026-01-01"}]}]')::jsonb));
+SELECT external_key, usage_name, period_from, quantities, amount, invoice_id FROM killbill_adjustment;
+
+-- Reconciling: nothing was read; the server bills otherwise; it bills right.
+SELECT * FROM killbill_reconcile('kb', '[2026-01-01,2026-02-01)');
+SELECT killbill_pull_invoices('kb'), killbill_pull_invoices('kb');
+CREATE FUNCTION invoice_of_january(traffic numeric) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_build_object('status', 200, 'body', ('[{"invoiceId": "' || id(30) || '", "status": "COMMITTED", "invoiceNumber": "1", "invoiceDate": "2026-02-01", "targetDate": "2026-02-01", "currency": "EUR", "amount": 17.00, "balance": 17.00, "items": [
+  {"invoiceItemId": "' || id(31) || '", "invoiceId": "' || id(30) || '", "itemType": "RECURRING", "subscriptionId": "' || id(10) || '", "planName": "server", "amount": 9.00, "startDate": "2026-01-01", "endDate": "2026-02-01"},
+  {"invoiceItemId": "' || id(32) || '", "invoiceId": "' || id(30) || '", "itemType": "USAGE", "subscriptionId": "' || id(10) || '", "planName": "server", "usageName": "traffic", "amount": ' || traffic || ', "startDate": "2026-01-01", "endDate": "2026-02-01"},
+  {"invoiceItemId": "' || id(33) || '", "invoiceId": "' || id(30) || '", "itemType": "USAGE", "subscriptionId": "' || id(10) || '", "planName": "server", "usageName": "line", "amount": 5.00, "startDate": "2026-01-01", "endDate": "2026-02-01"},
+  {"invoiceItemId": "' || id(34) || '", "invoiceId": "' || id(30) || '", "itemType": "EXTERNAL_CHARGE", "amount": 1.00, "description": "set-up", "startDate": "2026-01-05"}]}]')::jsonb) $$;
+SELECT count(*) FROM deliver(found('{"accountBalance": 17.00, "accountCBA": 0}'), invoice_of_january(4.50), found(('[{"paymentId": "' || id(50) || '", "targetInvoiceId": "' || id(30) || '", "purchasedAmount": 2.00, "refundedAmount": 0, "currency": "EUR",
+    "transactions": [{"status": "SUCCESS", "effectiveDate": "2026-02-02T00:00:00.000Z"}]}]')::jsonb), found('[]')) \gset
+SELECT subject, ours, theirs, difference, reason FROM killbill_reconcile('kb', '[2026-01-01,2026-02-01)');
+SELECT killbill_pull_invoices('kb', 'acme') \gset
+SELECT count(*) FROM deliver(found('{"accountBalance": 17.00, "accountCBA": 0}'), invoice_of_january(5.00), found('[]'), found('[]')) \gset
+SELECT subject, ours, theirs, difference, reason FROM killbill_reconcile('kb', '[2026-01-01,2026-02-01)');
+SELECT number, status, amount, balance, payment_state, paid FROM killbill_invoices ORDER BY 1;
+SELECT fails($$SELECT * FROM killbill_reconcile('kb', '(,)')$$);
+
+-- ---------------------------------------------------------------- our invoices
+
+SELECT set_tax_rate('vat', rate => 19), set_seller('northwind', default_tax_code => 'vat'), set_price_list('own', 'EUR'), set_meter('calls', unit => 'call'), set_fee('base', in_advance => true) \gset
+SELECT set_price('calls', '{"model":"per_unit","currency":"EUR","unit_price":"0.70"}', valid_from => '2026-01-01', price_list => 'own'),
+       set_price('base', '{"model":"per_unit","currency":"EUR","unit_price":"1500000"}', valid_from => '2026-01-01', price_list => 'own') AS fee,
+       set_account('beta', currency => 'EUR', time_zone => 'UTC', price_list => 'own', starts_on => '2026-01-01'), set_subscription('beta', 'base', starts_on => '2026-01-01', ends_on => '2026-02-01') \gset
+SELECT outcome FROM record_usage('[{"id":"b1","account":"beta","meter":"calls","at":"2026-01-10T00:00:00Z","quantity":"71"}]') \gset
+CALL run_invoicing('2026-02-01', NULL) \gset
+SELECT number, total FROM finalize_invoices('2026-02-01', issue_date => '2026-02-01', account => 'beta');
+SELECT * FROM killbill_push_invoices('kb', 'INV-000001');
+SELECT killbill_mirror_account('kb', 'beta', auto_invoicing => false) \gset
+SELECT count(*) FROM deliver(found(('{"accountId": "' || id(2) || '", "currency": "EUR", "name": "beta"}')::jsonb), '{"status": 201}') \gset
+SELECT * FROM killbill_push_invoices('kb');
+SELECT * FROM killbill_push_invoices('kb', 'INV-000001');
+CREATE FUNCTION item(no int, kind text, amount text, details text, description text DEFAULT 'x') RETURNS jsonb LANGUAGE sql AS
+$$ SELECT ('{"invoiceItemId": "' || id(no) || '", "invoiceId": "' || id(60) || '", "itemType": "' || kind || '", "amount": ' || amount || ', "itemDetails": ' || coalesce('"' || details || '"', 'null') || ', "description": "' || description || '", "startDate": "2026-01-01"}')::jsonb $$;
+CREATE FUNCTION draft(status text, VARIADIC items jsonb[]) RETURNS jsonb LANGUAGE sql AS
+$$ SELECT jsonb_build_object('invoiceId', id(60), 'status', status, 'invoiceNumber', '9', 'invoiceDate', '2026-02-01', 'currency', 'EUR', 'amount', 0, 'balance', 0, 'items', to_jsonb(items)) $$;
+-- Nothing there: charges make the draft (1,500,000 in two parts); then the connection breaks.
+SELECT regexp_replace(d, 'startDate=[-0-9]*', 'startDate=…') FROM deliver(found('[]'), '{"error": "timeout", "sent": true}') AS d;
+-- The draft is found with one part; the rest is added, read back, committed, and confirmed.
+SELECT l.line_id FROM line AS l WHERE l.item_key = 'base' \gset base_
+SELECT l.line_id FROM line AS l WHERE l.item_key = 'calls' \gset calls_
+SELECT item(61, 'EXTERNAL_CHARGE', '999999', 'billing:line:' || :base_line_id) AS first, item(62, 'EXTERNAL_CHARGE', '500001.00', 'billing:line:' || :base_line_id) AS second, item(63, 'EXTERNAL_CHARGE', '49.70', 'billing:line:' || :calls_line_id) AS third,
+       item(64, 'TAX', '285009.44', NULL, 'Tax S 19% [billing:tax:INV-000001:1]') AS tax \gset
+SELECT regexp_replace(d, 'startDate=[-0-9]*', 'startDate=…') FROM deliver(found(jsonb_build_array(draft('VOID', :'second'), draft('DRAFT', :'first'))), '{"status": 200, "body": []}', found(draft('DRAFT', :'first', :'second', :'third')), '{"status": 200, "body": []}',
+    found(draft('DRAFT', :'first', :'second', :'third', :'tax')), '{"status": 204}', found(draft('COMMITTED', :'first', :'second', :'third', :'tax'))) AS d;
+SELECT killbill_id, committed_at IS NOT NULL FROM killbill_pushed_invoice;
+-- A second connector that comes too late finds everything done; foreign and double items stop it before the commit.
+UPDATE message SET state = 'waiting', finished_at = NULL, progress = NULL WHERE kind = 'invoice';
+SELECT d FROM deliver(found(jsonb_build_array(draft('COMMITTED', :'first', :'second', :'third', :'tax')))) AS d OFFSET 2;
+UPDATE message SET state = 'waiting', finished_at = NULL, progress = NULL WHERE kind = 'invoice';
+SELECT d FROM deliver(found(jsonb_build_array(draft('DRAFT', :'first', :'second', :'third', :'tax', item(65, 'EXTERNAL_CHARGE', '1.00', NULL, 'by hand'))))) AS d OFFSET 2;
+UPDATE message SET state = 'waiting', finished_at = NULL, progress = NULL WHERE kind = 'invoice';
+SELECT d FROM deliver(found(jsonb_build_array(draft('DRAFT', :'first', :'first', :'second', :'third', :'tax')))) AS d OFFSET 2;
+-- A credit note: the first credit makes the draft, alone; the tax goes as a credit too.
+UPDATE message SET state = 'delivered' WHERE kind = 'invoice';
+SELECT correct_usage('beta', 'b1', 60) \gset
+CALL run_invoicing('2026-03-01', NULL) \gset
+SELECT number, total FROM finalize_invoices('2026-03-01', issue_date => '2026-03-01', account => 'beta');
+SELECT * FROM killbill_push_invoices('kb');
+SELECT l.line_id FROM line AS l WHERE l.kind = 'correction' \gset note_
+SELECT regexp_replace(d, 'startDate=[-0-9]*', 'startDate=…') FROM deliver(found('[]'), '{"status": 200, "body": [{"invoiceId": "x"}]}', found(draft('DRAFT', item(71, 'CREDIT_ADJ', '-7.70', 'billing:line:' || :note_line_id))), '{"status": 200}',
+    found(draft('DRAFT', item(71, 'CREDIT_ADJ', '-7.70', 'billing:line:' || :note_line_id), item(72, 'CREDIT_ADJ', '-1.46', 'billing:tax:CN-000001:1'), item(73, 'CBA_ADJ', '9.16', NULL))), refused(400, 4023),
+    found(draft('COMMITTED', item(71, 'CREDIT_ADJ', '-7.70', 'billing:line:' || :note_line_id), item(72, 'CREDIT_ADJ', '-1.46', 'billing:tax:CN-000001:1'), item(73, 'CBA_ADJ', '9.16', NULL)))) AS d;
+SELECT subject, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-02-01,2026-04-01)', 'beta');
+SELECT killbill_store_invoices('kb', (SELECT a.account_id FROM account AS a WHERE a.key = 'beta'), jsonb_build_array(draft('COMMITTED', :'first', :'second', item(63, 'EXTERNAL_CHARGE', '49.00', 'billing:line:' || :calls_line_id), :'tax'))) \gset
+SELECT subject, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-02-01,2026-02-28)', 'beta');
+SELECT fails($$SELECT * FROM killbill_push_invoices('kb', 'INV-9')$$);
+SELECT killbill_split_amount(a) FROM unnest('{0,1.5,999999,1000000,-2500000.25}'::numeric[]) AS a;

@@ -1,0 +1,110 @@
+-- Accounts and subscriptions mirrored on Kill Bill: what is asked, and what is done with every answer.
+\set test_database billing_killbill_mirror
+\getenv source PG_ABS_SRCDIR
+\set include :source /lib/ledger.psql
+\i :include
+\set include :source /lib/killbill.psql
+\i :include
+SET client_min_messages = error;
+
+CREATE FUNCTION catalog(starts text DEFAULT '2026-01-01T00:00:00Z') RETURNS xml LANGUAGE sql AS $$ SELECT ('<catalog><effectiveDate>' || starts || '</effectiveDate><catalogName>Cloud</catalogName><recurringBillingMode>IN_ADVANCE</recurringBillingMode>
+<currencies><currency>EUR</currency></currencies><units><unit name="gb"/><unit name="peak"/></units><products><product name="Server"><category>BASE</category></product></products>
+<plans><plan name="server"><product>Server</product><finalPhase type="EVERGREEN"><duration><unit>UNLIMITED</unit></duration>
+ <recurring><billingPeriod>MONTHLY</billingPeriod><recurringPrice><price><currency>EUR</currency><value>9.00</value></price></recurringPrice></recurring>
+ <usages><usage name="traffic" billingMode="IN_ARREAR" usageType="CONSUMABLE"><billingPeriod>MONTHLY</billingPeriod><tiers><tier><blocks>
+   <tieredBlock><unit>gb</unit><size>10</size><prices><price><currency>EUR</currency><value>0.50</value></price></prices><max>-1</max></tieredBlock></blocks></tier></tiers></usage>
+  <usage name="line" billingMode="IN_ARREAR" usageType="CAPACITY"><billingPeriod>MONTHLY</billingPeriod><tiers>
+   <tier><limits><limit><unit>peak</unit><max>10</max></limit></limits><recurringPrice><price><currency>EUR</currency><value>5</value></price></recurringPrice></tier>
+   <tier><limits><limit><unit>peak</unit><max>100</max></limit></limits><recurringPrice><price><currency>EUR</currency><value>20</value></price></recurringPrice></tier></tiers></usage>
+ </usages></finalPhase></plan></plans>
+<priceLists><defaultPriceList name="DEFAULT"><plans><plan>server</plan></plans></defaultPriceList></priceLists></catalog>')::xml $$;
+SELECT set_seller('northwind', legal_name => 'Northwind GmbH', country => 'DE', currency => 'EUR') \gset
+SELECT count(*) FROM killbill_import_catalog(catalog(), 'kb') \gset
+SELECT set_account('acme', currency => 'EUR', time_zone => 'Europe/Berlin', cycle_day => 1, legal_name => 'Acme AG', country => 'DE', address => '{"line_1": "Kurze Gasse 2", "post_code": "80331", "city": "Muenchen"}',
+                   price_list => 'Cloud/DEFAULT/EUR', starts_on => '2026-01-01') \gset
+CALL maintain_partitions('[2025-12-01,2026-06-01)');
+
+-- Made: not found, created, custom field added.
+SELECT killbill_mirror_account('kb', 'acme', external_key => 'acme-1', fields => '{"region": "eu"}') \gset
+SELECT * FROM deliver(refused(404, 3003), made('accounts', 1), found('[]'), '{"status": 201}', found(('[{"customFieldId": "' || id(5) || '", "name": "region", "value": "eu"}]')::jsonb));
+-- Again: nothing to do; then the name changes and a field too.
+SELECT killbill_mirror_account('kb', 'acme', fields => '{"region": "eu"}') \gset
+SELECT * FROM deliver(found(('{"accountId": "' || id(1) || '", "currency": "EUR", "name": "Acme AG", "address1": "Kurze Gasse 2", "postalCode": "80331", "city": "Muenchen", "country": "DE", "notes": null}')::jsonb),
+                      found(('[{"customFieldId": "' || id(5) || '", "name": "region", "value": "eu"}]')::jsonb));
+SELECT set_account('acme', legal_name => 'Acme SE'), killbill_mirror_account('kb', 'acme', fields => '{"region": "us"}') \gset
+SELECT * FROM deliver(found(('{"accountId": "' || id(1) || '", "currency": "EUR", "name": "Acme AG"}')::jsonb), '{"status": 204}',
+                      found(('[{"customFieldId": "' || id(5) || '", "name": "region", "value": "eu"}]')::jsonb), '{"status": 204}', found(('[{"customFieldId": "' || id(5) || '", "name": "region", "value": "us"}]')::jsonb));
+-- Adopted after a race, whether the server says 409 or 500; another currency is refused; a server that is none; wrong credentials.
+SELECT set_account('beta', currency => 'EUR', time_zone => 'UTC', price_list => 'Cloud/DEFAULT/EUR'), killbill_mirror_account('kb', 'beta', reference_day => '2026-01-01', auto_invoicing => false) \gset
+SELECT * FROM deliver(refused(404, 3003), refused(409, 3000), found(('{"accountId": "' || id(2) || '", "currency": "EUR", "name": "beta"}')::jsonb), '{"status": 201}');
+SELECT killbill_mirror_account('kb', 'beta') \gset
+SELECT * FROM deliver(found(('{"accountId": "' || id(2) || '", "currency": "USD"}')::jsonb));
+SELECT fails($$SELECT killbill_mirror_account('kb', 'beta', auto_invoicing => true)$$);
+SELECT killbill_mirror_account('kb', 'beta') \gset
+SELECT * FROM deliver('{"status": 404, "body": "<html>"}');
+SELECT killbill_mirror_account('kb', 'beta') \gset
+SELECT * FROM deliver('{"status": 401, "body": "", "www": "BASIC"}');
+SELECT killbill_mirror_account('kb', 'beta') \gset
+SELECT * FROM deliver('{"status": 401, "body": "<html>"}');
+-- The outcome is not known: tried again later, which begins with looking.
+SELECT killbill_mirror_account('kb', 'beta') \gset
+SELECT * FROM deliver(refused(404, 3003), '{"error": "timeout", "sent": true}');
+SELECT * FROM deliver(found(('{"accountId": "' || id(2) || '", "currency": "EUR", "name": "beta"}')::jsonb), '{"status": 201}');
+SELECT external_key, killbill_id, state, auto_invoicing FROM killbill_account ORDER BY 1;
+
+-- Subscriptions: made, with a custom field; an add-on goes into the bundle; cancelled.
+SELECT set_resource('acme', 'vm-1'), killbill_subscribe('kb', 'acme', 'server', '2026-01-15', 's-1', resource => 'vm-1', fields => '{"resource_name": "one"}') \gset
+SELECT * FROM deliver(refused(404), made('subscriptions', 10),
+                      found(('{"subscriptionId": "' || id(10) || '", "bundleId": "' || id(20) || '", "accountId": "' || id(1) || '", "planName": "server", "state": "ACTIVE"}')::jsonb), found('[]'), '{"status": 201}',
+                      found(('[{"customFieldId": "' || id(6) || '", "name": "resource_name", "value": "one"}]')::jsonb));
+SELECT killbill_subscribe('kb', 'acme', 'server', '2026-01-15', 's-2', bundle_key => 's-1') \gset
+SELECT * FROM deliver(refused(404), refused(400, 1015, 'already has a base subscription'), refused(404));
+SELECT discard_message(max(message_id), 'test') FROM message \gset
+SELECT killbill_cancel('kb', 's-1', '2026-03-01') \gset
+SELECT * FROM deliver(found(('{"subscriptionId": "' || id(10) || '", "bundleId": "' || id(20) || '", "accountId": "' || id(1) || '", "planName": "server", "state": "ACTIVE"}')::jsonb),
+                      found(('[{"customFieldId": "' || id(6) || '", "name": "resource_name", "value": "one"}]')::jsonb), '{"status": 204}',
+                      found(('{"subscriptionId": "' || id(10) || '", "bundleId": "' || id(20) || '", "accountId": "' || id(1) || '", "planName": "server", "state": "ACTIVE"}')::jsonb),
+                      found(('[{"customFieldId": "' || id(6) || '", "name": "resource_name", "value": "one"}]')::jsonb));
+SELECT external_key, killbill_id, bundle_id, state, ends_on FROM killbill_subscription ORDER BY 1;
+SELECT killbill_close_account('kb', 'beta') \gset
+SELECT * FROM deliver('{"status": 204}');
+
+-- Limits and mistakes are told before anything is sent.
+SELECT fails($$SELECT killbill_mirror_account('kb', 'acme', external_key => repeat('x', 256))$$);
+SELECT fails($$SELECT killbill_mirror_account('kb', 'acme', external_key => 'other')$$);
+SELECT fails($$SELECT killbill_mirror_account('kb', 'acme', fields => jsonb_build_object('n', repeat('x', 256)))$$);
+SELECT fails($$SELECT killbill_mirror_account('nowhere', 'acme')$$);
+SELECT fails($$SELECT killbill_subscribe('kb', 'acme', 'gold', '2026-01-15', 's-3')$$);
+SELECT fails($$SELECT killbill_subscribe('kb', 'acme', 'server', '2026-01-15', 's-3', overrides => '[{"usagePrices": [{"tierPrices": [{"blockPrices": [{"unitName": "gb", "currency": "EUR"}]}]}]}]')$$);
+SELECT fails($$SELECT killbill_subscribe('kb', 'acme', 'server', '2026-02-01', 's-1')$$);
+SELECT fails($$SELECT killbill_cancel('kb', 's-9', '2026-02-01')$$);
+CREATE SERVER other FOREIGN DATA WRAPPER billing_custom OPTIONS (url 'https://x.example.com', connector 'public.x');
+SELECT fails($$SELECT killbill_mirror_account('other', 'acme')$$);
+
+-- Credit: a threshold refuses new orders and suspends what runs; a dry run and credits.
+SELECT killbill_set_threshold('kb', 'acme', 25, 'suspend') \gset
+SELECT fails($$SELECT killbill_subscribe('kb', 'acme', 'server', '2026-01-15', 's-4')$$);
+SELECT fails($$SELECT killbill_credit('kb', 'acme', 0, 'x')$$);
+SELECT fails($$SELECT killbill_credit('kb', 'acme', 1.005, 'x')$$);
+UPDATE killbill_account SET credit = 100, balance = -100 WHERE external_key = 'acme-1';
+SELECT killbill_remaining_credit('kb', 'acme');
+UPDATE killbill_subscription SET state = 'active' WHERE external_key = 's-1';
+SELECT killbill_dry_run('kb', 'acme', '2026-02-01') \gset
+SELECT * FROM deliver(found('{"amount": 80.00, "currency": "EUR", "targetDate": "2026-02-01", "items": [{"itemType": "USAGE", "planName": "server", "usageName": "traffic", "amount": 80.00}]}'));
+SELECT killbill_remaining_credit('kb', 'acme');
+SELECT * FROM deliver('{"status": 204}');
+SELECT state FROM killbill_subscription WHERE external_key = 's-1';
+SELECT killbill_credit('kb', 'acme', 50, 'welcome') \gset
+SELECT * FROM deliver(found('[]'), '{"status": 200, "body": []}', found(('[{"invoiceId": "' || id(40) || '", "status": "COMMITTED", "invoiceNumber": "1", "invoiceDate": "2026-01-02", "currency": "EUR", "amount": 0.00, "balance": 0.00,
+    "items": [{"invoiceItemId": "' || id(41) || '", "invoiceId": "' || id(40) || '", "itemType": "CREDIT_ADJ", "amount": -50.00, "itemDetails": "billing:adjustment:1"}]}]')::jsonb));
+
+-- Notifications are only hints; the clock is for test servers.
+SELECT fails($$SELECT killbill_notification('kb', '{}')$$);
+SELECT killbill_notification('kb', jsonb_build_object('eventType', 'INVOICE_CREATION', 'accountId', id(9)));
+SELECT killbill_notification('kb', jsonb_build_object('eventType', 'INVOICE_CREATION', 'accountId', id(1))) = killbill_notification('kb', jsonb_build_object('eventType', 'INVOICE_CREATION', 'accountId', id(1)));
+SELECT * FROM deliver(found('{"accountBalance": 30.00, "accountCBA": 0E-9}'), found('[]'), found('[]'), found('[{"tagDefinitionName": "__PARK__"}]'));
+SELECT balance, credit, parked FROM killbill_account WHERE external_key = 'acme-1';
+SELECT fails($$SELECT killbill_set_clock('kb', '2026-02-01 12:00Z')$$);
+ALTER SERVER kb OPTIONS (ADD test_clock 'true');
+SELECT killbill_set_clock('kb', '2026-02-01 12:00Z') \gset
+SELECT * FROM deliver('{"status": 200}', '{"status": 412}', '{"status": 200}');
