@@ -1,0 +1,230 @@
+"""The life of accounts on a real Kill Bill server, in both modes, with an outage and a worker that is killed between any two steps.
+
+Fifty accounts: catalog read, accounts and subscriptions mirrored, a month of usage told, the clock moved, invoices read and reconciled to
+zero difference; then late usage, less usage, a cancellation, credits, and our own invoices told as charges.  Messages are delivered by
+deliver.py, which plays the background worker.
+"""
+
+import base64
+import http.client
+import os
+import random
+import sys
+import urllib.parse
+import uuid
+
+import psycopg2
+
+from deliver import Outbox, http_sender
+
+ACCOUNTS, OURS = 40, 10
+CHANCE = random.Random(int(os.environ.get("SEED", "20261121")))
+CATALOG = """<?xml version="1.0" encoding="UTF-8"?><catalog><effectiveDate>2025-01-01T00:00:00+00:00</effectiveDate><catalogName>Life</catalogName>
+<recurringBillingMode>IN_ADVANCE</recurringBillingMode><currencies><currency>EUR</currency></currencies><units><unit name="gb"/><unit name="core-hour"/><unit name="peak"/></units>
+<products><product name="Server"><category>BASE</category><available><addonProduct>Backup</addonProduct></available></product><product name="Backup"><category>ADD_ON</category></product></products>
+<rules><changePolicy><changePolicyCase><policy>IMMEDIATE</policy></changePolicyCase></changePolicy>
+<changeAlignment><changeAlignmentCase><alignment>START_OF_BUNDLE</alignment></changeAlignmentCase></changeAlignment>
+<cancelPolicy><cancelPolicyCase><policy>IMMEDIATE</policy></cancelPolicyCase></cancelPolicy>
+<createAlignment><createAlignmentCase><alignment>START_OF_BUNDLE</alignment></createAlignmentCase></createAlignment>
+<billingAlignment><billingAlignmentCase><alignment>ACCOUNT</alignment></billingAlignmentCase></billingAlignment>
+<priceList><priceListCase><toPriceList>DEFAULT</toPriceList></priceListCase></priceList></rules>
+<plans><plan name="server"><product>Server</product><finalPhase type="EVERGREEN"><duration><unit>UNLIMITED</unit></duration>
+<recurring><billingPeriod>MONTHLY</billingPeriod><recurringPrice><price><currency>EUR</currency><value>9.00</value></price></recurringPrice></recurring>
+<usages><usage name="traffic" billingMode="IN_ARREAR" usageType="CONSUMABLE" tierBlockPolicy="ALL_TIERS"><billingPeriod>MONTHLY</billingPeriod><tiers>
+<tier><blocks><tieredBlock><unit>gb</unit><size>10</size><prices><price><currency>EUR</currency><value>0.50</value></price></prices><max>5</max></tieredBlock>
+<tieredBlock><unit>core-hour</unit><size>1</size><prices><price><currency>EUR</currency><value>0.067</value></price></prices><max>-1</max></tieredBlock></blocks></tier>
+<tier><blocks><tieredBlock><unit>gb</unit><size>10</size><prices><price><currency>EUR</currency><value>0.40</value></price></prices><max>-1</max></tieredBlock></blocks></tier></tiers></usage>
+<usage name="line" billingMode="IN_ARREAR" usageType="CAPACITY"><billingPeriod>MONTHLY</billingPeriod><tiers>
+<tier><limits><limit><unit>peak</unit><max>10</max></limit></limits><recurringPrice><price><currency>EUR</currency><value>5.00</value></price></recurringPrice></tier>
+<tier><limits><limit><unit>peak</unit><max>1000</max></limit></limits><recurringPrice><price><currency>EUR</currency><value>20.00</value></price></recurringPrice></tier></tiers></usage></usages></finalPhase></plan>
+<plan name="backup"><product>Backup</product><finalPhase type="EVERGREEN"><duration><unit>UNLIMITED</unit></duration>
+<recurring><billingPeriod>MONTHLY</billingPeriod><recurringPrice><price><currency>EUR</currency><value>3.00</value></price></recurringPrice></recurring></finalPhase></plan></plans>
+<priceLists><defaultPriceList name="DEFAULT"><plans><plan>server</plan><plan>backup</plan></plans></defaultPriceList></priceLists></catalog>"""
+
+
+class Killed(Exception):
+    """The worker was killed: what the server did stays, what it answered is lost."""
+
+
+def make_tenant(url, key):
+    place = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=120)
+    basic = {"Authorization": "Basic " + base64.b64encode(b"admin:password").decode(), "X-Killbill-CreatedBy": "test"}
+    for path, body, kind in (("tenants", '{"apiKey": "%s", "apiSecret": "s"}' % key, "application/json"), ("catalog/xml", CATALOG, "text/xml"),
+                             ("test/clock?requestedDate=2026-01-01T00:00:00.000Z&timeoutSec=60", None, "application/json")):
+        connection.request("POST", "/1.0/kb/" + path, body, {**basic, "X-Killbill-ApiKey": key, "X-Killbill-ApiSecret": "s", "Content-Type": kind})
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status >= 300:
+            raise RuntimeError(f"{path}: {answer.status}")
+
+
+class Life:
+    def __init__(self, url, database):
+        self.key = "life-" + uuid.uuid4().hex[:8]
+        make_tenant(url, self.key)
+        self.connection = psycopg2.connect(dbname=database, options="-c client_min_messages=error -c TimeZone=UTC -c search_path=billing,public")
+        self.server = http_sender(url, "admin", "password", self.key, "s")
+        self.outage = 0
+        self.killing = 0.0
+        self.kills = 0
+        self.outbox = Outbox(self.connection, self.send, self.crash)
+        self.query = self.outbox.query
+        self.query("CREATE EXTENSION billing CASCADE")
+        self.query("CALL billing.create_ledger()")
+        self.query(f"CREATE SERVER kb FOREIGN DATA WRAPPER billing_killbill OPTIONS (url '{url}', allow_http 'true', allow_private 'true', \"user\" 'admin', api_key '{self.key}', test_clock 'true')")
+        self.number = 0
+
+    def send(self, request):
+        if self.outage > 0:
+            self.outage -= 1
+            return {"status": None, "headers": None, "body": None, "error": "connect", "detail": "outage", "sent": False}
+        return self.server(request)
+
+    def crash(self, request, answer):
+        if CHANCE.random() < self.killing:
+            self.kills += 1
+            raise Killed()
+
+    def deliver(self):
+        """Delivers everything, over outages and kills; returns what stays undelivered."""
+        while True:
+            try:
+                failed = [f for f in self.outbox.deliver() if f[1] == "failed"]
+            except Killed:
+                self.outbox.revive()
+                continue
+            left = self.query("SELECT count(*) FROM message WHERE state IN ('waiting', 'queued', 'delayed')")[0][0]
+            if failed or not left:
+                return failed
+
+    def expect(self, name, remark=""):
+        """Nothing undelivered, and what was asked reconciles."""
+        undelivered = self.deliver()
+        if undelivered:
+            print(f"not ok {name} - {len(undelivered)} messages died: {undelivered[0][2]}", flush=True)
+            sys.exit(1)
+        print(f"ok {name}{remark}", flush=True)
+
+    def reconciled(self, name, dates):
+        self.query("SELECT killbill_pull_invoices('kb')")
+        self.deliver()
+        rows = self.query("SELECT account_key, subject, period_from, ours, theirs, reason FROM killbill_reconcile('kb', %(dates)s)", dates=dates)
+        items = self.query("SELECT count(*), sum(amount) FROM killbill_item")[0]
+        if rows:
+            print(f"not ok {name} - {len(rows)} differences: " + "; ".join(" ".join(str(v) for v in row) for row in rows[:3]), flush=True)
+            sys.exit(1)
+        print(f"ok {name} (0 differences, {items[0]} items, {items[1]} EUR)", flush=True)
+
+    def use(self, account, meter, day, quantity):
+        self.number += 1
+        outcome = self.query("SELECT outcome FROM record_usage(jsonb_build_array(jsonb_build_object('id', %(id)s, 'account', %(account)s, 'meter', %(meter)s, 'at', %(at)s, 'quantity', %(quantity)s)))",
+                             id=f"u{self.number}", account=account, meter=meter, at=f"{day}T{CHANCE.randint(0, 23):02}:00:00Z", quantity=str(quantity))[0][0]
+        assert outcome == "accepted", outcome
+        return f"u{self.number}"
+
+    def clock(self, at):
+        self.query("SELECT killbill_set_clock('kb', %(at)s)", at=at)
+
+
+def main():
+    admin = psycopg2.connect(dbname=os.environ.get("PGDATABASE", "postgres"))
+    admin.autocommit = True
+    name = os.environ.get("PGDATABASE", "postgres") + "_life"
+    admin.cursor().execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    admin.cursor().execute(f'CREATE DATABASE "{name}"')
+    life = Life(os.environ["KILLBILL_URL"], name)
+    life.query("SELECT set_seller('s', legal_name => 'S', country => 'DE', currency => 'EUR')")
+    life.query("SELECT killbill_pull_catalog('kb')")
+    life.expect("catalog read and imported")
+    life.query("CALL maintain_partitions('[2025-12-01,2026-06-01)')")
+
+    accounts = [f"a{n}" for n in range(ACCOUNTS)]
+    life.killing = 0.1
+    for account in accounts:
+        life.query("SELECT set_account(%(a)s, currency => 'EUR', time_zone => 'UTC', cycle_day => 1, price_list => 'Life/DEFAULT/EUR', starts_on => '2026-01-01')", a=account)
+        life.query("SELECT killbill_mirror_account('kb', %(a)s, fields => '{\"project\": \"p\"}')", a=account)
+        life.query("SELECT killbill_subscribe('kb', %(a)s, 'server', '2026-01-01', %(k)s, fields => jsonb_build_object('resource_name', %(a)s::text))", a=account, k=account + "-server")
+        if CHANCE.random() < 0.3:
+            life.query("SELECT killbill_subscribe('kb', %(a)s, 'backup', '2026-01-01', %(k)s, bundle_key => %(b)s)", a=account, k=account + "-backup", b=account + "-server")
+    life.expect(f"{ACCOUNTS} accounts and their subscriptions mirrored", f" (killed {life.kills} times)")
+
+    used = []
+    for day in range(1, 32):
+        for account in accounts:
+            if CHANCE.random() < 0.3:
+                used.append((account, life.use(account, CHANCE.choice(("server/traffic/gb", "server/traffic/core-hour")), f"2026-01-{day:02}", round(CHANCE.uniform(0, 40), CHANCE.choice((0, 1, 3))))))
+            if CHANCE.random() < 0.05:
+                life.use(account, "server/line/peak", f"2026-01-{day:02}", CHANCE.randint(1, 30))
+        if day % 10 == 0:
+            life.query("SELECT count(*) FROM killbill_push_usage('kb', through => %(d)s::date)", d=f"2026-01-{day + 1:02}")
+            life.outage = 5 if day == 20 else 0
+            life.deliver()
+    life.query("SELECT count(*) FROM killbill_push_usage('kb', through => '2026-02-01')")
+    kills = life.kills
+    life.expect("a month of usage told over an outage", f" (killed {kills} times so far)")
+    life.killing = 0.0
+    life.clock("2026-02-01 12:00Z")
+    life.expect("clock moved to February")
+    life.reconciled("mode A: January", "[2026-01-01,2026-02-01)")
+
+    # Late usage, less usage, and both in one account; a subscription ends.
+    life.killing = 0.1
+    for account in accounts[:12]:
+        life.use(account, "server/traffic/gb", "2026-01-30", CHANCE.randint(1, 60))
+    for account, usage in CHANCE.sample(used, 10):
+        life.query("SELECT correct_usage(%(a)s, %(u)s, 0.5)", a=account, u=usage)
+    for account in accounts[5:30]:
+        life.use(account, "server/traffic/gb", "2026-02-03", CHANCE.randint(1, 60))
+    life.query("SELECT count(*) FROM killbill_push_usage('kb', through => '2026-02-06')")
+    life.query("SELECT killbill_cancel('kb', 'a39-server', '2026-03-01')")
+    life.query("SELECT killbill_credit('kb', 'a1', 25, 'welcome')")
+    life.expect("late usage, less usage, an end and a credit told", f" (killed {life.kills - kills} times)")
+    life.killing = 0.0
+    life.clock("2026-03-01 12:00Z")
+    life.expect("clock moved to March")
+    life.reconciled("mode A: January and February after corrections", "[2026-01-01,2026-03-01)")
+
+    # Mode B: we invoice.
+    life.query("SELECT set_tax_rate('vat', rate => 19), set_seller('s', default_tax_code => 'vat'), set_price_list('own', 'EUR'), set_meter('calls', unit => 'call'), set_fee('base', in_advance => true)")
+    life.query("SELECT set_price('calls', '{\"model\":\"per_unit\",\"currency\":\"EUR\",\"unit_price\":\"0.037\"}', valid_from => '2026-01-01', price_list => 'own'), "
+               "set_price('base', '{\"model\":\"per_unit\",\"currency\":\"EUR\",\"unit_price\":\"600000\"}', valid_from => '2026-01-01', price_list => 'own')")
+    life.killing = 0.15
+    kills = life.kills
+    calls = {}
+    for number in range(OURS):
+        account = f"b{number}"
+        life.query("SELECT set_account(%(a)s, currency => 'EUR', time_zone => 'UTC', cycle_day => 1, price_list => 'own', starts_on => '2026-01-01')", a=account)
+        life.query("SELECT set_subscription(%(a)s, 'base', starts_on => '2026-01-01', ends_on => '2026-02-01', quantity => %(q)s)", a=account, q=CHANCE.randint(0, 2))
+        life.query("SELECT killbill_mirror_account('kb', %(a)s, auto_invoicing => false)", a=account)
+        calls[account] = life.use(account, "calls", "2026-01-10", CHANCE.randint(100, 9000))
+    life.query("CALL run_invoicing('2026-02-01', NULL)")
+    for account in calls:
+        life.query("SELECT count(*) FROM finalize_invoices('2026-02-01', account => %(a)s)", a=account)
+    life.query("SELECT count(*) FROM killbill_push_invoices('kb')")
+    life.deliver()
+    for account, usage in calls.items():
+        life.query("SELECT correct_usage(%(a)s, %(u)s, 50)", a=account, u=usage)
+    life.query("CALL run_invoicing('2026-03-01', NULL)")
+    for account in calls:
+        life.query("SELECT count(*) FROM finalize_invoices('2026-03-01', account => %(a)s)", a=account)
+    life.query("SELECT count(*) FROM killbill_push_invoices('kb')")
+    life.expect("mode B: invoices and credit notes told as charges and credits", f" (killed {life.kills - kills} times)")
+    life.killing = 0.0
+    life.reconciled("mode B: every line and tax", "[2026-01-01,2027-12-31)")
+
+    # Our prices as a catalog of another tenant, read back: what the server shows costs what ours do.
+    make_rest(life)
+    life.connection.close()
+    admin.cursor().execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def make_rest(life):
+    """Accounts are never parked, and no external charge stands there twice."""
+    parked = life.query("SELECT count(*) FROM killbill_account WHERE parked")[0][0]
+    twice = life.query("SELECT count(*) FROM (SELECT details, amount FROM killbill_item JOIN killbill_invoice AS k USING (endpoint, invoice_id) WHERE details LIKE 'billing:%%' AND k.status <> 'VOID' "
+                       "GROUP BY details, amount HAVING count(*) > 1 AND details NOT LIKE 'billing:line:%%') AS d")[0][0]
+    print("ok no account parked, nothing there twice" if not parked and not twice else f"not ok no account parked, nothing there twice - {parked} parked, {twice} twice", flush=True)
+
+
+main()
