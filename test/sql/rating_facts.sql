@@ -25,7 +25,7 @@ SELECT name, fails(format('UPDATE billing.%I SET %I = %I', name, attname, attnam
   FROM unnest('{usage,usage_change,account_setting,seller_setting,decision,pin_advance,sealed_owed,line,invoice,invoice_tax,invoice_number,invoice_event,price,agreement_term,subscription_term,tax_rate,meter_definition,fee_definition,bill_to,correction_policy}'::text[]) AS name
  CROSS JOIN LATERAL (SELECT a.attname FROM pg_attribute AS a WHERE a.attrelid = format('billing.%I', name)::regclass AND a.attnum > 0 AND a.attname NOT IN ('known', 'prev_no', 'is_credit_note', 'line_id', 'invoice_id') AND a.attidentity = '' ORDER BY a.attnum LIMIT 1) AS a;
 RESET ROLE;
--- nobody else writes to a table, but into the inbox of usage
+-- nobody else writes to a table, but into the inbox of usage and, of cost, what is on its way in
 SELECT DISTINCT c.relname, r.role, p.privilege FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace CROSS JOIN unnest('{billing_reader,billing_operator,billing_admin}'::text[]) AS r(role) CROSS JOIN unnest('{INSERT,UPDATE,DELETE,TRUNCATE}'::text[]) AS p(privilege)
  WHERE n.nspname = 'billing' AND c.relkind IN ('r', 'p') AND has_table_privilege(r.role, c.oid, p.privilege) ORDER BY 1, 2, 3;
 
