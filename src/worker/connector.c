@@ -409,6 +409,16 @@ is_unreachable(const Delivery *delivery)
 		strcmp(delivery->answer.error, "bad_request") != 0;
 }
 
+/* A reason as it is kept: without secrets, not too long, no character cut in two. */
+static char *
+clean_reason(const Delivery *delivery, const char *reason)
+{
+	char	   *clean = secrets_redact(delivery->endpoint, reason, LONGEST_REASON);
+
+	clean[pg_mbcliplen(clean, strlen(clean), LONGEST_REASON)] = '\0';
+	return clean;
+}
+
 /*
  * The message is to be tried again, unless it has used up its attempts.  As
  * long as nobody can be reached it is never given up: the other side being
@@ -420,7 +430,7 @@ retry_later(Delivery *delivery, const char *reason, int64 at_least)
 	int			most = delivery->max_attempts > 0 ? delivery->max_attempts : delivery->endpoint->max_attempts;
 	int64		delay = endpoint_retry_delay(delivery->endpoint, delivery->attempt);
 
-	delivery->reason = reason == NULL ? pstrdup("the connector wants to try again") : secrets_redact(delivery->endpoint, reason, LONGEST_REASON);
+	delivery->reason = reason == NULL ? pstrdup("the connector wants to try again") : clean_reason(delivery, reason);
 	if (delivery->attempt >= most && (delivery->max_attempts > 0 || !is_unreachable(delivery)))
 	{
 		delivery->state = "dead";
@@ -473,7 +483,7 @@ take_step(Delivery *delivery)
 	else if (strcmp(action, "failed") == 0)
 	{
 		delivery->state = "dead";
-		delivery->reason = reason == NULL ? pstrdup("the connector said so") : secrets_redact(delivery->endpoint, reason, LONGEST_REASON);
+		delivery->reason = reason == NULL ? pstrdup("the connector said so") : clean_reason(delivery, reason);
 	}
 	else
 		ereport(ERROR,

@@ -308,6 +308,7 @@ def check_locked(stub):
 def check_connectors(stub):
     """What a connector does wrong is a failure of its message, told with the reason."""
     bodies = {"raises": "RAISE division_by_zero USING MESSAGE = 'deliberately';",
+              "long": "RETURN billing.step_failed('x' || repeat('\u20ac', 2000));",
               "silent": "RETURN NULL;",
               "endless": "RETURN billing.step_send(billing.http_request('GET', '/orders'));",
               "method": "RETURN billing.step_send(billing.http_request('TRACE', '/'));",
@@ -316,7 +317,7 @@ def check_connectors(stub):
               "header": "RETURN billing.step_send(billing.http_request('GET', '/', headers => '{\"Host\": \"example.com\"}'));",
               "inject": "RETURN billing.step_send(billing.http_request('GET', '/', headers => '{\"X\": \"a\\r\\nY: b\"}'));",
               "word": "RETURN ROW('sned', NULL, NULL, NULL, NULL, NULL)::billing.delivery_step;"}
-    reasons = {"raises": "22012: deliberately", "silent": "22004: ", "endless": "54000: ", "word": "22023: "}
+    reasons = {"raises": "22012: deliberately", "long": "x" + "\u20ac" * 333, "silent": "22004: ", "endless": "54000: ", "word": "22023: "}
     # what the connector writes is there exactly when the outcome is
     sql("CREATE TABLE shop.seen (message_id bigint, done boolean); GRANT INSERT ON shop.seen TO billing_worker")
     for name, body in bodies.items():
