@@ -37,7 +37,7 @@ BEGIN
         EXECUTE format('REVOKE UPDATE ON billing.%I FROM PUBLIC, %s', final, owner);
     END LOOP;
     -- Cost, allocation and budgets, by the same three rules.
-    FOREACH final IN ARRAY '{cost_window_load,cost_finding}'::text[] LOOP
+    FOREACH final IN ARRAY '{cost_window_load,cost_finding,confirmed_cost,report}'::text[] LOOP
         EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON billing.%I FROM PUBLIC, %s', final, owner);
     END LOOP;
     FOREACH final IN ARRAY '{cost,auto_tag_rule,exchange_rate,allocation_rule,budget_limit}'::text[] LOOP
