@@ -30,7 +30,7 @@ HAVING NOT bool_and(has_table_privilege('billing_owner', c.oid, p.privilege))
 -- and nobody else holds any of these rights on any table
 SELECT c.oid::regclass, x.grantee::regrole, x.privilege_type
   FROM pg_class AS c, aclexplode(c.relacl) AS x
- WHERE c.relnamespace = 'billing'::regnamespace AND c.relkind IN ('r', 'p') AND x.grantee <> c.relowner;
+ WHERE c.relnamespace = 'billing'::regnamespace AND c.relkind IN ('r', 'p') AND x.grantee <> c.relowner ORDER BY c.relname;
 SELECT c.oid::regclass, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid, aclexplode(a.attacl) AS x
  WHERE c.relnamespace = 'billing'::regnamespace AND x.grantee <> c.relowner;
 
