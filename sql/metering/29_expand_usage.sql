@@ -30,13 +30,14 @@ AS $$
                          ELSE 'own' END AS form
           FROM one AS o
     )
-    SELECT coalesce(jsonb_agg(x.fact ORDER BY f.no, f.frame, x.no), '[]')
-      FROM form AS f
-     CROSS JOIN LATERAL (
-        SELECT f.element AS fact, 1::bigint AS no WHERE f.form = 'own'
-        UNION ALL SELECT billing.usage_from_state(f.element), 1 WHERE f.form = 'state'
-        UNION ALL SELECT billing.usage_from_ceilometer(f.element), 1 WHERE f.form = 'sample'
-        UNION ALL SELECT p.fact, p.no FROM billing.usage_from_cloudkitty(CASE WHEN f.form = 'frame' THEN f.element END) WITH ORDINALITY AS p(fact, no)) AS x
+    SELECT coalesce(jsonb_agg(x.fact ORDER BY x.no, x.frame, x.place), '[]')
+      FROM (SELECT f.no, f.frame, 1::bigint AS place, f.element AS fact FROM form AS f WHERE f.form = 'own'
+            UNION ALL
+            SELECT f.no, f.frame, 1, billing.usage_from_state(f.element) FROM form AS f WHERE f.form = 'state'
+            UNION ALL
+            SELECT f.no, f.frame, 1, billing.usage_from_ceilometer(f.element) FROM form AS f WHERE f.form = 'sample'
+            UNION ALL
+            SELECT f.no, f.frame, p.no, p.fact FROM form AS f CROSS JOIN LATERAL billing.usage_from_cloudkitty(f.element) WITH ORDINALITY AS p(fact, no) WHERE f.form = 'frame') AS x
 $$;
 COMMENT ON FUNCTION billing.expand_usage(jsonb) IS
 'Usage as record_usage() takes it, as an array in our own form: objects in our own form and CloudEvents stay as they are; "state" becomes a quantity; samples of Ceilometer, data frames of CloudKitty and lists of such frames ({"dataframes": […]}) become facts, a frame one for each of its points. What is in no known form stays as it is, to be refused. Records nothing. Immutable.';
