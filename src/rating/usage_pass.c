@@ -28,6 +28,7 @@
 #include "funcapi.h"
 #include "port/pg_bitutils.h"
 #include "utils/builtins.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "monetary/fixed.h"
@@ -54,7 +55,9 @@
 
 /*
  * One span into which usage of an account and meter is added up, and what has
- * been added so far.  int128 needs memcpy in palloc'd memory.
+ * been added so far: quantity plus carry times 2^128, because a sum that no
+ * price can have must not stop the run for everybody else.  int128 needs
+ * memcpy in palloc'd memory.
  */
 typedef struct Piece
 {
@@ -66,7 +69,8 @@ typedef struct Piece
 	int32		meter;
 	int32		contract;		/* by these two the caller knows it */
 	int32		segment;
-	int32		is_last;		/* of its account and meter */
+	uint32		is_last:1;		/* of its account and meter */
+	int32		carry:31;
 } Piece;
 
 #define PIECE_SIZE 64
@@ -86,6 +90,7 @@ typedef struct PieceTable
 typedef struct PieceTotal
 {
 	uint64		quantity_halves[2];
+	int64		carry;
 	int64		events;
 	int32		contract;
 	int32		segment;
@@ -396,15 +401,34 @@ begin_pass(MemoryContext context, Datum packed)
 	return pass;
 }
 
-static inline void
+/* Add a quantity modulo 2^128; returns what is carried, -1, 0 or 1. */
+static inline int
 add_quantity(uint64 *quantity_halves, Fixed quantity)
 {
-	Fixed		sum;
+	uint128		before;
+	uint128		sum;
 
-	memcpy(&sum, quantity_halves, sizeof(sum));
-	if (unlikely(!fixed_add(sum, quantity, &sum)))
-		usage_quantity_range_error();
+	memcpy(&before, quantity_halves, sizeof(before));
+	sum = before + (uint128) quantity;
 	memcpy(quantity_halves, &sum, sizeof(sum));
+	/* both of one sign and the sum of the other */
+	if (likely(((before ^ sum) & ((uint128) quantity ^ sum)) >> 127 == 0))
+		return 0;
+	return quantity < 0 ? -1 : 1;
+}
+
+/* quantity + carry * 2^128 as a number. */
+static Numeric
+wide_quantity(Fixed quantity, int64 carry)
+{
+	Datum		step;
+
+	if (likely(carry == 0))
+		return fixed_to_numeric(quantity);
+	step = DirectFunctionCall3(numeric_in, CStringGetDatum("340282366920938463463374.607431768211456"),
+							   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	step = DirectFunctionCall2(numeric_mul, step, NumericGetDatum(int64_to_numeric(carry)));
+	return DatumGetNumeric(DirectFunctionCall2(numeric_add, step, NumericGetDatum(fixed_to_numeric(quantity))));
 }
 
 /* Add one row to all the pieces it falls in. */
@@ -418,7 +442,7 @@ add_usage(Piece *piece, const UsageInterval *consumed)
 
 		if (part != NULL)
 		{
-			add_quantity(piece->quantity_halves, usage_interval_quantity(part));
+			piece->carry += add_quantity(piece->quantity_halves, usage_interval_quantity(part));
 			piece->events++;
 		}
 		if (piece->is_last)
@@ -516,6 +540,7 @@ totals_of_pass(UsagePass *pass, MemoryContext context)
 		PieceTotal *total = &totals_of(table)[i];
 
 		memcpy(total->quantity_halves, piece->quantity_halves, sizeof(total->quantity_halves));
+		total->carry = piece->carry;
 		total->events = piece->events;
 		total->contract = piece->contract;
 		total->segment = piece->segment;
@@ -562,7 +587,7 @@ usage_pass_combine(PG_FUNCTION_ARGS)
 		Fixed		quantity;
 
 		memcpy(&quantity, totals_of(from)[i].quantity_halves, sizeof(quantity));
-		add_quantity(totals_of(to)[i].quantity_halves, quantity);
+		totals_of(to)[i].carry += totals_of(from)[i].carry + add_quantity(totals_of(to)[i].quantity_halves, quantity);
 		totals_of(to)[i].events += totals_of(from)[i].events;
 	}
 	PG_RETURN_POINTER(left);
@@ -623,7 +648,7 @@ usage_pass_totals(PG_FUNCTION_ARGS)
 		memcpy(&quantity, total->quantity_halves, sizeof(quantity));
 		values[0] = Int32GetDatum(total->contract);
 		values[1] = Int32GetDatum(total->segment);
-		values[2] = NumericGetDatum(fixed_to_numeric(quantity));
+		values[2] = NumericGetDatum(wide_quantity(quantity, total->carry));
 		values[3] = Int64GetDatum(total->events);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 		pfree(DatumGetPointer(values[2]));

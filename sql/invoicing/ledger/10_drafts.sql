@@ -119,17 +119,22 @@ SELECT s.key AS seller, d.payer_key AS payer, g.key AS invoice_group, d.issue_da
        d.currency, CASE WHEN billing.sign(d.total_without_tax) < 0 THEN 'credit note' ELSE 'invoice' END AS document,
        d.lines, d.due_on, d.total_without_tax, d.tax_total, d.total_without_tax OPERATOR(billing.+) d.tax_total AS total,
        billing.amount(d.total_without_tax) AS total_without_tax_numeric, billing.amount(d.tax_total) AS tax_total_numeric,
-       billing.amount(d.total_without_tax OPERATOR(billing.+) d.tax_total) AS total_numeric, d.tax_rate_missing
+       billing.amount(d.total_without_tax OPERATOR(billing.+) d.tax_total) AS total_numeric, d.tax_rate_missing, d.too_large
   FROM (SELECT t.seller_id, t.payer_id, t.payer_key, t.invoice_group_id, t.currency, t.issue_date, sum(t.lines)::bigint AS lines, max(t.due_on) AS due_on,
                billing.sum(t.taxable) AS total_without_tax,
                billing.sum(billing.tax_of(t.taxable, t.tax_rate, COALESCE(e.rounding_mode, 'half_up'))) AS tax_total,
-               bool_or(t.tax_rate_missing) AS tax_rate_missing
-          FROM (SELECT x.seller_id, x.payer_id, x.payer_key, x.invoice_group_id, x.currency, x.issue_date, x.tax_rate, count(*) AS lines, max(x.due_on) AS due_on,
-                       billing.sum(x.amount) AS taxable, bool_or(x.tax_rate_missing) AS tax_rate_missing
+               bool_or(t.tax_rate_missing) AS tax_rate_missing, bool_or(t.too_large) AS too_large
+          FROM (SELECT g.*, g.turnover > billing.greatest_amount() AS too_large,
+                       CASE WHEN g.turnover <= billing.greatest_amount() THEN billing.monetary(g.taxable_amount, g.currency) END AS taxable
+                  FROM (
+                SELECT x.seller_id, x.payer_id, x.payer_key, x.invoice_group_id, x.currency, x.issue_date, x.tax_rate, count(*) AS lines, max(x.due_on) AS due_on,
+                       sum(billing.amount(x.amount)) AS taxable_amount,
+                       sum(abs(sum(billing.amount(x.amount)))) OVER (PARTITION BY x.seller_id, x.payer_id, x.invoice_group_id, x.currency) AS turnover,
+                       bool_or(x.tax_rate_missing) AS tax_rate_missing
                   FROM billing.draft_detail AS x
                  WHERE NOT x.interim AND x.frozen_at IS NULL
                  GROUP BY x.seller_id, x.payer_id, x.payer_key, x.invoice_group_id, x.currency, x.issue_date,
-                          x.tax_code, x.tax_category, x.tax_rate, x.tax_exemption_code, x.tax_exemption_reason) AS t
+                          x.tax_code, x.tax_category, x.tax_rate, x.tax_exemption_code, x.tax_exemption_reason) AS g) AS t
           LEFT JOIN LATERAL (SELECT y.rounding_mode FROM billing.account_setting AS y
                               WHERE y.account_id = t.payer_id AND y.from_date <= t.issue_date
                               ORDER BY y.setting_no DESC LIMIT 1) AS e ON true
@@ -139,4 +144,5 @@ SELECT s.key AS seller, d.payer_key AS payer, g.key AS invoice_group, d.issue_da
 COMMENT ON VIEW billing.draft_invoices IS 'The invoices that finalize_invoices() would make of all drafts today: one a seller, payer, invoice group and currency. Charges that were frozen are not in them.';
 COMMENT ON COLUMN billing.draft_invoices.issue_date IS 'Today in the seller''s time zone, or the date in the setting billing.issue_date.';
 COMMENT ON COLUMN billing.draft_invoices.due_on IS 'From this day on, given as "through", finalize_invoices() bills all of its lines.';
+COMMENT ON COLUMN billing.draft_invoices.too_large IS 'The lines come to more than 10^15 units: finalize_invoices() leaves the invoice out, and totals are null.';
 COMMENT ON COLUMN billing.draft_invoices.tax_rate_missing IS 'A line has a tax code without a rate: the invoice is left out until set_tax_rate() gives it one.';

@@ -159,14 +159,18 @@ BEGIN
                                            d.charge_group::text COLLATE "C", d.date_from, d.subscription_id, d.key_id) AS line_no
           FROM drafts_to_finalize(last_day, one_account, interim_only) AS d
     ), grouped AS MATERIALIZED (
+        SELECT x.*, x.turnover > greatest_amount() AS too_large,
+               CASE WHEN x.turnover <= greatest_amount() THEN monetary(x.taxable_amount, x.currency) END AS taxable
+          FROM (
         SELECT c.document_no, c.tax_category, c.tax_rate, c.tax_code, c.tax_exemption_code, c.tax_exemption_reason,
                row_number() OVER (PARTITION BY c.document_no
                                   ORDER BY c.tax_rate DESC, c.tax_category, c.tax_code, c.tax_exemption_code, c.tax_exemption_reason) AS group_no,
-               sum(c.amount) AS taxable, bool_or(c.tax_rate_missing) AS tax_rate_missing, max(c.tax_point_date) AS tax_point_date, max(c.known_at) AS known_at,
+               sum(amount(c.amount)) AS taxable_amount, sum(abs(sum(amount(c.amount)))) OVER (PARTITION BY c.document_no) AS turnover,
+               bool_or(c.tax_rate_missing) AS tax_rate_missing, max(c.tax_point_date) AS tax_point_date, max(c.known_at) AS known_at,
                min(c.seller_id) AS seller_id, min(c.payer_id) AS payer_id, min(c.payer_key) AS payer_key, min(c.invoice_group_id) AS invoice_group_id,
                min(c.currency) AS currency, min(c.issue_date) AS issue_date
           FROM chosen AS c
-         GROUP BY c.document_no, c.tax_category, c.tax_rate, c.tax_code, c.tax_exemption_code, c.tax_exemption_reason
+         GROUP BY c.document_no, c.tax_category, c.tax_rate, c.tax_code, c.tax_exemption_code, c.tax_exemption_reason) AS x
     ), party AS MATERIALIZED (
         SELECT g.document_no, coalesce(s.rounding_mode, 'half_up') AS rounding_mode,
                jsonb_strip_nulls(jsonb_build_object('key', g.payer_key, 'legal_name', s.legal_name, 'address', s.address, 'country', s.country,
@@ -186,7 +190,7 @@ BEGIN
                        sum(t.taxable) AS total_without_tax, sum(t.tax) AS tax_total, max(t.tax_point_date) AS tax_point_date, max(t.known_at) AS known_at
                   FROM taxed AS t
                  GROUP BY t.document_no
-                HAVING NOT bool_or(t.tax_rate_missing)
+                HAVING NOT bool_or(t.tax_rate_missing OR t.too_large)
                  ORDER BY t.document_no) AS d
     ), issuer AS MATERIALIZED (
         SELECT s.seller_id, s.payment_days,
@@ -240,8 +244,11 @@ BEGIN
         INSERT INTO invoice_event (invoice_id, event_no, event, recorded_at)
         SELECT d.invoice_id, 1, 'finalized', stamp FROM document AS d
     ), refused AS MATERIALIZED (
-        SELECT c.account_id, c.key_id, c.period_no, c.agreement_id, c.item_id, c.charge_group, c.tax_rate_missing, c.tax_code, c.seller_id, c.tax_point_date
-          FROM chosen AS c WHERE c.document_no IN (SELECT t.document_no FROM taxed AS t WHERE t.tax_rate_missing)
+        SELECT c.account_id, c.key_id, c.period_no, c.agreement_id, c.item_id, c.charge_group, c.tax_rate_missing, c.tax_code, c.seller_id, c.tax_point_date,
+               c.payer_key, c.currency, t.too_large
+          FROM chosen AS c
+          JOIN (SELECT x.document_no, bool_or(x.too_large) AS too_large FROM taxed AS x GROUP BY x.document_no
+                HAVING bool_or(x.tax_rate_missing OR x.too_large)) AS t USING (document_no)
     ), used_draft AS (
         DELETE FROM draft_line AS x USING chosen AS l
          WHERE x.account_id = l.account_id AND x.key_id = l.key_id AND (one_account IS NULL OR x.account_id = one_account)
@@ -252,6 +259,10 @@ BEGIN
         SELECT this_run, c.account_id, c.period_no, c.agreement_id, c.item_id, c.charge_group, 'no_tax_rate', '22023',
                format('tax code "%s" of seller "%s" has no rate on %s', c.tax_code, (SELECT s.key FROM seller AS s WHERE s.seller_id = c.seller_id), c.tax_point_date)
           FROM refused AS c WHERE c.tax_rate_missing
+        UNION ALL
+        SELECT this_run, c.account_id, c.period_no, c.agreement_id, c.item_id, c.charge_group, 'invoice_too_large', '22003',
+               format('the lines of this invoice to "%s" come to more than %s %s', c.payer_key, trunc(greatest_amount()), c.currency)
+          FROM refused AS c WHERE c.too_large
     ), pinned AS (
         UPDATE charge_period AS p
            SET closed_known_at = p.looked_known_at, closed_own_at = p.looked_own_at, rating_version = billing.rating_version()
@@ -313,8 +324,8 @@ BEGIN
      WHERE r.run_id = this_run
     RETURNING (r.counts ->> 'lines_left_out')::bigint INTO left_out;
     IF left_out > 0 THEN
-        RAISE WARNING 'invoices were left out because of tax codes without a rate, with lines: %', left_out
-            USING HINT = format('See billing.run_error of run %s; give the codes a rate with billing.set_tax_rate() and finalise again.', this_run);
+        RAISE WARNING 'invoices were left out, with lines: %', left_out
+            USING HINT = format('See billing.run_error of run %s; give tax codes a rate with billing.set_tax_rate(), correct what is too large, and finalise again.', this_run);
     END IF;
 END $$;
 COMMENT ON FUNCTION billing.finalize_invoices(date, date, text, text) IS

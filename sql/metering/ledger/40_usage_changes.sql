@@ -13,7 +13,7 @@ BEGIN
     -- A long fact was split at month borders: its parts lead back from the month in which it ends.
     LOOP
         SELECT min(u.revision) AS revision, min(u.meter_id) AS meter_id, min(starts_at(u.consumed)) AS starts_at, max(u.ends_at) AS ends_at,
-               billing.total(u.consumed) AS quantity, min(u.resource_id) AS resource_id, (array_agg(u.dimensions))[1] AS dimensions
+               sum(billing.quantity(u.consumed)) AS quantity, min(u.resource_id) AS resource_id, (array_agg(u.dimensions))[1] AS dimensions
           INTO parts
           FROM usage AS u
          WHERE u.account_id = current_usage.account_id AND u.key = current_usage.key
@@ -177,7 +177,7 @@ COMMENT ON FUNCTION billing.move_usage(text, text, text, text, text) IS
 'Moves recorded usage to another account under the same id: the next run credits the one and bills the other. Returns the number of the new revision. Errors: 42704, 40001 and 55000 as correct_usage(); 23505 if the other account has usage with this id; 22023 if it is there already. Volatile.';
 
 CREATE VIEW billing.usage_by_day AS
-    SELECT a.key AS account, i.key AS meter, d.day, count(*) AS usage_rows, billing.total(u.consumed) AS quantity
+    SELECT a.key AS account, i.key AS meter, d.day, count(*) AS usage_rows, sum(billing.quantity(u.consumed)) AS quantity
       FROM billing.usage AS u
       JOIN billing.account AS a USING (account_id)
       JOIN billing.item AS i ON i.item_id = u.meter_id

@@ -120,6 +120,12 @@ $function$;
 COMMENT ON FUNCTION billing.weighed_rows() IS
 'SQL text of the rows of meters that look beyond a segment, by contract and segment: what each changes (change), for how long or whether (weight) and of which whole (whole); a quantity is their sum. Holds the words of rating_step(). Immutable.';
 
+CREATE FUNCTION billing.greatest_amount() RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT 1000000000000000.0 $$;
+COMMENT ON FUNCTION billing.greatest_amount() IS
+'The most that a charge may come to, and the lines of an invoice added up by tax rate without their signs: 10^15 units, so that differences, sums and taxes of them stay within what monetary holds. Immutable.';
+
 CREATE FUNCTION billing.rating_step(step text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $function$
@@ -359,7 +365,7 @@ AS $function$
     -- Quantities of meters that only add up: the pass over usage that matters.
     WHEN 'rated_quantity_plain' THEN $step$
         SELECT c.contract_no, s.segment_no, '{}'::jsonb AS charge_group, '{}'::jsonb AS rate_group, NULL::timestamp AS window_at,
-               CASE WHEN min(s.aggregation) = 'count' THEN count(p.part)::numeric ELSE billing.total(p.part) END AS quantity, count(p.part) AS events,
+               CASE WHEN min(s.aggregation) = 'count' THEN count(p.part)::numeric ELSE sum(billing.quantity(p.part)) END AS quantity, count(p.part) AS events,
                NULL::billing.rating_result AS priced
           FROM billing.usage AS u
           JOIN rated_contract AS c ON c.consumer_id = u.account_id
@@ -388,7 +394,7 @@ AS $function$
                   FROM {usage_partitions} AS u) AS f
          CROSS JOIN LATERAL billing.pass_totals(f.totals) AS t
           JOIN rated_segment AS s ON s.segment_no = t.segment_no
-          LEFT JOIN (SELECT c.contract_no, s.segment_no, billing.total(q.part) AS quantity, count(q.part) AS events
+          LEFT JOIN (SELECT c.contract_no, s.segment_no, sum(billing.quantity(q.part)) AS quantity, count(q.part) AS events
                        FROM billing.usage_change AS h
                        JOIN rated_contract AS c ON c.consumer_id = h.account_id AND c.rate_usage AND c.batch = {batch}
                        JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_id = h.meter_id AND s.plain AND s.enabled
@@ -523,24 +529,29 @@ AS $function$
 
     -- What each charge key owes, in each view of its period.
     WHEN 'rated_owed' THEN $step$
+        -- Numbers, since what a price comes to in seconds, or for all cells together, can be more than monetary holds on the way.
         WITH rated AS (
-            SELECT r.contract_no, r.segment_no, r.charge_group, r.subscription_id, r.quantity, r.weight, r.divisor, r.amount, r.sqlstate, r.detail, NULL::billing.monetary AS rounded
+            SELECT r.contract_no, r.segment_no, r.charge_group, r.subscription_id, r.quantity, r.divisor, r.sqlstate, r.detail,
+                   CASE WHEN r.weight = 1 THEN amount(r.amount) ELSE amount(r.amount) * r.weight END AS part, NULL::numeric AS rounded
               FROM rated_amount AS r
              UNION ALL   -- prices that are rounded by themselves: a row more for what each comes to in a segment
-            SELECT x.contract_no, x.segment_no, x.charge_group, x.subscription_id, NULL, 1, x.divisor, NULL, NULL, NULL, billing.round_line(x.tariff, x.exact) * x.divisor
+            SELECT x.contract_no, x.segment_no, x.charge_group, x.subscription_id, NULL, x.divisor, NULL, NULL, NULL,
+                   amount(billing.round_line(x.tariff, billing.monetary(x.exact, billing.currency(x.tariff)))) * x.divisor
               FROM (SELECT r.contract_no, r.segment_no, r.charge_group, r.subscription_id, r.divisor, (array_agg(s.tariff))[1] AS tariff,
-                           sum(coalesce(r.detailed, CASE WHEN r.divisor = 1 THEN r.amount * r.weight ELSE r.amount * r.weight / r.divisor END)) AS exact
+                           sum(coalesce(amount(r.detailed), CASE WHEN r.divisor = 1 THEN amount(r.amount) * r.weight ELSE round(amount(r.amount) * r.weight, 30) / r.divisor END)) AS exact
                       FROM rated_amount AS r JOIN rated_segment AS s USING (segment_no)
                      WHERE s.rounds
                      GROUP BY r.contract_no, r.segment_no, r.charge_group, r.subscription_id, r.divisor) AS x
-             WHERE x.exact IS NOT NULL
-        ), summed AS (
+             WHERE abs(x.exact) <= billing.greatest_amount()
+        ), added AS (
             SELECT c.account_id, c.period_no, c.variant, c.agreement_id, s.item_id, r.subscription_id, c.consumer_id, r.charge_group,
                    CASE s.item_kind WHEN 'fee' THEN 'fee' ELSE 'usage' END AS component, bool_or(c.closed) AS closed,
                    min(c.seller_id) AS seller_id, min(c.currency) AS currency, min(c.rounding_mode) AS rounding_mode, bool_or(coalesce(s.in_advance, false)) AS in_advance,
                    bool_or(c.interim AND s.item_kind = 'meter') AS interim, min(c.progressive_threshold) AS progressive_threshold,
-                   sum(CASE WHEN r.weight = 1 THEN r.amount ELSE r.amount * r.weight END) / min(r.divisor) AS exact,
-                   sum(CASE WHEN s.rounds THEN r.rounded WHEN r.weight = 1 THEN r.amount ELSE r.amount * r.weight END) / min(r.divisor) AS counted,
+                   -- 30 decimals are enough for every 15th to be right
+                   CASE WHEN min(r.divisor) = 1 THEN sum(r.part) ELSE round(sum(r.part), 30) / min(r.divisor) END AS exact,
+                   CASE WHEN min(r.divisor) = 1 THEN sum(CASE WHEN s.rounds THEN r.rounded ELSE r.part END)
+                        ELSE round(sum(CASE WHEN s.rounds THEN r.rounded ELSE r.part END), 30) / min(r.divisor) END AS counted,
                    coalesce(min(s.rounding_words), 'sum ' || min(c.rounding_mode)) AS rounding, min(CASE s.item_kind WHEN 'fee' THEN s.proration ELSE s.prorated END) AS proration,
                    sum(r.quantity) FILTER (WHERE r.sqlstate IS NULL) / min(r.divisor) AS quantity,
                    CASE WHEN min(s.unit_price) = max(s.unit_price) AND count(s.unit_price) = count(*) THEN min(s.unit_price) END AS unit_price,
@@ -553,6 +564,16 @@ AS $function$
               JOIN rated_contract AS c USING (contract_no)
               JOIN rated_segment AS s USING (segment_no)
              GROUP BY c.account_id, c.period_no, c.variant, c.agreement_id, s.item_id, r.subscription_id, c.consumer_id, r.charge_group, s.item_kind
+        ), summed AS (
+            SELECT a.account_id, a.period_no, a.variant, a.agreement_id, a.item_id, a.subscription_id, a.consumer_id, a.charge_group, a.component, a.closed,
+                   a.seller_id, a.currency, a.rounding_mode, a.in_advance, a.interim, a.progressive_threshold,
+                   CASE WHEN abs(a.exact) <= billing.greatest_amount() THEN billing.monetary(a.exact, a.currency) END AS exact,
+                   CASE WHEN abs(a.counted) <= billing.greatest_amount() THEN billing.monetary(a.counted, a.currency) END AS counted,
+                   a.rounding, a.proration, a.quantity, a.unit_price, a.price_ids, a.tax_code, a.rated,
+                   a.failed + (greatest(abs(a.exact), abs(a.counted)) > billing.greatest_amount() IS TRUE)::int AS failed, a.unmatched,
+                   coalesce(a.problem, CASE WHEN greatest(abs(a.exact), abs(a.counted)) > billing.greatest_amount()
+                                            THEN '22003 charge comes to more than ' || trunc(billing.greatest_amount()) || ' ' || a.currency END) AS problem
+              FROM added AS a
         )
         -- a period that is not closed is looked at in one way
         SELECT s.account_id, s.period_no, s.agreement_id, s.item_id, s.subscription_id, s.consumer_id, s.charge_group, s.component,
