@@ -94,7 +94,7 @@ DECLARE
             UNION ALL
             SELECT 30, p.no, 'proration', CASE WHEN p.divisor = 1 THEN trim_scale(p.weight) || ' of the ' || p.proration ELSE trim_scale(p.weight) || ' of ' || trim_scale(p.divisor) || CASE p.proration WHEN 'second' THEN ' seconds' ELSE ' days' END END
                        || CASE WHEN p.proration <> 'day_half_open' THEN ', rule ' || p.proration ELSE '' END, NULL, NULL, NULL, NULL, p.prorated - p.amount
-              FROM (SELECT row_number() OVER (ORDER BY s.from_at) AS no, s.proration, a.weight, a.divisor, a.amount, a.amount * a.weight / a.divisor AS prorated
+              FROM (SELECT row_number() OVER (ORDER BY s.from_at) AS no, s.proration, a.weight, a.divisor, a.amount, billing.monetary(round(amount(a.amount) * a.weight, 30) / a.divisor, billing.currency(a.amount)) AS prorated
                       FROM this_amount AS a JOIN this_segment AS s USING (segment_no)
                      WHERE a.sqlstate IS NULL AND NOT (a.weight = 1 AND a.divisor = 1)) AS p
              WHERE p.prorated <> p.amount
