@@ -55,10 +55,11 @@ AS $$
       FROM xmltable('/*/currencies/currency' PASSING version COLUMNS currency text PATH 'normalize-space(.)') AS c
      WHERE c.currency <> 'BTC' AND c.currency NOT IN (SELECT x.code FROM billing.currencies() AS x)
      UNION ALL
-    SELECT format('plan %s, unit %s', b.plan, b.unit), CASE WHEN b.size !~ '^[0-9.]+$' OR b.size::numeric <= 0 THEN format('a block of size "%s"', b.size) ELSE format('"%s" is no number of blocks; without end is -1', b.max) END
+    SELECT format('plan %s, unit %s', b.plan, b.unit), CASE WHEN b.size !~ '^[0-9]+(\.[0-9]+)?$' OR b.size::numeric <= 0 THEN format('a block of size "%s"', b.size)
+                                                           WHEN b.size::numeric % 1 <> 0 THEN format('a block of size %s, of which servers of 0.22 keep the whole part and stop invoicing when that is 0', b.size) ELSE format('"%s" is no number of blocks; without end is -1', b.max) END
       FROM xmltable('/*/plans/plan//tieredBlock' PASSING version
                     COLUMNS plan text PATH 'ancestor::plan/@name', unit text PATH 'normalize-space(unit)', size text PATH 'normalize-space(size)', max text PATH 'normalize-space(max)') AS b
-     WHERE b.size !~ '^[0-9]+(\.[0-9]+)?$' OR b.size::numeric <= 0 OR b.max !~ '^(-1(\.0+)?|[0-9]+(\.[0-9]+)?)?$'
+     WHERE b.size !~ '^[0-9]+(\.[0-9]+)?$' OR b.size::numeric <= 0 OR b.size::numeric % 1 <> 0 OR b.max !~ '^(-1(\.0+)?|[0-9]+(\.[0-9]+)?)?$'
 $$;
 COMMENT ON FUNCTION billing.killbill_check_prices(xml) IS 'Prices, currencies and blocks of a catalog version that the server would refuse. Behind killbill_check_catalog(). Immutable.';
 
@@ -98,6 +99,12 @@ AS $$
       FROM usage AS u
      WHERE u.mode IS DISTINCT FROM 'IN_ARREAR' OR u.type IS NULL OR u.type NOT IN ('CONSUMABLE', 'CAPACITY') OR u.policy NOT IN ('ALL_TIERS', 'TOP_TIER') OR u.period = '' OR u.tiers = 0
         OR u.type = 'CONSUMABLE' AND u.blocks = 0 OR u.type = 'CAPACITY' AND u.limits = 0
+     UNION ALL
+    -- Found by running a server: it accepts such a catalog and fails at the first invoice.
+    SELECT concat_ws(' ', 'plan', t.plan, 'usage', t.usage), 'has a tier that does not price every unit, and fails when it is invoiced'
+      FROM xmltable('/*/plans/plan//usage/tiers/tier' PASSING version
+                    COLUMNS plan text PATH 'ancestor::plan/@name', usage text PATH '../../@name', units int PATH 'count(blocks/tieredBlock | limits/limit)') AS t
+     GROUP BY t.plan, t.usage HAVING min(t.units) <> max(t.units) AND min(t.units) > 0
 $$;
 COMMENT ON FUNCTION billing.killbill_check_phases(xml) IS 'Phases and usage sections of a catalog version that the server would refuse or never bill. Behind killbill_check_catalog(). Immutable.';
 

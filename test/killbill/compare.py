@@ -54,7 +54,7 @@ def section(chance, name, units, currency):
             tiers += "<tier><limits>" + "".join(f"<limit><unit>{unit}</unit><max>{10000 if last else limits[unit]}</max></limit>" for unit in units) + \
                      f"</limits><recurringPrice>{price(chance, currency)}</recurringPrice></tier>"
         return f'<usage name="{name}" billingMode="IN_ARREAR" usageType="CAPACITY"><billingPeriod>MONTHLY</billingPeriod><tiers>{tiers}</tiers></usage>'
-    policy, sizes, count, tiers = chance.choice(("ALL_TIERS", "TOP_TIER")), {unit: chance.choice(("1", "1", "2", "5", "10", "100", "0.5")) for unit in units}, chance.randint(1, 4), ""
+    policy, sizes, count, tiers = chance.choice(("ALL_TIERS", "TOP_TIER")), {unit: chance.choice(("1", "1", "2", "5", "10", "100")) for unit in units}, chance.randint(1, 4), ""
     finite = chance.random() < 0.15
     for number in range(count):
         last = number == count - 1 and not finite

@@ -46,7 +46,9 @@ SELECT place, problem FROM killbill_check_catalog('<catalog><effectiveDate>2026-
 <plans><plan name="p"><effectiveDateForExistingSubscriptions>2025-01-01T00:00:00Z</effectiveDateForExistingSubscriptions><product>B</product>
  <initialPhases><phase type="TRIAL"><duration><unit>UNLIMITED</unit></duration><fixed/></phase><phase type="DISCOUNT"><duration><unit>DAYS</unit></duration><fixed/></phase></initialPhases>
  <finalPhase type="FOREVER"><duration><unit>UNLIMITED</unit></duration><usages>
- <usage name="gb" billingMode="IN_ADVANCE" usageType="CONSUMABLE"><billingPeriod>MONTHLY</billingPeriod><tiers><tier><blocks><tieredBlock><unit>kb</unit><size>0</size><prices><price><currency>USD</currency><value>-1</value></price></prices><max>-2</max></tieredBlock></blocks></tier></tiers></usage>
+ <usage name="gb" billingMode="IN_ADVANCE" usageType="CONSUMABLE"><billingPeriod>MONTHLY</billingPeriod><tiers><tier><blocks><tieredBlock><unit>kb</unit><size>0</size><prices><price><currency>EUR</currency><value>1</value></price></prices></tieredBlock><tieredBlock><unit>gb</unit><size>0.5</size><prices><price><currency>USD</currency><value>-1</value></price></prices><max>-2</max></tieredBlock></blocks></tier></tiers></usage>
+ <usage name="t" billingMode="IN_ARREAR" usageType="CAPACITY"><billingPeriod>MONTHLY</billingPeriod><tiers><tier><limits><limit><unit>gb</unit><max>1</max></limit><limit><unit>two words</unit><max>1</max></limit></limits></tier>
+  <tier><limits><limit><unit>gb</unit><max>2</max></limit></limits></tier></tiers></usage>
  <usage name="c" billingMode="IN_ARREAR" usageType="CAPACITY"><billingPeriod>MONTHLY</billingPeriod><tiers><tier><recurringPrice><price><currency>EUR</currency><value>1000000</value></price></recurringPrice></tier></tiers></usage>
  </usages></finalPhase></plan></plans><priceLists><childPriceList name="L"><plans><plan>q</plan></plans></childPriceList></priceLists></catalog>');
 SELECT fails($$SELECT * FROM killbill_push_catalog('kb', 'nowhere', '2025-07-01')$$);
