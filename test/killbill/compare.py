@@ -106,6 +106,16 @@ def prepare(connection, seed):
     return tenant
 
 
+def drain(tenant):
+    """Waits until the server has done what was due."""
+    for _ in range(10):
+        try:
+            tenant.call("GET", "/test/queues?timeoutSec=60")
+            return
+        except RuntimeError:
+            continue
+
+
 OURS = """
 SELECT p.usage_name, billing.killbill_rate(p.section, p.currency, %(quantities)s::jsonb)
   FROM billing.killbill_catalog_prices(%(catalog)s::xml) AS p WHERE p.kind = 'usage' GROUP BY p.usage_name, p.section, p.currency
@@ -128,14 +138,10 @@ def main():
 
     clock = Tenant(server)
     clock.call("POST", "/test/clock?requestedDate=2026-01-01T00:00:00.000Z&timeoutSec=60")
+    drain(clock)
     tenants = [prepare(server, SEED + number) for number in range(CATALOGS)]
     clock.call("POST", "/test/clock?requestedDate=2026-02-01T12:00:00.000Z&timeoutSec=60")
-    for _ in range(10):
-        try:
-            clock.call("GET", "/test/queues?timeoutSec=60")
-            break
-        except RuntimeError:
-            continue
+    drain(clock)
     differences, compared = [], 0
     for tenant in tenants:
         items = [item for invoice in json.loads(tenant.call("GET", f"/accounts/{tenant.account}/invoices?includeInvoiceComponents=true"), parse_float=str, parse_int=str) for item in invoice["items"]]
