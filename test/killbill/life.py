@@ -221,7 +221,7 @@ def make_rest(life):
     """Accounts are never parked, and no external charge stands there twice."""
     parked = life.query("SELECT count(*) FROM killbill_account WHERE parked")[0][0]
     twice = life.query("""SELECT count(*) FROM (SELECT t.details, t.amount FROM killbill_item AS t JOIN killbill_invoice AS k USING (endpoint, invoice_id)
-                          WHERE t.details LIKE 'billing:%' AND k.status <> 'VOID' GROUP BY t.details, t.amount HAVING count(*) > 1) AS d""")[0][0]
+                          WHERE starts_with(t.details, 'billing:') AND k.status <> 'VOID' GROUP BY t.details, t.amount HAVING count(*) > 1) AS d""")[0][0]
     print("ok no account parked, nothing there twice" if not parked and not twice else f"not ok no account parked, nothing there twice - {parked} parked, {twice} twice", flush=True)
 
 
