@@ -48,3 +48,13 @@ SELECT void_usage('huge', 'r2', reason => 'test') \gset
 CALL run_invoicing(through => '2025-02-01') \gset
 SELECT account, item, amount FROM drafts;
 SELECT * FROM wrong;
+-- The fee by seconds is explained.
+SELECT e.stage, e.what, e.amount FROM invoice_lines AS l CROSS JOIN LATERAL explain_line(l.line_id) AS e WHERE l.item = 'lease' ORDER BY e.step;
+-- Decisions that no charge can come to are refused, together as well as each: the run adds them up.
+SELECT decide(c.charge, '-500000000000000 EUR', 'goodwill', 'test') FROM charges_now AS c WHERE c.account = 'plain' \gset
+SELECT fails(format($$ SELECT decide(%s, '500000000000001 EUR', 'dispute', 'test') $$, c.charge)) FROM charges_now AS c WHERE c.account = 'plain';
+SELECT decide(c.charge, '500000000000000 EUR', 'goodwill', 'test') FROM charges_now AS c WHERE c.account = 'plain' \gset
+SELECT fails(format($$ SELECT decide(%s, '-10000000000000000 EUR', 'goodwill', 'test') $$, c.charge)) FROM charges_now AS c WHERE c.account = 'plain';
+CALL run_invoicing(through => '2025-02-01') \gset
+SELECT state FROM runs WHERE run_id = :run_id;
+SELECT * FROM wrong;

@@ -46,6 +46,10 @@ BEGIN
     ELSIF round(check_decision.amount) <> check_decision.amount THEN
         RAISE invalid_parameter_value USING MESSAGE = format('%s has more decimals than can be invoiced', check_decision.amount),
             HINT = format('Take %s.', round(check_decision.amount));
+    ELSIF abs(billing.amount(check_decision.amount)) + (SELECT coalesce(sum(abs(billing.amount(d.amount))), 0) FROM decision AS d WHERE d.account_id = key.account_id AND d.key_id = key.key_id)
+          > greatest_amount() THEN
+        RAISE numeric_value_out_of_range USING MESSAGE = format('with %s, the decisions about %s come to more than %s %s', check_decision.amount, charge_words(key.account_id, key.key_id), trunc(greatest_amount()), currency),
+            HINT = 'No charge may come to more, and so nothing greater is to be decided.';
     END IF;
     IF check_decision.kind <> 'dispute' THEN
         SELECT coalesce(sum(d.amount), monetary(0, currency)) + check_decision.amount INTO in_favour
@@ -56,7 +60,7 @@ BEGIN
         END IF;
     END IF;
 END $$;
-COMMENT ON FUNCTION billing.check_decision(billing.charge_key, billing.monetary, text) IS 'Raises 22023 for a decision that makes no sense for the charge. Stable.';
+COMMENT ON FUNCTION billing.check_decision(billing.charge_key, billing.monetary, text) IS 'Raises 22023 for a decision that makes no sense for the charge, 22003 for one that no charge can come to. Stable.';
 
 CREATE FUNCTION billing.decide(charge bigint, amount billing.monetary, kind text, reason text) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -74,7 +78,7 @@ BEGIN
     RETURN new_id;
 END $$;
 COMMENT ON FUNCTION billing.decide(bigint, billing.monetary, text, text) IS
-'Adds an amount to what is owed for a charge, whatever its usage and prices say, and returns the number of the decision; the next run bills the difference. A negative amount is in the customer''s favour. kind: goodwill (a gift), waived (given up), dispute (the result of a dispute, of either sign). Decisions are never changed: take one back with the opposite amount. The charge may be of a sealed period. Errors: 42704 unknown charge, 22023 for another currency, more decimals than the minor unit, amount 0, another kind, a goodwill or waiver that would charge more, or no reason. Volatile.';
+'Adds an amount to what is owed for a charge, whatever its usage and prices say, and returns the number of the decision; the next run bills the difference. A negative amount is in the customer''s favour. kind: goodwill (a gift), waived (given up), dispute (the result of a dispute, of either sign). Decisions are never changed: take one back with the opposite amount. The charge may be of a sealed period. Errors: 42704 unknown charge, 22023 for another currency, more decimals than the minor unit, amount 0, another kind, a goodwill or waiver that would charge more, or no reason, 22003 when the decisions about the charge, without their signs, come to more than 10^15 units. Volatile.';
 
 CREATE FUNCTION billing.note_freeze(key billing.charge_key, kind text, reason text) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
