@@ -68,14 +68,20 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = format('condition %s is not understood', condition),
             HINT = 'Write {"column": "ServiceName", "equals": "…"} or {"tag": "team", "exists": true}, joined by and, or, not.';
     END IF;
+    IF ('leaf:' || condition::text) = ANY (operands) THEN
+        RETURN 'v' || array_position(operands, 'leaf:' || condition::text);
+    END IF;
     RETURN billing.comparison_sql(coalesce('v' || array_position(operands, operand), 'NULL::text'), words[1], condition -> words[1]);
 END $$;
 COMMENT ON FUNCTION billing.condition_sql(pg_catalog.jsonb, pg_catalog.text[]) IS
-'SQL of a condition over columns v1, v2, … that hold the operands in that order. Errors: 22023 not understood, 2201B a regular expression that is not allowed. Immutable.';
+'SQL of a condition over columns v1, v2, … that hold the operands in that order; an operand leaf:{…} is a whole comparison, true or false. Errors: 22023 not understood, 2201B a regular expression that is not allowed. Immutable.';
 
 CREATE FUNCTION billing.operand_sql(operand pg_catalog.text) RETURNS pg_catalog.text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
     AS $$ SELECT CASE
+            WHEN operand LIKE 'leaf:%' THEN (
+                SELECT billing.comparison_sql(billing.operand_sql(coalesce('column:' || (l.leaf ->> 'column'), 'tag:' || (l.leaf ->> 'tag'))), w.word, l.leaf -> w.word)
+                  FROM (SELECT substr(operand, 6)::jsonb AS leaf) AS l CROSS JOIN LATERAL jsonb_object_keys(l.leaf) AS w (word) WHERE w.word NOT IN ('column', 'tag'))
             WHEN operand LIKE 'tag:%' THEN format('(c.tags ->> %L)', substr(operand, 5))
             ELSE CASE operand
                  WHEN 'column:BillingAccountId' THEN 'c.billing_account' WHEN 'column:ChargeCategory' THEN 'c.category' WHEN 'column:ServiceName' THEN 'c.service'

@@ -23,12 +23,17 @@ COMMENT ON FUNCTION billing.rule_takes_sql(billing.allocation_rule, text[]) IS '
 
 CREATE FUNCTION billing.rule_operands(rules billing.allocation_rule[]) RETURNS text[]
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
-    AS $$ SELECT coalesce(array_agg(DISTINCT o.operand), '{}')
-            FROM unnest(rules) AS r
-           CROSS JOIN LATERAL unnest(billing.condition_operands(r.condition) || (r.action ->> 'target_from')
-                                     || CASE WHEN lower_inf(r.valid) AND upper_inf(r.valid) THEN NULL ELSE 'column:ChargeDay' END) AS o (operand)
-           WHERE r.from_id IS NULL AND o.operand IS NOT NULL $$;
-COMMENT ON FUNCTION billing.rule_operands(billing.allocation_rule[]) IS 'Every column and tag that rules look at in cost rows, sorted. Stable.';
+    AS $$ WITH rule AS (SELECT r.* FROM unnest(rules) AS r WHERE r.from_id IS NULL),
+          whole AS (SELECT r.action ->> 'target_from' AS operand FROM rule AS r
+                    UNION SELECT 'column:ChargeDay' FROM rule AS r WHERE NOT (lower_inf(r.valid) AND upper_inf(r.valid))),
+          leaf AS (SELECT DISTINCT l AS leaf, coalesce('column:' || (l ->> 'column'), 'tag:' || (l ->> 'tag')) AS operand
+                     FROM rule AS r, jsonb_path_query(r.condition, 'strict $.** ? (exists (@.column) || exists (@.tag))') AS l),
+          -- A column with few comparisons is compared in each row, so that one with a value of its own in each row, such as ResourceId,
+          -- does not make every row a combination of its own; a column with many is kept, and its distinct values are compared.
+          chosen AS (SELECT l.operand, l.leaf, count(*) OVER (PARTITION BY l.operand) <= 8 AND l.operand NOT IN (SELECT w.operand FROM whole AS w WHERE w.operand IS NOT NULL) AS as_leaf FROM leaf AS l)
+          SELECT coalesce(array_agg(DISTINCT o.operand ORDER BY o.operand), '{}')
+            FROM (SELECT w.operand FROM whole AS w UNION SELECT CASE WHEN c.as_leaf THEN 'leaf:' || c.leaf::text ELSE c.operand END FROM chosen AS c) AS o WHERE o.operand IS NOT NULL $$;
+COMMENT ON FUNCTION billing.rule_operands(billing.allocation_rule[]) IS 'What rules look at in cost rows, sorted: columns and tags, and single comparisons (leaf:…) of those that are compared with few values only. Stable.';
 
 CREATE FUNCTION billing.cell_columns_sql(period daterange) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp

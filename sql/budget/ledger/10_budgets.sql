@@ -109,7 +109,7 @@ BEGIN
     IF isempty(span) OR set_budget_limit."limit" IS NULL OR set_budget_limit."limit" < 0 OR set_budget_limit."limit" >= 'Infinity' THEN
         RAISE invalid_parameter_value USING MESSAGE = format('%s is no limit for %s', coalesce(set_budget_limit."limit"::text, 'null'), span), HINT = 'A limit is 0 or more, for at least one day.';
     END IF;
-    PERFORM pg_advisory_xact_lock(1651076214, this.budget_id);
+    PERFORM FROM budget AS b WHERE b.budget_id = this.budget_id FOR NO KEY UPDATE;    -- one change of a budget at a time
     stamp := stamp_after((SELECT max(lower(l.known)) FROM budget_limit AS l WHERE l.budget_id = this.budget_id));
     WITH closed AS (
         UPDATE budget_limit AS l SET known = tstzrange(lower(l.known), stamp) WHERE l.budget_id = this.budget_id AND l.valid && span AND upper_inf(l.known) RETURNING l.*)
