@@ -29,6 +29,8 @@ NEW_VERSIONS = ("price_gap",) * 3 + ("new_rating_version", "finalize", "days_pas
 LATE_FAILURES = ("record_tokens",) * 3 + ("poison",) * 4 + ("run", "finalize", "days_pass")
 CARRIED = ("record_tokens",) * 3 + ("price_carried", "run", "days_pass")
 SEALS = ("record_late",) * 3 + ("seal",) * 3 + ("run", "finalize", "days_pass") * 2
+HELD_SEALS = ("record_late",) * 3 + ("price_backdated",) * 2 + ("seal",) * 3 + ("run", "finalize", "days_pass") * 2
+SETTINGS = ("setting",) * 3 + ("record_late", "run", "days_pass")
 CHANGED_AGREEMENTS = ("record_late",) * 4 + ("agreement",) + ("run", "days_pass")
 
 FAULTS = (
@@ -83,7 +85,7 @@ FAULTS = (
     Fault("fixed prices are not owed without usage", "rating_step", "AND s.owes_at_zero AND", "AND false AND"),
     Fault("a period begins at its own midnight when the zone has changed", "store_periods", "w.ends_at AS starts_at",
           "(w.date_to::timestamp AT TIME ZONE s.time_zone) AS starts_at"),
-    Fault("a cycle day changes periods that began before", "store_periods", "x.from_date <= w.date_to", "true"),
+    Fault("a cycle day changes periods that began before", "store_periods", "x.from_date <= w.date_to", "true", steps=SETTINGS),
     Fault("decisions are forgotten by the next run", "rating_step", "coalesce(c.decided, c.nothing) AS decided", "c.nothing AS decided"),
     Fault("what is held is billed", "correction_action", "THEN 'hold' ELSE 'ignore' END", "THEN 'bill' ELSE 'ignore' END"),
     Fault("what is held adds up", "apply_differences", "DELETE FROM billing.held AS h USING rated_difference AS d\n              WHERE",
@@ -92,7 +94,7 @@ FAULTS = (
           "WHERE l.account_id = d.account_id AND l.key_id = d.key_id AND NOT d.failed AND d.frozen_at IS NULL AND d.target + d.decided <> d.booked'"),
     Fault("frozen charges are billed", "apply_differences", "d.frozen_at IS NULL", "true"),
     Fault("sealing overlooks what is held", "seal_periods_of_run", "held corrections wait for approval' WHERE EXISTS",
-          "held corrections wait for approval' WHERE false AND EXISTS"),
+          "held corrections wait for approval' WHERE false AND EXISTS", steps=HELD_SEALS),
     Fault("finalising does not pin", "finalize_drafts", "SET closed_known_at = p.looked_known_at", "SET closed_known_at = NULL"),
     Fault("an older watermark comes after bill_account()", "bill_account", "UPDATE ledger_state AS s SET last_watermark = mark", "UPDATE ledger_state AS s SET last_watermark = last_watermark"),
     Fault("voided usage counts in the one pass", "rating_step", "WHEN x.contract_no IS NULL THEN t.quantity ELSE t.quantity - x.quantity END",

@@ -346,6 +346,17 @@ class Ledger:
                 account.periods[row[0]] = expected
             agree(len(stored) == len(account.periods), "periods of {} have vanished", key)
 
+    def check_stored(self, account, through, asof):
+        """Every period that ends by the day of a run is stored; the running one too where something is charged at its start or in it."""
+        if not (account.starts_on or account.begins_on) or not any(asof.knows(s.stamp) for s in account.settings):
+            return
+        missing = self.expected_period(account, len(account.periods) + 1, asof)
+        ahead = any(key[0][0] == account.key and self.in_advance(Key(account.key, 0, key[0], key[2], key[1], account.key, (), "fee"), asof)
+                    for key, facts in self.subscriptions.items() if any(asof.knows(f.stamp) for f in facts))
+        ahead = ahead or any(t.threshold is not None and asof.knows(t.stamp) for key, terms in self.agreements.items() if key[0] == account.key for t in terms)
+        agree(missing.date_to > through and not (ahead and missing.date_from <= through), "period {} of {}, from {} to {}, is not stored by a run through {}",
+              missing.number, account.key, missing.date_from, missing.date_to, through)
+
     # ---------------------------------------------------------------- rating
 
     def terms_of(self, agreement, period, asof):
@@ -512,6 +523,7 @@ class Ledger:
         self.last_watermark = asof
         self.progressive = {}
         for account in accounts or self.accounts.values():
+            self.check_stored(account, through, asof.with_own([own] if own else []))
             for period in account.periods.values():
                 if period.is_due(through):
                     period.arrears_due = True

@@ -140,3 +140,11 @@ SELECT account, period, item, "of", quantity, amount FROM drafts WHERE account =
 SELECT use('member', 'disk', '2025-01-20', 2) \gset
 CALL run_invoicing(through => '2025-03-01') \gset
 SELECT account, period, item, "of", quantity, amount FROM drafts WHERE account = 'reseller';
+
+---- A cycle day announced ahead makes a short period: a run bills it when it ends, not with the month after.
+SELECT set_account('short', time_zone => 'UTC', starts_on => '2025-01-01') \gset
+SELECT set_account('short', cycle_day => 5, from_date => '2025-01-20') \gset
+SELECT use('short', 'jobs', '2025-02-02', 1) \gset
+CALL run_invoicing(through => '2025-02-01') \gset
+CALL run_invoicing(through => '2025-02-05') \gset
+SELECT account, period, item, quantity, amount FROM drafts WHERE account = 'short';

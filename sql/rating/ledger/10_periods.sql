@@ -68,7 +68,7 @@ BEGIN
                               ORDER BY x.setting_no DESC LIMIT 1) AS s
     )
     INSERT INTO account_calendar (account_id, period_no, date_to, ends_at, next_date_to)
-    SELECT f.account_id, 0, f.start, f.start::timestamp AT TIME ZONE f.time_zone, next_cycle_date(f.start, f.cycle_day)
+    SELECT f.account_id, 0, f.start, f.start::timestamp AT TIME ZONE f.time_zone, f.start   -- store_periods() finds the first border
       FROM (SELECT *, CASE WHEN d.said THEN d.day ELSE last_cycle_date(d.day, d.cycle_day) END AS start FROM first_day AS d WHERE d.day IS NOT NULL) AS f
      ORDER BY f.account_id
         ON CONFLICT DO NOTHING;
@@ -90,7 +90,7 @@ DECLARE
 BEGIN
     PERFORM billing.start_calendars(known_at, own_at, only_account);
     UPDATE account_calendar AS c SET next_date_to = c.date_to
-     WHERE c.period_no > 0 AND c.next_date_to > c.date_to AND (only_account IS NULL OR c.account_id = only_account)
+     WHERE c.next_date_to > c.date_to AND (only_account IS NULL OR c.account_id = only_account)
        AND c.account_id IN (SELECT s.account_id FROM account_setting AS s
                              WHERE s.recorded_at >= (SELECT l.last_known_at FROM ledger_state AS l));
     LOOP
@@ -125,7 +125,10 @@ BEGIN
         ), moved AS (
             UPDATE account_calendar AS c
                SET period_no = coalesce(i.period_no, c.period_no), date_to = coalesce(i.date_to, c.date_to), ends_at = coalesce(i.ends_at, c.ends_at),
-                   next_date_to = CASE WHEN i.account_id IS NULL THEN b.date_to ELSE next_cycle_date(i.date_to, b.cycle_day) END
+                   next_date_to = CASE WHEN i.account_id IS NULL THEN b.date_to ELSE next_cycle_date(i.date_to, (   -- by the setting that holds from then on
+                       SELECT x.cycle_day FROM account_setting AS x
+                        WHERE x.account_id = c.account_id AND x.from_date <= i.date_to AND billing.known(x.recorded_at, store_periods.known_at, store_periods.own_at)
+                        ORDER BY x.setting_no DESC LIMIT 1)) END
               FROM bordered AS b LEFT JOIN inserted AS i USING (account_id)
              WHERE c.account_id = b.account_id
         )
