@@ -192,6 +192,10 @@ CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, spent_o
         SELECT a.scheme_id, s.target_id, s.day, s.currency, s.pool, sum(s.billed) AS billed, sum(s.effective) AS effective, sum(s.list) AS list, sum(s.contracted) AS contracted
           FROM billing.allocation_share AS s JOIN billing.allocation AS a USING (allocation_id), whole AS w
          WHERE a.state IN ('open', 'closed') AND s.outcome IN ('direct', 'shared') AND w.span @> s.day GROUP BY 1, 2, 3, 4, 5),
+    -- rolled up the tree once, not once a budget
+    rolled AS MATERIALIZED (
+        SELECT s.scheme_id, c.top, s.day, s.currency, s.pool, sum(s.billed) AS billed, sum(s.effective) AS effective, sum(s.list) AS list, sum(s.contracted) AS contracted
+          FROM share AS s JOIN center AS c ON c.id = s.target_id GROUP BY 1, 2, 3, 4, 5),
     tagged AS MATERIALIZED (
         SELECT t.tag, t.value, (c.charge_start AT TIME ZONE 'UTC')::date AS day, c.currency, c.category, sum(c.billed) AS billed, sum(c.effective) AS effective, sum(c.list) AS list, sum(c.contracted) AS contracted
           FROM (SELECT DISTINCT w.tag, w.value FROM wanted AS w WHERE w.tag IS NOT NULL) AS t
@@ -202,7 +206,7 @@ CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, spent_o
           FROM billing.charge_key AS k JOIN billing.charge_period AS p USING (account_id, period_no), whole AS w
          WHERE k.looked_owed IS NOT NULL AND w.span @> p.date_from AND EXISTS (SELECT FROM wanted AS x WHERE x.account_id IS NOT NULL) GROUP BY 1, 2, 3, 4)
     SELECT w.budget_id, s.day, s.currency, sum(CASE w.measure WHEN 'billed' THEN s.billed WHEN 'effective' THEN s.effective WHEN 'list' THEN s.list ELSE s.contracted END)
-      FROM wanted AS w JOIN center AS c ON c.top = w.cost_center_id JOIN share AS s ON s.scheme_id = w.scheme_id AND s.target_id = c.id
+      FROM wanted AS w JOIN rolled AS s ON s.scheme_id = w.scheme_id AND s.top = w.cost_center_id
      WHERE w.period @> s.day AND (w.with_tax OR s.pool <> 'tax') AND (w.with_credits OR s.pool <> 'credit') GROUP BY 1, 2, 3
     UNION ALL
     SELECT w.budget_id, t.day, t.currency, sum(CASE w.measure WHEN 'billed' THEN t.billed WHEN 'effective' THEN t.effective WHEN 'list' THEN t.list ELSE t.contracted END)
