@@ -9,6 +9,7 @@ import json
 import os
 import random
 import sys
+import time
 import urllib.parse
 import uuid
 
@@ -116,6 +117,20 @@ def drain(tenant):
             continue
 
 
+def billed(tenant):
+    """Amounts of January by usage section.  The queues say that they are drained a moment before they begin: looks for half a minute."""
+    amounts = {}
+    for _ in range(60):
+        for invoice in json.loads(tenant.call("GET", f"/accounts/{tenant.account}/invoices?includeInvoiceComponents=true"), parse_float=str, parse_int=str):
+            for item in invoice["items"]:
+                if item["itemType"] == "USAGE" and item["startDate"] == "2026-01-01":
+                    amounts.setdefault(item["usageName"], []).append(item["amount"])
+        if amounts:
+            break
+        time.sleep(0.5)
+    return amounts
+
+
 OURS = """
 SELECT p.usage_name, billing.killbill_rate(p.section, p.currency, %(quantities)s::jsonb)
   FROM billing.killbill_catalog_prices(%(catalog)s::xml) AS p WHERE p.kind = 'usage' GROUP BY p.usage_name, p.section, p.currency
@@ -144,11 +159,7 @@ def main():
     drain(clock)
     differences, compared = [], 0
     for tenant in tenants:
-        items = [item for invoice in json.loads(tenant.call("GET", f"/accounts/{tenant.account}/invoices?includeInvoiceComponents=true"), parse_float=str, parse_int=str) for item in invoice["items"]]
-        theirs = {}
-        for item in items:
-            if item["itemType"] == "USAGE" and item["startDate"] == "2026-01-01":
-                theirs[item["usageName"]] = theirs.get(item["usageName"], []) + [item["amount"]]
+        theirs = billed(tenant)
         shown = tenant.call("GET", "/catalog/xml", kind="text/xml")
         capacity = set()
         for usage in shown.split("<usage ")[1:]:

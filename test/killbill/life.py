@@ -10,6 +10,7 @@ import http.client
 import os
 import random
 import sys
+import time
 import urllib.parse
 import uuid
 
@@ -108,9 +109,14 @@ class Life:
         print(f"ok {name}" + (f" (killed {self.kills - before} times)" if self.killing else ""), flush=True)
 
     def reconciled(self, name, dates):
-        self.query("SELECT killbill_pull_invoices('kb')")
-        self.deliver()
-        rows = self.query("SELECT account_key, subject, period_from, ours, theirs, reason FROM killbill_reconcile('kb', %(dates)s)", dates=dates)
+        # The queues say that they are drained a moment before they begin: looks for half a minute.
+        for _ in range(30):
+            self.query("SELECT killbill_pull_invoices('kb')")
+            self.deliver()
+            rows = self.query("SELECT account_key, subject, period_from, ours, theirs, reason FROM killbill_reconcile('kb', %(dates)s)", dates=dates)
+            if not any(row[5] == "the server has not billed it" for row in rows):
+                break
+            time.sleep(1)
         items = self.query("SELECT count(*), sum(amount) FROM killbill_item")[0]
         if rows:
             print(f"not ok {name} - {len(rows)} differences: " + "; ".join(" ".join(str(v) for v in row) for row in rows[:3]), flush=True)
