@@ -5,7 +5,7 @@
 \set include :source /lib/rating.psql
 \i :include
 SELECT set_seller('northwind', legal_name => 'Northwind GmbH', country => 'DE', currency => 'EUR') \gset
-SELECT set_meter('calls', unit => 'call'), set_fee('support') \gset
+SELECT set_meter('calls', unit => 'call', rounding => 'half_up', decimals => 3), set_fee('support') \gset
 SELECT set_price('calls', '{"model":"graduated","currency":"EUR","tiers":[{"up_to":"10","unit_price":"1"},{"unit_price":"0.5"}]}', valid_from => '2025-01-01'), set_price('support', '{"model":"per_unit","currency":"EUR","unit_price":"31"}', valid_from => '2025-01-01') \gset
 \set ECHO all
 SELECT set_account('acme', time_zone => 'UTC', starts_on => '2025-01-01'), set_account('beta', time_zone => 'UTC', starts_on => '2025-01-01') \gset
