@@ -44,6 +44,9 @@ SELECT count(*) FROM accounts WHERE account = 'new';
 -- currencies: a list of its own for each, found by name
 SELECT fails($$ SELECT set_account('new', currency => 'USD') $$);
 SELECT fails($$ SELECT set_account('new', currency => 'XXX') $$);
+SELECT fails(format($$ SELECT set_account(%L) $$, repeat('é', 501)));
+SELECT fails($$ SELECT set_account('new', starts_on => 'infinity') $$);
+SELECT fails($$ SELECT set_account('new', starts_on => '0001-01-01') $$);
 SELECT fails($$ SELECT set_account('new', currency => 'dollar') $$);
 SELECT set_price_list('default-USD', currency => 'USD') > 0;
 SELECT writes($$ SELECT set_account('overseas', currency => 'USD', time_zone => 'America/New_York') $$);

@@ -114,9 +114,11 @@ AS $$
 BEGIN
     IF check_key.key IS NULL OR btrim(check_key.key) = '' THEN
         RAISE invalid_parameter_value USING MESSAGE = format('the key of %s must not be %s', what, CASE WHEN check_key.key IS NULL THEN 'null' ELSE 'empty' END);
+    ELSIF octet_length(check_key.key) > 1000 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('the key of %s is %s bytes long, at most 1000 are allowed', what, octet_length(check_key.key));
     END IF;
 END $$;
-COMMENT ON FUNCTION billing.check_key(text, text) IS 'Raises 22023 if the key of an object (what: "a seller", …) is null or blank. Immutable.';
+COMMENT ON FUNCTION billing.check_key(text, text) IS 'Raises 22023 if the key of an object (what: "a seller", …) is null, blank or longer than 1000 bytes. Immutable.';
 
 CREATE FUNCTION billing.check_word(argument text, word text, allowed text[]) RETURNS void
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp

@@ -115,6 +115,7 @@ BEGIN
                       ELSE find_price_list(this_seller, open_account.price_list) END;
     PERFORM check_term_currency(this_list, setting.currency, open_account.progressive_threshold);
 
+    PERFORM check_account_start(NULL, open_account.starts_on);
     INSERT INTO account AS a (key, starts_on) VALUES (open_account.key, open_account.starts_on)
         ON CONFLICT DO NOTHING RETURNING a.account_id INTO this_account;
     IF NOT FOUND THEN
@@ -176,14 +177,17 @@ CREATE FUNCTION billing.check_account_start(account_id bigint, starts_on date) R
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
-    IF EXISTS (SELECT FROM account_calendar AS c WHERE c.account_id = check_account_start.account_id) THEN
+    IF check_account_start.starts_on NOT BETWEEN '1990-01-01' AND '2200-12-31' THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('starts_on must be a day of the years 1990 to 2200, not %s', check_account_start.starts_on),
+            HINT = 'It is the first day whose charges are billed; leave it out, and the first usage or subscription says.';
+    ELSIF EXISTS (SELECT FROM account_calendar AS c WHERE c.account_id = check_account_start.account_id) THEN
         RAISE object_not_in_prerequisite_state USING
             MESSAGE = format('account "%s" has charge periods already, so its first day cannot move to %s',
                 (SELECT a.key FROM account AS a WHERE a.account_id = check_account_start.account_id), check_account_start.starts_on),
             HINT = 'The borders of charge periods are frozen when they are first stored.';
     END IF;
 END $$;
-COMMENT ON FUNCTION billing.check_account_start(bigint, date) IS 'Raises 55000 if charge periods of the account are stored, so that its first day cannot move any more. Volatile.';
+COMMENT ON FUNCTION billing.check_account_start(bigint, date) IS 'Raises 22023 for a first day that no usage can have, 55000 if charge periods of the account are stored, so that it cannot move any more. Volatile.';
 
 CREATE FUNCTION billing.check_account_lists(account_id bigint, from_date date) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
