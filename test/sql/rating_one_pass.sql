@@ -43,6 +43,8 @@ INSERT INTO seen SELECT 'index', d.* FROM drafted AS d;
 CALL forget();
 SET billing.one_pass_above = 0;
 CALL run_invoicing(through => '2025-04-01');
+-- a run that has failed is not shown as running
+SELECT state, step FROM runs ORDER BY run_id DESC LIMIT 1;
 GRANT EXECUTE ON FUNCTION billing.pass_totals TO billing_owner;
 CALL run_invoicing(through => '2025-04-01') \gset
 INSERT INTO seen SELECT 'pass', d.* FROM drafted AS d;

@@ -38,7 +38,12 @@ COMMENT ON COLUMN billing.held_corrections.correction IS 'What approval would bi
 COMMENT ON COLUMN billing.held_corrections.charge IS 'Number to give to approve_corrections().';
 
 CREATE VIEW billing.runs AS
-    SELECT r.run_id, r.procedure, r.through, r.state, r.step, r.known_at, r.own_at, r.counts, r.errors, r.failure,
+    SELECT r.run_id, r.procedure, r.through,
+           -- a run that failed could not write so itself; the next one will
+           CASE WHEN r.state = 'running' AND r.procedure IN ('run_invoicing', 'seal_period')
+                 AND NOT EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.classid = 1651076210 AND l.objid = 0 AND l.objsubid = 2
+                                  AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+                                  AND l.pid = r.backend_pid AND l.granted) THEN 'abandoned' ELSE r.state END AS state, r.step, r.known_at, r.own_at, r.counts, r.errors, r.failure,
            r.started_at, r.finished_at, coalesce(r.finished_at, clock_timestamp()) - r.started_at AS duration, r.started_by,
            CASE WHEN r.state = 'running' THEN (SELECT jsonb_agg(jsonb_build_object('backend_pid', x.backend_pid, 'recording_since', x.recording_since) ORDER BY x.recording_since)
                                                  FROM billing.recorders() AS x WHERE x.recording_since < r.started_at) END AS watermark_held_by
