@@ -18,6 +18,21 @@ END $$;
 COMMENT ON FUNCTION billing.import_refuse(text, jsonb, text[]) IS
 'Behind tariff_from: raises 0A000 that names the first of the members which the price has; a null, false, zero or empty member counts as absent.';
 
+CREATE FUNCTION billing.import_object(dialect text, price jsonb, VARIADIC path text[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found jsonb := COALESCE(NULLIF(price #> path, 'null'), '{}');
+BEGIN
+    IF jsonb_typeof(found) <> 'object' THEN
+        RAISE EXCEPTION '% of the % price must be an object', array_to_string(path, '.'), dialect
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = format('It is %s.', found);
+    END IF;
+    RETURN found;
+END $$;
+COMMENT ON FUNCTION billing.import_object(text, jsonb, text[]) IS
+'Behind tariff_from: the object at the path, empty when it is absent or null; 22023 names one that is something else, whose members would be lost in silence.';
+
 CREATE FUNCTION billing.import_text(dialect text, price jsonb, VARIADIC path text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$

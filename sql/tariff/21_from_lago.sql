@@ -11,6 +11,9 @@ DECLARE
 BEGIN
     FOR range IN SELECT r.value FROM jsonb_array_elements(ranges) WITH ORDINALITY AS r(value, position) ORDER BY r.position LOOP
         -- 0 to 10, 11 to 20 and 0 to 0.1, 0.1 to 1 are both (0, 10], (10, 20]: what lies between belongs to the next range.
+        IF place = 0 AND billing.import_number('lago', range, 'from_value') <> 0 THEN
+            RAISE EXCEPTION 'range 0 of the lago price begins at %, not at 0', range ->> 'from_value' USING ERRCODE = 'invalid_parameter_value';
+        END IF;
         IF billing.import_number('lago', range, 'from_value') NOT IN (before, before + 1) AND place > 0 THEN
             RAISE EXCEPTION 'range % of the lago price begins at %, but the one before ends at %', place, range ->> 'from_value', before
                 USING ERRCODE = 'invalid_parameter_value';

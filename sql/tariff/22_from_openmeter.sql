@@ -1,11 +1,17 @@
 -- Prices of OpenMeter: a price or rate card of its v1 API (camel case) or v3 API (snake case).
 
+CREATE FUNCTION billing.import_openmeter_amount(tier jsonb, member text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT CASE WHEN billing.import_object('openmeter', $1, $2) <> '{}' THEN billing.import_text('openmeter', $1, $2, 'amount') END $$;
+COMMENT ON FUNCTION billing.import_openmeter_amount(jsonb, text) IS
+'Behind tariff_from: the amount of a price inside a tier, null without the price; 22023 names a price that is no object or has no amount.';
+
 CREATE FUNCTION billing.import_openmeter_tiers(tiers jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT jsonb_agg(jsonb_build_object('up_to', t.up_to,
-                         'flat', COALESCE(t.value #> '{flatPrice,amount}', t.value #> '{flat_price,amount}'),
-                         'unit_price', COALESCE(t.value #> '{unitPrice,amount}', t.value #> '{unit_price,amount}', '0'))
+                         'flat', COALESCE(billing.import_openmeter_amount(t.value, 'flatPrice'), billing.import_openmeter_amount(t.value, 'flat_price')),
+                         'unit_price', COALESCE(billing.import_openmeter_amount(t.value, 'unitPrice'), billing.import_openmeter_amount(t.value, 'unit_price'), '0'))
                      ORDER BY t.up_to, t.position)
       FROM (SELECT e.value, e.position,
                    COALESCE(billing.import_number('openmeter', e.value, 'upToAmount'), billing.import_number('openmeter', e.value, 'up_to_amount')) AS up_to
@@ -46,9 +52,12 @@ DECLARE
     card      jsonb := CASE WHEN jsonb_typeof(price -> 'price') = 'object' THEN price ELSE '{}' END;   -- a rate card holds the price
     own       jsonb := CASE WHEN jsonb_typeof(price -> 'price') = 'object' THEN price -> 'price' ELSE price END;
     type      text  := billing.import_text('openmeter', own, 'type');
-    discounts jsonb := COALESCE(NULLIF(card -> 'discounts', 'null'), '{}');
+    discounts jsonb := jsonb_strip_nulls(billing.import_object('openmeter', card, 'discounts'));
+    committed jsonb := jsonb_strip_nulls(billing.import_object('openmeter', card, 'commitments'));
     members   jsonb;
 BEGIN
+    PERFORM billing.import_refuse('openmeter', card, 'unitConfig');
+    PERFORM billing.import_refuse('openmeter', own, 'discounts', 'commitments', 'unit_config', 'unitConfig', 'minimum_amount', 'maximum_amount');
     members := CASE
         WHEN type = 'flat' THEN jsonb_build_object('model', 'flat', 'amount', billing.import_text('openmeter', own, 'amount'))
         WHEN type = 'free' THEN jsonb_build_object('model', 'flat', 'amount', '0')
@@ -71,8 +80,8 @@ BEGIN
         members := members || '{"beyond": "error"}';
     END IF;
     RETURN billing.import_tariff('openmeter', code, members || jsonb_build_object(
-        'minimum', COALESCE(own -> 'minimumAmount', card #> '{commitments,minimum_amount}', card #> '{commitments,minimumAmount}'),
-        'maximum', COALESCE(own -> 'maximumAmount', card #> '{commitments,maximum_amount}', card #> '{commitments,maximumAmount}'),
+        'minimum', COALESCE(own ->> 'minimumAmount', committed ->> 'minimum_amount', committed ->> 'minimumAmount'),
+        'maximum', COALESCE(own ->> 'maximumAmount', committed ->> 'maximum_amount', committed ->> 'maximumAmount'),
         'discount_percent', COALESCE(discounts #> '{percentage,percentage}', discounts -> 'percentage'),
         'free', COALESCE(discounts #> '{usage,quantity}', discounts -> 'usage'),
         'convert', billing.import_openmeter_convert(card -> 'unit_config')));

@@ -18,7 +18,7 @@ CREATE FUNCTION billing.import_stripe(price jsonb, currency text) RETURNS billin
 AS $$
 DECLARE
     options jsonb := price #> ARRAY['currency_options', lower(currency)];
-    own     jsonb := CASE WHEN jsonb_typeof(options) = 'object' AND lower(currency) <> lower(price ->> 'currency') THEN price || options ELSE price END;
+    own     jsonb := CASE WHEN jsonb_typeof(options) = 'object' AND lower(currency) <> lower(price ->> 'currency') THEN price - '{unit_amount,unit_amount_decimal,tiers,custom_unit_amount}'::text[] || options ELSE price END;
     code    text  := billing.import_currency('stripe', CASE WHEN jsonb_typeof(options) = 'object' THEN currency ELSE price ->> 'currency' END, currency);
     unit    numeric := billing.import_stripe_unit(code);
     scheme  text  := billing.import_text('stripe', price, 'billing_scheme');
@@ -43,8 +43,8 @@ BEGIN
             members := members || '{"beyond": "error"}';
         END IF;
     ELSIF scheme = 'per_unit' AND COALESCE(price -> 'transform_quantity', 'null') <> 'null' THEN
-        IF round NOT IN ('up', 'down') THEN
-            RAISE EXCEPTION 'stripe price has transform_quantity.round %, which a tariff cannot express', round USING ERRCODE = 'feature_not_supported';
+        IF round IS NULL OR round NOT IN ('up', 'down') THEN
+            RAISE EXCEPTION 'stripe price has transform_quantity.round %, which a tariff cannot express', COALESCE(round, 'null') USING ERRCODE = 'feature_not_supported';
         END IF;
         members := jsonb_build_object('model', 'package', 'size', billing.import_text('stripe', price, 'transform_quantity', 'divide_by'),
             'round', round, 'amount', billing.import_stripe_amount(own, 'unit_amount', unit));

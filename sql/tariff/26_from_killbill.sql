@@ -44,6 +44,8 @@ DECLARE
 BEGIN
     IF usage_type = 'CONSUMABLE' THEN
         PERFORM billing.import_refuse('killbill', tier, 'limits', 'fixedPrice', 'recurringPrice');
+        PERFORM billing.import_refuse('killbill', b.value, 'minTopUpCredit')
+           FROM jsonb_array_elements(billing.import_array('killbill', tier, 'blocks')) AS b(value);
         RETURN (SELECT jsonb_build_object('blocks', jsonb_agg(jsonb_build_object('unit', b.value -> 'unit', 'size', b.value -> 'size',
                            'max', NULLIF(billing.import_number('killbill', b.value, 'max'), -1),
                            'price', billing.import_killbill_price(b.value -> 'prices', currency, format('%s.blocks[%s].prices', place, b.position - 1))) ORDER BY b.position))
@@ -102,11 +104,11 @@ CREATE FUNCTION billing.import_killbill_tier_element(tier xml) RETURNS jsonb
     AS $$
     SELECT jsonb_build_object(
                'fixedPrice', billing.import_killbill_prices(t.fixed), 'recurringPrice', billing.import_killbill_prices(t.recurring),
-               'blocks', (SELECT COALESCE(jsonb_agg(jsonb_build_object('unit', b.unit, 'size', b.size, 'max', NULLIF(b.max, ''),
+               'blocks', (SELECT COALESCE(jsonb_agg(jsonb_build_object('unit', b.unit, 'size', b.size, 'max', NULLIF(b.max, ''), 'minTopUpCredit', b.top_up,
                                                         'prices', billing.import_killbill_prices(b.prices)) ORDER BY b.position), '[]')
                             FROM XMLTABLE('/*/blocks/tieredBlock' PASSING tier
                                           COLUMNS position FOR ORDINALITY, unit text PATH 'normalize-space(unit)', size text PATH 'normalize-space(size)',
-                                                  max text PATH 'normalize-space(max)', prices xml PATH 'prices') AS b),
+                                                  max text PATH 'normalize-space(max)', top_up text PATH 'normalize-space(minTopUpCredit)', prices xml PATH 'prices') AS b),
                'limits', (SELECT COALESCE(jsonb_agg(jsonb_build_object('unit', l.unit, 'max', NULLIF(l.max, ''), 'min', NULLIF(l.min, '')) ORDER BY l.position), '[]')
                             FROM XMLTABLE('/*/limits/limit' PASSING tier
                                           COLUMNS position FOR ORDINALITY, unit text PATH 'normalize-space(unit)', max text PATH 'normalize-space(max)',

@@ -60,3 +60,18 @@ SELECT d, l.amount FROM (VALUES ('waldur'), ('openmeter'), ('cloudkitty'), ('kil
     rated_lines(jsonb_build_object('model', 'per_unit', 'currency', 'JPY', 'unit_price', '0.001', 'dialect', d)::tariff, 501) AS l;
 SELECT rated_lines('{"model":"per_unit","currency":"EUR","unit_price":"1","dialect":"waldur"}', -1.001);
 SELECT rate('{"model":"per_unit","currency":"EUR","unit_price":"1","dialect":"meteroid"}', -5), rate('{"model":"per_unit","currency":"EUR","unit_price":"1","dialect":"lago"}', -5), rate('{"model":"per_unit","currency":"EUR","unit_price":"1","dialect":"openmeter"}', -5);
+
+-- a member that carries a price is never dropped in silence
+SELECT tariff_from('openmeter', '{"price": {"type": "unit", "amount": "1"}, "discounts": [{"type": "percentage", "percentage": 10}]}'::jsonb, 'EUR');
+SELECT tariff_from('openmeter', '{"price": {"type": "unit", "amount": "1"}, "commitments": [1]}'::jsonb, 'EUR');
+SELECT tariff_from('openmeter', '{"price": {"type": "unit", "amount": "1"}, "unitConfig": {"operation": "divide"}}'::jsonb, 'EUR');
+SELECT tariff_from('openmeter', '{"type": "unit", "amount": "1", "discounts": {"percentage": {"percentage": 10}}}'::jsonb, 'EUR');
+SELECT tariff_from('openmeter', '{"type": "unit", "amount": "1", "minimum_amount": "10"}'::jsonb, 'EUR');
+SELECT tariff_from('openmeter', '{"type": "tiered", "mode": "graduated", "tiers": [{"upToAmount": "10", "flatPrice": "5"}, {"unitPrice": {"amount": "1"}}]}'::jsonb, 'EUR');
+SELECT tariff_from('openmeter', '{"type": "tiered", "mode": "graduated", "tiers": [{"unitPrice": {"type": "unit"}}]}'::jsonb, 'EUR');
+SELECT tariff_from('openmeter', '{"price": {"type": "unit", "amount": "1", "minimumAmount": null}, "commitments": {"minimum_amount": "10"}}'::jsonb, 'EUR');
+SELECT tariff_from('stripe', '{"currency": "usd", "billing_scheme": "per_unit", "unit_amount": 100, "unit_amount_decimal": "100", "currency_options": {"eur": {"unit_amount": 90}}}'::jsonb, 'EUR');
+SELECT tariff_from('stripe', '{"currency": "usd", "billing_scheme": "per_unit", "unit_amount": 100, "transform_quantity": {"divide_by": 10}}'::jsonb);
+SELECT tariff_from('lago', '{"charge_model": "graduated", "properties": {"graduated_ranges": [{"from_value": 5, "to_value": null, "per_unit_amount": "1"}]}}'::jsonb, 'EUR');
+SELECT tariff_from('killbill', '{"usageType": "CONSUMABLE", "tiers": [{"blocks": [{"unit": "u", "size": 10, "max": -1, "minTopUpCredit": "5", "prices": [{"currency": "EUR", "value": "1"}]}]}]}'::jsonb, 'EUR');
+SELECT tariff_from('killbill', '<usage usageType="CONSUMABLE"><tiers><tier><blocks><tieredBlock><unit>u</unit><size>1</size><prices><price><currency>EUR</currency><value>1</value></price></prices><max>-1</max><minTopUpCredit>5</minTopUpCredit></tieredBlock></blocks></tier></tiers></usage>'::xml, 'EUR');
