@@ -9,8 +9,11 @@ DECLARE
     bound  numeric;      -- where the cap of the tier is reached
 BEGIN
     FOR tier IN
-        SELECT t.first_unit, lead(t.first_unit) OVER (ORDER BY t.first_unit) AS next_unit, t.rate, LEAST(t.flat, t.cap) AS flat, t.cap
+        -- A graduated tier holds next - first units, wherever the first of all begins.
+        SELECT t.first_unit - CASE WHEN volume THEN 0 ELSE t.least_unit END AS first_unit,
+               lead(t.first_unit) OVER (ORDER BY t.first_unit) - CASE WHEN volume THEN 0 ELSE t.least_unit END AS next_unit, t.rate, LEAST(t.flat, t.cap) AS flat, t.cap
           FROM (SELECT billing.import_number('meteroid', e.value, 'first_unit') AS first_unit,
+                       min(billing.import_number('meteroid', e.value, 'first_unit')) OVER () AS least_unit,
                        COALESCE(billing.import_number('meteroid', e.value, 'rate'), 0) AS rate,
                        COALESCE(billing.import_number('meteroid', e.value, 'flat_fee'), 0) AS flat,
                        billing.import_number('meteroid', e.value, 'flat_cap') AS cap

@@ -75,3 +75,5 @@ SELECT tariff_from('stripe', '{"currency": "usd", "billing_scheme": "per_unit", 
 SELECT tariff_from('lago', '{"charge_model": "graduated", "properties": {"graduated_ranges": [{"from_value": 5, "to_value": null, "per_unit_amount": "1"}]}}'::jsonb, 'EUR');
 SELECT tariff_from('killbill', '{"usageType": "CONSUMABLE", "tiers": [{"blocks": [{"unit": "u", "size": 10, "max": -1, "minTopUpCredit": "5", "prices": [{"currency": "EUR", "value": "1"}]}]}]}'::jsonb, 'EUR');
 SELECT tariff_from('killbill', '<usage usageType="CONSUMABLE"><tiers><tier><blocks><tieredBlock><unit>u</unit><size>1</size><prices><price><currency>EUR</currency><value>1</value></price></prices><max>-1</max><minTopUpCredit>5</minTopUpCredit></tieredBlock></blocks></tier></tiers></usage>'::xml, 'EUR');
+-- Meteroid: from unit 1 to 101 are 100 units
+SELECT rate(t, 100), rate(t, 101) FROM tariff_from('meteroid', '{"pricing": {"type": "TIERED", "tiers": [{"first_unit": 1, "rate": "1"}, {"first_unit": 101, "rate": "2"}]}}'::jsonb, 'EUR') AS t;
