@@ -150,6 +150,8 @@ BEGIN
     BEGIN
         IF NOT used ?| '{quantity,quantities,each}' THEN
             RAISE invalid_parameter_value USING MESSAGE = 'the row has no quantity, quantities or each';
+        ELSIF used -> 'each' = '[]' THEN
+            RAISE invalid_parameter_value USING MESSAGE = 'each of the row has no event', HINT = 'A row without usage says "quantity": "0".';
         END IF;
         billed := billing.monetary((used ->> 'billed')::numeric, billing.currency(price));
         theirs := billing.shadow_lines(price, used);

@@ -48,3 +48,5 @@ SELECT * FROM shadow_bill('lago', '{}'::jsonb, '[]', keep => '{blocks}');
 SELECT * FROM shadow_bill('lago', '{}'::jsonb, '[]', rounding_mode => 'sideways');
 SELECT * FROM shadow_bill('lago', '{}'::jsonb, '[]');
 SELECT rule FROM shadow_rule_words();
+-- a row of no events is no amount, and says so
+SELECT position_no, theirs, ours, problem FROM shadow_bill('lago', '{"a": {"charge_model": "standard", "properties": {"amount": "1"}}}', '[{"each": []}, {"quantity": "0"}]', 'EUR') WHERE scope = 'row';
