@@ -83,6 +83,7 @@ RESET ROLE;
 DROP ROLE billing_rating_rules_reader;
 
 SELECT fails($$ SELECT quote('7') $$);
+SELECT fails($$ SELECT quote('"resources"') $$);
 SELECT fails($$ SELECT quote('{"service": "compute", "volume": "much"}') $$);
 SELECT fails($$ SELECT quote('{"service": "compute"}', price_list => 'none') $$);
 SELECT fails($$ SELECT set_rating_rule('compute', 1, field => 'flavor') $$);

@@ -95,7 +95,7 @@ DECLARE
     price    numeric;
     answer   numeric;
 BEGIN
-    IF resources IS NULL OR jsonb_typeof(list) <> 'array' THEN
+    IF jsonb_typeof(list) IS DISTINCT FROM 'array' THEN   -- also the text "resources", which ? finds
         RAISE invalid_parameter_value USING MESSAGE = 'resources must be a list of resources', HINT = 'Write {"resources": [{"service": "compute", "desc": {"flavor": "m1.nano"}, "volume": "1"}]}.';
     END IF;
     FOR one IN SELECT e FROM jsonb_array_elements(list) AS e LOOP
