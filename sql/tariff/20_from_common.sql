@@ -8,7 +8,7 @@ DECLARE
 BEGIN
     SELECT m.name INTO found
       FROM unnest(members) AS m(name)
-     WHERE COALESCE(price -> m.name, 'null') NOT IN ('null', 'false', '0', '"0"', '""', '[]', '{}')
+     WHERE COALESCE(price -> m.name, 'null') NOT IN ('null', 'false', '""', '[]', '{}') AND price ->> m.name !~ '^0*[.]?0*$'
      LIMIT 1;
     IF found IS NOT NULL THEN
         RAISE EXCEPTION '% price has %, which a tariff cannot express', dialect, found

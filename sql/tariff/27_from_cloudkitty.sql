@@ -30,8 +30,8 @@ CREATE FUNCTION billing.import_cloudkitty_service(price jsonb, service jsonb) RE
                             FROM jsonb_array_elements(COALESCE(NULLIF(price -> 'fields', 'null'), '[]')) WITH ORDINALITY AS f(value, position)
                            WHERE f.value ->> 'service_id' = service ->> 'service_id'),
                'groups', (SELECT jsonb_agg(jsonb_build_object('group', n.group_name,
-                                     'mappings', (SELECT jsonb_agg(m.rule) FROM mappings AS m WHERE m.group_name = n.group_name),
-                                     'thresholds', (SELECT jsonb_agg(t.rule) FROM thresholds AS t WHERE t.group_name = n.group_name)) ORDER BY n.group_name COLLATE "C")
+                                     'mappings', (SELECT jsonb_agg(m.rule ORDER BY m.rule) FROM mappings AS m WHERE m.group_name = n.group_name),
+                                     'thresholds', (SELECT jsonb_agg(t.rule ORDER BY t.rule) FROM thresholds AS t WHERE t.group_name = n.group_name)) ORDER BY n.group_name COLLATE "C")
                             FROM names AS n))
     $$;
 COMMENT ON FUNCTION billing.import_cloudkitty_service(jsonb, jsonb) IS

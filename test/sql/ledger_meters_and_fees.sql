@@ -40,6 +40,7 @@ SELECT fails($$ SELECT set_meter('new', unit => 'token', rounding => 'up') $$);
 SELECT fails($$ SELECT set_meter('new', unit => 'token', decimals => 2) $$);
 SELECT fails($$ SELECT set_meter('new', unit => 'token', rounding => 'ceiling', decimals => 2) $$);
 SELECT fails($$ SELECT set_meter('new', unit => 'token', rounding => 'up', decimals => 16) $$);
+SELECT fails($$ SELECT set_meter('new', unit => 'token', rounding => 'up', decimals => 100000) $$);
 SELECT fails($$ SELECT set_meter('new', unit => 'token', dimensions => '{model,model}') $$);
 SELECT fails($$ SELECT set_meter('new', unit => 'token', dimensions => '{model,NULL}') $$);
 SELECT fails($$ SELECT set_meter('new', unit => 'token', filter => '["region"]') $$);

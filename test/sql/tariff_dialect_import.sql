@@ -15,6 +15,7 @@ SELECT tariff_from('meteroid', '{"pricing":{"type":"TIERED","tiers":[{"first_uni
 SELECT q, rate(tariff_from('meteroid', '{"pricing":{"type":"VOLUME","tiers":[{"first_unit":0,"rate":"1"},{"first_unit":100,"rate":"0.5","flat_cap":"60"}]}}'::jsonb, 'EUR'), q) FROM unnest(ARRAY[99, 99.5, 100, 120, 150]) AS q;
 SELECT tariff_from('meteroid', '{"pricing":{"type":"MATRIX","rates":[{"dimension1":{"key":"region","value":"eu"},"per_unit_price":"0.10"}]}}'::jsonb, 'EUR');
 SELECT tariff_from('waldur', '{"unit":"month","unit_price":"7.125"}'::jsonb, 'EUR');
+SELECT tariff_from('waldur', '{"unit":"month","unit_price":"7.125","discount_rate":"0.00","discount_threshold":0}'::jsonb, 'EUR');
 SELECT tariff_from('killbill', x, 'EUR') = tariff_from('killbill', j, 'EUR') AS same, tariff_from('killbill', x, 'EUR')
   FROM (VALUES ('<usage name="n" billingMode="IN_ARREAR" usageType="CONSUMABLE"><billingPeriod>MONTHLY</billingPeriod><tiers><tier><blocks><tieredBlock><unit>GB &amp; more</unit><size> 10 </size><prices><price><currency>USD</currency><value>1.1</value></price><price><currency>EUR</currency><value>1</value></price></prices><max>-1</max></tieredBlock></blocks></tier></tiers></usage>'::xml,
        '{"usageType":"CONSUMABLE","tierBlockPolicy":"ALL_TIERS","tiers":[{"blocks":[{"unit":"GB & more","size":"10","max":"-1","prices":[{"currency":"EUR","value":"1"}]}]}]}'::jsonb)) AS v(x, j);

@@ -134,6 +134,12 @@ DECLARE
 BEGIN
     PERFORM check_ledger();
     PERFORM check_key('a meter', set_meter.key);
+    -- before they are stored as smallint
+    IF set_meter.decimals NOT BETWEEN -15 AND 15 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('decimals must be between -15 and 15, not %s', set_meter.decimals);
+    ELSIF set_meter.proration_decimals NOT BETWEEN 0 AND 15 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('proration_decimals must be between 0 and 15, not %s', set_meter.proration_decimals);
+    END IF;
     this_item := ensure_item('meter', set_meter.key, set_meter.seller);
     SELECT d.* INTO former FROM meter_definition AS d WHERE d.item_id = this_item AND upper_inf(d.known);
     wanted := former;
