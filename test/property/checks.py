@@ -166,7 +166,7 @@ class Checks:
                       amount, key, one.exact)
 
     def check_preview(self, account):
-        """A preview after a run with nothing new says what was drafted."""
+        """A preview after a run with nothing new says what was drafted, of the periods that its dates reach."""
         agreements = self.agreements_of(account)
         if not account.periods or len(agreements) > 1:
             return
@@ -174,7 +174,8 @@ class Checks:
             SELECT p.seller, %s, p.period_from, p.item, p.subscription, p.consumer, p.charge_group, p.component, p.amount
               FROM billing.preview_invoice(%s, through => %s) AS p WHERE p.amount IS NOT NULL AND p.kind <> 'interim'""", agreements[0][2], account.key, self.today))
         drafts = {key: amount for key, amount in self.ledger.drafts.items()
-                  if key.buyer == account.key and key not in self.ledger.frozen and key not in self.ledger.failed}
+                  if key.buyer == account.key and key not in self.ledger.frozen and key not in self.ledger.failed
+                  and account.periods[key.period].date_from <= self.today}
         previewed = {key: Fraction(rest[0]) for key, rest in found.items()}
         for key in set(previewed) | set(drafts):
             agree(previewed.get(key) == drafts.get(key), "preview says {} for {}, expected {}", show(previewed.get(key)), key, show(drafts.get(key)))
@@ -222,7 +223,8 @@ class Checks:
             return {"unmatched_cell"}
         group = tuple((d, usage.dimensions.get(d)) for d in sorted(METERS[usage.meter].dimensions))
         key = Key(usage.account, period.number, agreement, usage.meter, None, usage.account, group, "usage")
-        billed = {None} if key in lined else set()
+        # a draft that was left as it was counts what it knew
+        billed = {None} if key in lined or key in self.ledger.drafts else set()
         if key in self.ledger.frozen:
             return {"on_hold"} | billed
         if key in self.ledger.failed:
