@@ -136,6 +136,9 @@ BEGIN
         stored := stored + turn;
         EXIT WHEN turn = 0;
     END LOOP;
+    IF stored > 1000 AND stored > (SELECT c.reltuples / 10 FROM pg_class AS c WHERE c.oid = 'billing.charge_period'::regclass) THEN
+        ANALYZE charge_period;   -- plans that sessions keep were made when it was small
+    END IF;
     RETURN stored;
 END $$;
 COMMENT ON FUNCTION billing.store_periods(date, timestamptz, timestamptz, bigint) IS
