@@ -206,7 +206,8 @@ AS $function$
                x.interim, greatest(p.interim_to, least({through}, p.date_to)) AS interim_to,
                CASE WHEN x.interim AND greatest(p.interim_to, {through}) < p.date_to THEN greatest(p.interim_to, {through})::timestamp AT TIME ZONE p.time_zone ELSE p.ends_at END AS rated_to,
                p.closed_known_at, p.closed_own_at, p.looked_known_at, p.looked_own_at, p.rating_version, p.sealed_at IS NOT NULL AS sealed,
-               CASE WHEN p.looked_known_at IS NULL THEN 'due' ELSE 'touched' END AS batch
+               -- the one pass over usage knows one watermark, and no stamps of periods of their own
+               CASE WHEN p.looked_known_at IS NULL AND p.looked_own_at IS NULL THEN 'due' ELSE 'touched' END AS batch
           FROM billing.charge_period AS p
          CROSS JOIN LATERAL (SELECT p.looked_known_at IS NOT NULL OR (p.date_to <= {through} AND p.due_at <= {through}::timestamp AT TIME ZONE p.time_zone) AS due) AS d
          CROSS JOIN LATERAL (SELECT d.due, NOT d.due AND (p.interim_to IS NOT NULL OR p.date_from < {through})
