@@ -22,7 +22,7 @@ DATABASE = "conformance"
 
 # Kinds of cases whose feature does not exist yet.
 MISSING = {
-    "allocation": "allocation is not built yet",
+    "allocation": "the runner does not play cases of allocation yet",
     "credits": "credits are not built yet",
     "discounts-coupons-tax": "coupons and credit notes over taxes are not built yet",
     "minimums-commitments": "commitments are not built yet",

@@ -6,23 +6,8 @@
 \set include :source /lib/killbill.psql
 \i :include
 SET client_min_messages = error;
-
-CREATE FUNCTION catalog(starts text DEFAULT '2026-01-01T00:00:00Z') RETURNS xml LANGUAGE sql AS $$ SELECT ('<catalog><effectiveDate>' || starts || '</effectiveDate><catalogName>Cloud</catalogName><recurringBillingMode>IN_ADVANCE</recurringBillingMode>
-<currencies><currency>EUR</currency></currencies><units><unit name="gb"/><unit name="peak"/></units><products><product name="Server"><category>BASE</category></product></products>
-<plans><plan name="server"><product>Server</product><finalPhase type="EVERGREEN"><duration><unit>UNLIMITED</unit></duration>
- <recurring><billingPeriod>MONTHLY</billingPeriod><recurringPrice><price><currency>EUR</currency><value>9.00</value></price></recurringPrice></recurring>
- <usages><usage name="traffic" billingMode="IN_ARREAR" usageType="CONSUMABLE"><billingPeriod>MONTHLY</billingPeriod><tiers><tier><blocks>
-   <tieredBlock><unit>gb</unit><size>10</size><prices><price><currency>EUR</currency><value>0.50</value></price></prices><max>-1</max></tieredBlock></blocks></tier></tiers></usage>
-  <usage name="line" billingMode="IN_ARREAR" usageType="CAPACITY"><billingPeriod>MONTHLY</billingPeriod><tiers>
-   <tier><limits><limit><unit>peak</unit><max>10</max></limit></limits><recurringPrice><price><currency>EUR</currency><value>5</value></price></recurringPrice></tier>
-   <tier><limits><limit><unit>peak</unit><max>100</max></limit></limits><recurringPrice><price><currency>EUR</currency><value>20</value></price></recurringPrice></tier></tiers></usage>
- </usages></finalPhase></plan></plans>
-<priceLists><defaultPriceList name="DEFAULT"><plans><plan>server</plan></plans></defaultPriceList></priceLists></catalog>')::xml $$;
-SELECT set_seller('northwind', legal_name => 'Northwind GmbH', country => 'DE', currency => 'EUR') \gset
-SELECT count(*) FROM killbill_import_catalog(catalog(), 'kb') \gset
-SELECT set_account('acme', currency => 'EUR', time_zone => 'Europe/Berlin', cycle_day => 1, legal_name => 'Acme AG', country => 'DE', address => '{"line_1": "Kurze Gasse 2", "post_code": "80331", "city": "Muenchen"}',
-                   price_list => 'Cloud/DEFAULT/EUR', starts_on => '2026-01-01') \gset
-CALL maintain_partitions('[2025-12-01,2026-06-01)');
+\set include :source /lib/killbill_customer.psql
+\i :include
 SELECT killbill_mirror_account('kb', 'acme') \gset
 SELECT count(*) FROM deliver(found(('{"accountId": "' || id(1) || '", "currency": "EUR", "name": "Acme AG", "address1": "Kurze Gasse 2", "postalCode": "80331", "city": "Muenchen", "country": "DE"}')::jsonb)) \gset
 SELECT set_resource('acme', 'vm-1'), killbill_subscribe('kb', 'acme', 'server', '2026-01-01', 's-1', resource => 'vm-1') \gset

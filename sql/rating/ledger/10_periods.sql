@@ -1,5 +1,17 @@
 -- Charge periods: stored when first needed, a month of all accounts a turn; borders never change again.
 
+-- Queries that follow, and plans that sessions keep, would go on with what a table was when it was small.
+CREATE FUNCTION billing.analyze_grown(relation regclass, added bigint, columns text DEFAULT '') RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF added > 1000 AND added > (SELECT c.reltuples / 10 FROM pg_class AS c WHERE c.oid = relation) THEN
+        EXECUTE format('ANALYZE %s %s', relation, columns);
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.analyze_grown(regclass, bigint, text) IS 'Gathers statistics of a table to which so many rows were added that the old ones mislead: more than a thousand, and more than a tenth. columns: only of these, in parentheses. Volatile.';
+REVOKE ALL ON FUNCTION billing.analyze_grown(regclass, bigint, text) FROM PUBLIC;
+
 CREATE FUNCTION billing.account_setting_at(account_id bigint, day date, known_at timestamptz, own_at timestamptz) RETURNS billing.account_setting
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -136,9 +148,7 @@ BEGIN
         stored := stored + turn;
         EXIT WHEN turn = 0;
     END LOOP;
-    IF stored > 1000 AND stored > (SELECT c.reltuples / 10 FROM pg_class AS c WHERE c.oid = 'billing.charge_period'::regclass) THEN
-        ANALYZE charge_period;   -- plans that sessions keep were made when it was small
-    END IF;
+    PERFORM billing.analyze_grown('billing.charge_period', stored);
     RETURN stored;
 END $$;
 COMMENT ON FUNCTION billing.store_periods(date, timestamptz, timestamptz, bigint) IS

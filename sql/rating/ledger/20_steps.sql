@@ -8,6 +8,7 @@
 --   {known_at}, {own_at}   the watermark: facts recorded before known_at, or stamped own_at, count
 --   {levels}               lets usage of any age pass where a meter looks back, such as for the level that still holds
 --   {usage_from}, {usage_to}, {usage_accounts}   bounds on usage known when the query is planned, so that partitions are pruned
+--   {usage_partitions}     a relation of the usage between these bounds that compares no row with them
 --   {batch}                'due' or 'touched': the two halves of a run's scope, whose usage is read in different ways
 --
 -- The first relation, rated_period, comes from the caller:

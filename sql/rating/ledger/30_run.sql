@@ -1,5 +1,18 @@
 -- The billing run: scope, rating, drafts.
 
+CREATE FUNCTION billing.fill_words(template text, words jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    word record;
+BEGIN
+    FOR word IN SELECT w.key, w.value FROM jsonb_each_text(words) AS w LOOP
+        template := replace(template, '{' || word.key || '}', word.value);
+    END LOOP;
+    RETURN template;
+END $$;
+COMMENT ON FUNCTION billing.fill_words(text, jsonb) IS 'Replaces words in braces in the text of a query by the SQL that the object words gives for each. Immutable.';
+
 CREATE FUNCTION billing.fill_in(template text, known_at timestamptz, own_at timestamptz) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
@@ -351,9 +364,7 @@ BEGIN
               ORDER BY o.account_id, o.period_no, o.agreement_id, o.item_id
                  ON CONFLICT DO NOTHING';
     GET DIAGNOSTICS new_keys = ROW_COUNT;
-    IF new_keys > 1000 AND new_keys > (SELECT c.reltuples / 10 FROM pg_class AS c WHERE c.oid = 'billing.charge_key'::regclass) THEN
-        ANALYZE billing.charge_key (account_id, key_id, period_no);
-    END IF;
+    PERFORM billing.analyze_grown('billing.charge_key', new_keys, '(account_id, key_id, period_no)');
     PERFORM billing.make_relation(place, 'rated_difference', billing.fill_in(billing.rating_step('rated_difference'), known_at, own_at));
 
     -- What is ignored becomes a decision, once.
@@ -394,9 +405,7 @@ BEGIN
               ORDER BY d.account_id, d.key_id'
       USING known_at, own_at, run;
     GET DIAGNOSTICS drafted = ROW_COUNT;
-    IF drafted > 1000 AND drafted > (SELECT c.reltuples / 10 FROM pg_class AS c WHERE c.oid = 'billing.draft_line'::regclass) THEN
-        ANALYZE billing.draft_line;   -- plans that sessions keep were made when it was small
-    END IF;
+    PERFORM billing.analyze_grown('billing.draft_line', drafted);
 
     EXECUTE 'DELETE FROM billing.held AS h USING rated_difference AS d
               WHERE h.account_id = d.account_id AND h.key_id = d.key_id AND (NOT d.failed OR d.failed_at_pin)';

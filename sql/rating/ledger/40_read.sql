@@ -63,16 +63,11 @@ DECLARE
     reach record := billing.usage_reach(accounts, dates, known_at, own_at);
     query text := billing.account_rating_text() || ' ' || result;
 BEGIN
-    query := replace(query, '{levels}', billing.levels_text());
-    query := replace(query, '{accounts}', format('%L::bigint[]', accounts));
-    query := replace(query, '{dates}', format('%L::daterange', dates));
-    query := replace(query, '{through}', format('%L::date', through));
-    query := replace(query, '{as_of_run}', format('%L::boolean', as_of_run));
-    query := replace(query, '{interim}', format('%L::boolean', interim));
-    query := replace(query, '{usage_from}', format('%L::timestamptz', reach.usage_from));
-    query := replace(query, '{usage_to}', format('%L::timestamptz', reach.usage_to));
-    query := replace(query, '{consumers}', format('%L::bigint[]', reach.consumers));
-    RETURN billing.fill_in(query, known_at, own_at);
+    RETURN billing.fill_in(billing.fill_words(query, jsonb_build_object(
+               'levels', billing.levels_text(), 'accounts', format('%L::bigint[]', accounts), 'dates', format('%L::daterange', dates), 'through', format('%L::date', through),
+               'as_of_run', format('%L::boolean', as_of_run), 'interim', format('%L::boolean', interim),
+               'usage_from', format('%L::timestamptz', reach.usage_from), 'usage_to', format('%L::timestamptz', reach.usage_to),
+               'consumers', format('%L::bigint[]', reach.consumers))), known_at, own_at);
 END $$;
 COMMENT ON FUNCTION billing.rating_query(bigint[], daterange, date, timestamptz, timestamptz, text, boolean, boolean) IS
 'SQL text that rates the periods of some accounts in one query and ends in the given SELECT over the steps of the pipeline. With a day through, only what is due then; null = everything. as_of_run: as a run with this watermark saw it, without pins set later; interim: whether that run billed the period while it was running. Stable.';
@@ -81,15 +76,11 @@ REVOKE ALL ON FUNCTION billing.rating_query(bigint[], daterange, date, timestamp
 -- The same query as a function whose plan a session keeps: planning it takes several times as long as running it for one account.
 DO $define$
 DECLARE
-    query text := billing.account_rating_text();
-    word  record;
+    query text := billing.fill_words(billing.account_rating_text(), pg_catalog.jsonb_build_object(
+                      'accounts', 'rate_accounts.accounts', 'dates', 'rate_accounts.dates', 'through', 'rate_accounts.through', 'known_at', 'rate_accounts.known_at',
+                      'own_at', 'NULL::timestamptz', 'as_of_run', 'false', 'interim', 'NULL::boolean',
+                      'usage_from', 'reach.usage_from', 'usage_to', 'reach.usage_to', 'consumers', 'reach.consumers', 'levels', 'OR s.looks_back'));
 BEGIN
-    FOR word IN SELECT * FROM (VALUES ('accounts', 'rate_accounts.accounts'), ('dates', 'rate_accounts.dates'), ('through', 'rate_accounts.through'),
-                                      ('known_at', 'rate_accounts.known_at'), ('own_at', 'NULL::timestamptz'), ('as_of_run', 'false'), ('interim', 'NULL::boolean'),
-                                      ('usage_from', 'reach.usage_from'), ('usage_to', 'reach.usage_to'), ('consumers', 'reach.consumers'), ('levels', 'OR s.looks_back')) AS w(name, value)
-    LOOP
-        query := pg_catalog.replace(query, '{' || word.name || '}', word.value);
-    END LOOP;
     EXECUTE pg_catalog.format($create$
 CREATE FUNCTION billing.rate_accounts(accounts bigint[], dates daterange, through date, known_at timestamptz)
     RETURNS TABLE (account_id bigint, period_no int, date_from date, date_to date, agreement_id int, item_id int, subscription_id bigint, consumer_id bigint,

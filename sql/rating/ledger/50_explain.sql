@@ -1,5 +1,22 @@
 -- From a line back to the usage and prices behind it, and from usage to the lines it is on.
 
+CREATE FUNCTION billing.line_rating_text() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT $text$, this_line AS (
+            SELECT l.* FROM billing.line AS l WHERE l.line_id = {line_id}
+        ), this_contract AS (
+            SELECT c.* FROM rated_contract AS c WHERE c.variant = 0 AND c.agreement_id = {agreement_id} AND c.consumer_id = {consumer_id}
+        ), this_segment AS (
+            SELECT s.* FROM rated_segment AS s WHERE s.item_id = {item_id} AND s.spec_no IN (SELECT c.spec_no FROM this_contract AS c)
+        ), this_amount AS (
+            SELECT a.* FROM rated_amount AS a JOIN this_contract AS c USING (contract_no) JOIN this_segment AS s USING (segment_no)
+             WHERE a.subscription_id = {subscription_id} AND a.charge_group = {charge_group}
+        ) $text$
+$function$;
+COMMENT ON FUNCTION billing.line_rating_text() IS
+'What of the rating pipeline belongs to one final line, as SQL text that follows its steps: the line {line_id} and the charge {agreement_id}, {consumer_id}, {item_id}, {subscription_id}, {charge_group}. Immutable.';
+
 CREATE FUNCTION billing.line_query(line_id bigint, result text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -13,15 +30,11 @@ BEGIN
     END IF;
     SELECT * INTO key FROM charge_key AS k WHERE k.account_id = this.account_id AND k.key_id = this.key_id;
     SELECT daterange(p.date_from, p.date_to) INTO span FROM charge_period AS p WHERE p.account_id = key.account_id AND p.period_no = key.period_no;
-    RETURN billing.rating_query(ARRAY[this.account_id], span,
-        this.interim_to, this.known_at, this.own_at,
-        format(', this_line AS (SELECT l.* FROM billing.line AS l WHERE l.line_id = %s),
-                 this_contract AS (SELECT c.* FROM rated_contract AS c WHERE c.variant = 0 AND c.agreement_id = %s AND c.consumer_id = %s),
-                 this_segment AS (SELECT s.* FROM rated_segment AS s WHERE s.item_id = %s AND s.spec_no IN (SELECT c.spec_no FROM this_contract AS c)),
-                 this_amount AS (SELECT a.* FROM rated_amount AS a JOIN this_contract AS c USING (contract_no) JOIN this_segment AS s USING (segment_no)
-                                  WHERE a.subscription_id = %s AND a.charge_group = %L) ',
-               this.line_id, key.agreement_id, key.consumer_id, key.item_id, key.subscription_id, key.charge_group) || result,
-        true, this.kind = 'interim');
+    -- The words of the line last: nothing is looked for in what its charge group holds.
+    RETURN billing.fill_words(
+        billing.rating_query(ARRAY[this.account_id], span, this.interim_to, this.known_at, this.own_at, billing.line_rating_text() || result, true, this.kind = 'interim'),
+        jsonb_build_object('line_id', this.line_id, 'agreement_id', key.agreement_id, 'consumer_id', key.consumer_id, 'item_id', key.item_id,
+                           'subscription_id', key.subscription_id, 'charge_group', format('%L::jsonb', key.charge_group)));
 END $$;
 COMMENT ON FUNCTION billing.line_query(bigint, text) IS 'SQL text that rates the charge of a final line again, as the run that billed it saw it, and ends in the given SELECT. Stable.';
 REVOKE ALL ON FUNCTION billing.line_query(bigint, text) FROM PUBLIC;
@@ -29,16 +42,7 @@ REVOKE ALL ON FUNCTION billing.line_query(bigint, text) FROM PUBLIC;
 -- The same as a function whose plan a session keeps, as rate_accounts() has one.
 DO $define$
 DECLARE
-    query text := billing.account_rating_text() || $tail$
-        , this_line AS (SELECT l.* FROM billing.line AS l WHERE l.line_id = explain_line.line_id
-        ), this_contract AS (
-            SELECT c.* FROM rated_contract AS c WHERE c.variant = 0 AND c.agreement_id = explained_key.agreement_id AND c.consumer_id = explained_key.consumer_id
-        ), this_segment AS (
-            SELECT s.* FROM rated_segment AS s WHERE s.item_id = explained_key.item_id AND s.spec_no IN (SELECT c.spec_no FROM this_contract AS c)
-        ), this_amount AS (
-            SELECT a.* FROM rated_amount AS a JOIN this_contract AS c USING (contract_no) JOIN this_segment AS s USING (segment_no)
-             WHERE a.subscription_id = explained_key.subscription_id AND a.charge_group = explained_key.charge_group
-        )
+    query text := billing.account_rating_text() || billing.line_rating_text() || $tail$
         , measured AS (   -- as the steps of rating do it: what of a tariff that goes on was counted at the prices before
             SELECT q.*, s.from_at, s.from_local, s.to_local, s.aggregation, s.tariff, s.fraction, s.interim, s.by_units, s.walks AND q.events > 0 AS walks,
                    s.prorated, s.mutates, s.mutate, s.scale_by, s.scale_over, billing.round_quantity(billing.scaled_quantity(q.quantity, s.scale_by, s.scale_over), s.rounding, s.decimals) AS rounded,
@@ -153,14 +157,13 @@ DECLARE
         )
         SELECT (row_number() OVER (ORDER BY x.part, x.no))::int, x.stage, x.what, x.tier_from, x.tier_to, x.quantity, x.unit_price, x.amount
           FROM shown AS x ORDER BY 1 $tail$;
-    word  record;
 BEGIN
-    FOR word IN SELECT * FROM (VALUES ('accounts', 'ARRAY[explained.account_id]'), ('dates', 'explained_dates'), ('through', 'explained.interim_to'),
-                                      ('known_at', 'explained.known_at'), ('own_at', 'explained.own_at'), ('as_of_run', 'true'), ('interim', '(explained.kind = ''interim'')'),
-                                      ('usage_from', 'reach.usage_from'), ('usage_to', 'reach.usage_to'), ('consumers', 'reach.consumers'), ('levels', 'OR s.looks_back')) AS w(name, value)
-    LOOP
-        query := pg_catalog.replace(query, '{' || word.name || '}', word.value);
-    END LOOP;
+    query := billing.fill_words(query, pg_catalog.jsonb_build_object(
+                 'accounts', 'ARRAY[explained.account_id]', 'dates', 'explained_dates', 'through', 'explained.interim_to', 'known_at', 'explained.known_at',
+                 'own_at', 'explained.own_at', 'as_of_run', 'true', 'interim', '(explained.kind = ''interim'')',
+                 'usage_from', 'reach.usage_from', 'usage_to', 'reach.usage_to', 'consumers', 'reach.consumers', 'levels', 'OR s.looks_back',
+                 'line_id', 'explain_line.line_id', 'agreement_id', 'explained_key.agreement_id', 'consumer_id', 'explained_key.consumer_id', 'item_id', 'explained_key.item_id',
+                 'subscription_id', 'explained_key.subscription_id', 'charge_group', 'explained_key.charge_group'));
     EXECUTE pg_catalog.format($create$
 CREATE FUNCTION billing.explain_line(line_id bigint)
     RETURNS TABLE (step int, stage text, what text, tier_from numeric, tier_to numeric, quantity numeric, unit_price numeric, amount billing.monetary)
