@@ -297,6 +297,8 @@ CREATE TABLE billing.agreement_term (
     list_id      int    NOT NULL REFERENCES billing.price_list,
     invoice_group_id bigint REFERENCES billing.invoice_group,
     progressive_threshold billing.monetary,
+    progressive_thresholds billing.monetary[],
+    progressive_every billing.monetary,
     valid        daterange NOT NULL DEFAULT '(,)' CHECK (NOT pg_catalog.isempty(valid)),
     known        tstzrange NOT NULL DEFAULT pg_catalog.tstzrange(billing.recorded_at(), NULL),
     recorded_by  text   NOT NULL DEFAULT session_user,
@@ -308,7 +310,9 @@ CREATE INDEX agreement_term_changed ON billing.agreement_term (GREATEST(pg_catal
 COMMENT ON TABLE billing.agreement_term IS 'What an agreement says over time: whose usage is charged, by which price list, on which invoice; facts.';
 COMMENT ON COLUMN billing.agreement_term.consumer_id IS 'Account whose usage is charged to the buyer; usually the buyer itself, a reseller''s customer for wholesale.';
 COMMENT ON COLUMN billing.agreement_term.with_descendants IS 'Usage of all accounts below the consumer is charged too, each on lines of its own.';
-COMMENT ON COLUMN billing.agreement_term.progressive_threshold IS 'Bill usage of a running period as soon as it owes this much more than was billed; null = only when the period has ended.';
+COMMENT ON COLUMN billing.agreement_term.progressive_threshold IS 'Bill a charge for usage of a running period as soon as it owes this much more than was billed; null = not for that.';
+COMMENT ON COLUMN billing.agreement_term.progressive_thresholds IS 'Bill all usage of a running period when all usage of the agreement since its first day comes to one of these amounts, which rise; null = none.';
+COMMENT ON COLUMN billing.agreement_term.progressive_every IS 'The same at each multiple of this amount, above the last of those thresholds; null = none.';
 
 CREATE TABLE billing.subscription (
     subscription_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -96,8 +96,7 @@ END $$;
 COMMENT ON FUNCTION billing.check_account_tree(bigint, bigint) IS 'Raises 22023 if the account is the parent itself or above it on any day, as known now. Stable.';
 
 CREATE FUNCTION billing.open_account(
-    key text, named billing.account_setting, starts_on date, seller text, price_list text, invoice_group text,
-    progressive_threshold billing.monetary) RETURNS bigint
+    key text, named billing.account_setting, starts_on date, seller text, price_list text, invoice_group text, progressive billing.agreement_term) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -107,13 +106,16 @@ DECLARE
     this_group     bigint;
     this_agreement int;
     setting        account_setting;
+    term           agreement_term := progressive;
 BEGIN
     SELECT s.currency, s.time_zone INTO setting.currency, setting.time_zone
       FROM seller_setting AS s WHERE s.seller_id = this_seller ORDER BY s.setting_no DESC LIMIT 1;
     setting := overlaid(setting, named);
     this_list := CASE WHEN open_account.price_list IS NULL THEN default_price_list(this_seller, setting.currency)
                       ELSE find_price_list(this_seller, open_account.price_list) END;
-    PERFORM check_term_currency(this_list, setting.currency, open_account.progressive_threshold);
+    term.list_id := this_list;
+    term := overlaid(term, NULL);    -- without those that are off
+    PERFORM check_term_currency(term, setting.currency);
 
     PERFORM check_account_start(NULL, open_account.starts_on);
     INSERT INTO account AS a (key, starts_on) VALUES (open_account.key, open_account.starts_on)
@@ -132,13 +134,13 @@ BEGIN
         INSERT INTO invoice_group AS g (payer_id, key) VALUES (this_account, open_account.invoice_group) RETURNING g.invoice_group_id INTO this_group;
     END IF;
     INSERT INTO agreement AS a (seller_id, buyer_id) VALUES (this_seller, this_account) RETURNING a.agreement_id INTO this_agreement;
-    INSERT INTO agreement_term (agreement_id, consumer_id, list_id, invoice_group_id, progressive_threshold, known)
-        VALUES (this_agreement, this_account, this_list, this_group, threshold_or_none(open_account.progressive_threshold),
+    INSERT INTO agreement_term (agreement_id, consumer_id, list_id, invoice_group_id, progressive_threshold, progressive_thresholds, progressive_every, known)
+        VALUES (this_agreement, this_account, this_list, this_group, term.progressive_threshold, term.progressive_thresholds, term.progressive_every,
                 tstzrange(setting.recorded_at, NULL));
     RETURN this_account;
 END $$;
-COMMENT ON FUNCTION billing.open_account(text, billing.account_setting, date, text, text, text, billing.monetary) IS
-'Makes an account with its first settings, its invoice group ''default'' and its agreement ''default'' with the seller; returns its number, or null if an account of that key was made meanwhile. Used by set_account(). Volatile.';
+COMMENT ON FUNCTION billing.open_account(text, billing.account_setting, date, text, text, text, billing.agreement_term) IS
+'Makes an account with its first settings, its invoice group ''default'' and its agreement ''default'' with the seller and the thresholds of progressive; returns its number, or null if an account of that key was made meanwhile. Used by set_account(). Volatile.';
 
 CREATE FUNCTION billing.change_account(account_id bigint, named billing.account_setting, from_date date) RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
@@ -218,7 +220,7 @@ CREATE FUNCTION billing.set_account(
     on_rating_error text DEFAULT NULL, grace interval DEFAULT NULL, status text DEFAULT NULL, legal_name text DEFAULT NULL,
     address jsonb DEFAULT NULL, country text DEFAULT NULL, vat_id text DEFAULT NULL, endpoint_id text DEFAULT NULL,
     tax_code text DEFAULT NULL, price_list text DEFAULT NULL, invoice_group text DEFAULT NULL,
-    progressive_threshold billing.monetary DEFAULT NULL) RETURNS bigint
+    progressive_threshold billing.monetary DEFAULT NULL, progressive_thresholds billing.monetary[] DEFAULT NULL, progressive_every billing.monetary DEFAULT NULL) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -226,6 +228,7 @@ DECLARE
     first_day date;
     other_currency boolean;
     named account_setting;
+    progressive agreement_term;
 BEGIN
     PERFORM check_ledger();
     PERFORM check_key('an account', set_account.key);
@@ -244,11 +247,14 @@ BEGIN
     named.endpoint_id := set_account.endpoint_id;
     named.tax_code := set_account.tax_code;
     PERFORM check_account_setting(named);
+    progressive.progressive_threshold := set_account.progressive_threshold;
+    progressive.progressive_thresholds := set_account.progressive_thresholds;
+    progressive.progressive_every := set_account.progressive_every;
 
     SELECT a.account_id INTO this_account FROM account AS a WHERE a.key = set_account.key;
     IF NOT FOUND THEN
         this_account := open_account(set_account.key, named, set_account.starts_on, set_account.seller, set_account.price_list,
-                                     set_account.invoice_group, set_account.progressive_threshold);
+                                     set_account.invoice_group, progressive);
         IF this_account IS NOT NULL THEN
             RETURN this_account;
         END IF;
@@ -271,16 +277,17 @@ BEGIN
     END IF;
     other_currency := change_account(this_account, named, coalesce(set_account.from_date, '-infinity'));
     IF set_account.seller IS NOT NULL OR set_account.price_list IS NOT NULL OR set_account.invoice_group IS NOT NULL
-       OR set_account.progressive_threshold IS NOT NULL
+       OR num_nonnulls(set_account.progressive_threshold, set_account.progressive_thresholds, set_account.progressive_every) > 0
     THEN
         PERFORM set_agreement(set_account.key, seller => set_account.seller, price_list => set_account.price_list,
             valid_from => set_account.from_date, invoice_group => set_account.invoice_group,
-            progressive_threshold => set_account.progressive_threshold);
+            progressive_threshold => set_account.progressive_threshold, progressive_thresholds => set_account.progressive_thresholds,
+            progressive_every => set_account.progressive_every);
     END IF;
     IF other_currency THEN
         PERFORM check_account_lists(this_account, coalesce(set_account.from_date, '-infinity'));
     END IF;
     RETURN this_account;
 END $$;
-COMMENT ON FUNCTION billing.set_account(text, text, text, int, text, text, date, date, text, text, interval, text, text, jsonb, text, text, text, text, text, text, billing.monetary) IS
-'Makes or changes the account with that key and returns its number. A new account gets the invoice group ''default'' and an agreement ''default'' with the seller (which need not be named while there is only one) by price_list, or by the seller''s list ''default'' or ''default-CUR'' in its currency; currency and time_zone are the seller''s unless named, cycle_day (1 to 31, clamped in short months) is 1. parent: key of the account above. starts_on: first day that can be billed. from_date: first day on which what is named holds, default always; later settings keep what is not named. rounding_mode: half_up, half_even, up, down, ceiling, floor, cash. on_rating_error: bill_rest or hold_account. grace: how long after a period''s end usage may come before it is due. status: open or closed, with from_date. tax_code: overrides that of prices. progressive_threshold: bill a running period as soon as it owes that much, 0 = off. Null keeps, empty clears. Errors: 22023 bad argument, 42704 unknown seller, parent, list or tax code, 55000 starts_on after the first period. Volatile.';
+COMMENT ON FUNCTION billing.set_account(text, text, text, int, text, text, date, date, text, text, interval, text, text, jsonb, text, text, text, text, text, text, billing.monetary, billing.monetary[], billing.monetary) IS
+'Makes or changes the account with that key and returns its number. A new account gets the invoice group ''default'' and an agreement ''default'' with the seller (which need not be named while there is only one) by price_list, or by the seller''s list ''default'' or ''default-CUR'' in its currency; currency and time_zone are the seller''s unless named, cycle_day (1 to 31, clamped in short months) is 1. parent: key of the account above. starts_on: first day that can be billed. from_date: first day on which what is named holds, default always; later settings keep what is not named. rounding_mode: half_up, half_even, up, down, ceiling, floor, cash. on_rating_error: bill_rest or hold_account. grace: how long after a period''s end usage may come before it is due. status: open or closed, with from_date. tax_code: overrides that of prices. progressive_threshold, progressive_thresholds, progressive_every: bill running periods, as set_agreement() explains. Null keeps, empty clears. Errors: 22023 bad argument, 42704 unknown seller, parent, list or tax code, 55000 starts_on after the first period. Volatile.';

@@ -7,23 +7,42 @@ CREATE FUNCTION billing.threshold_or_none(threshold billing.monetary) RETURNS bi
     END;
 COMMENT ON FUNCTION billing.threshold_or_none(billing.monetary) IS 'The threshold of progressive billing; 0 stands for none. Immutable.';
 
-CREATE FUNCTION billing.check_term_currency(list_id int, currency text, threshold billing.monetary) RETURNS void
+CREATE FUNCTION billing.thresholds_or_none(thresholds billing.monetary[]) RETURNS billing.monetary[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+        SELECT pg_catalog.array_agg(DISTINCT t ORDER BY t) FROM pg_catalog.unnest(thresholds) AS t;
+    END;
+COMMENT ON FUNCTION billing.thresholds_or_none(billing.monetary[]) IS 'The thresholds of progressive billing, each once, rising; an empty list stands for none. Immutable.';
+
+CREATE FUNCTION billing.check_term_currency(term billing.agreement_term, currency text) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    list price_list;
+    list  price_list;
+    wrong record;
 BEGIN
-    SELECT l.* INTO list FROM price_list AS l WHERE l.list_id = check_term_currency.list_id;
+    SELECT l.* INTO list FROM price_list AS l WHERE l.list_id = term.list_id;
     IF list.currency <> check_term_currency.currency THEN
         RAISE invalid_parameter_value USING MESSAGE = format('the account is in %s, but price list "%s" is in %s', check_term_currency.currency, list.key, list.currency),
             HINT = format('Name a list in %s: price_list =>.', check_term_currency.currency);
-    ELSIF amount(threshold) < 0 THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('progressive_threshold must not be negative, but is %s', threshold);
-    ELSIF amount(threshold) <> 0 AND currency(threshold) <> list.currency THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('progressive_threshold is in %s, but price list "%s" is in %s', currency(threshold), list.key, list.currency);
     END IF;
+    FOR wrong IN
+        SELECT x.what, x.threshold, x.listed
+          FROM (SELECT 'progressive_threshold' AS what, term.progressive_threshold AS threshold, false AS listed
+                 UNION ALL SELECT 'progressive_every', term.progressive_every, false
+                 UNION ALL SELECT 'progressive_thresholds', t, true FROM unnest(term.progressive_thresholds) AS t) AS x
+    LOOP
+        IF amount(wrong.threshold) < 0 THEN
+            RAISE invalid_parameter_value USING MESSAGE = format('%s must not be negative, but is %s', wrong.what, wrong.threshold);
+        ELSIF wrong.listed AND coalesce(amount(wrong.threshold), 0) = 0 THEN
+            RAISE invalid_parameter_value USING MESSAGE = format('a threshold of %s must be more than 0, but one is %s', wrong.what, coalesce(wrong.threshold::text, 'null'));
+        ELSIF amount(wrong.threshold) <> 0 AND currency(wrong.threshold) <> list.currency THEN
+            RAISE invalid_parameter_value USING MESSAGE = format('%s is in %s, but price list "%s" is in %s', wrong.what, currency(wrong.threshold), list.key, list.currency);
+        END IF;
+    END LOOP;
 END $$;
-COMMENT ON FUNCTION billing.check_term_currency(int, text, billing.monetary) IS 'Raises 22023 if a price list is in another currency than the account or the threshold of progressive billing, or that is negative. Stable.';
+COMMENT ON FUNCTION billing.check_term_currency(billing.agreement_term, text) IS
+'Raises 22023 if the price list of a term is in another currency than the account (currency) or a threshold of progressive billing, or one of those is negative, or null or 0 in a list. Stable.';
 
 CREATE FUNCTION billing.check_account_open(account_id bigint, day date, what text) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -70,8 +89,8 @@ BEGIN
         UPDATE agreement_term AS t SET known = tstzrange(lower(t.known), stamp)
          WHERE t.agreement_id = supersede_agreement_terms.agreement_id AND t.valid && span AND upper_inf(t.known)
         RETURNING t.*)
-    INSERT INTO agreement_term (agreement_id, consumer_id, with_descendants, list_id, invoice_group_id, progressive_threshold, valid, known)
-    SELECT c.agreement_id, c.consumer_id, c.with_descendants, c.list_id, c.invoice_group_id, c.progressive_threshold, rest, tstzrange(stamp, NULL)
+    INSERT INTO agreement_term (agreement_id, consumer_id, with_descendants, list_id, invoice_group_id, progressive_threshold, progressive_thresholds, progressive_every, valid, known)
+    SELECT c.agreement_id, c.consumer_id, c.with_descendants, c.list_id, c.invoice_group_id, c.progressive_threshold, c.progressive_thresholds, c.progressive_every, rest, tstzrange(stamp, NULL)
       FROM closed AS c, unnest(datemultirange(c.valid) - datemultirange(span)) AS rest;
     RETURN stamp;
 END $$;
@@ -87,6 +106,8 @@ BEGIN
     former.list_id := coalesce(named.list_id, former.list_id);
     former.invoice_group_id := NULLIF(coalesce(named.invoice_group_id, former.invoice_group_id), 0);
     former.progressive_threshold := threshold_or_none(coalesce(named.progressive_threshold, former.progressive_threshold));
+    former.progressive_thresholds := thresholds_or_none(coalesce(named.progressive_thresholds, former.progressive_thresholds));
+    former.progressive_every := threshold_or_none(coalesce(named.progressive_every, former.progressive_every));
     RETURN former;
 END $$;
 COMMENT ON FUNCTION billing.overlaid(billing.agreement_term, billing.agreement_term) IS
@@ -128,7 +149,7 @@ COMMENT ON FUNCTION billing.wanted_terms(int, daterange, boolean, billing.agreem
 CREATE FUNCTION billing.set_agreement(
     buyer text, seller text DEFAULT NULL, key text DEFAULT 'default', consumer text DEFAULT NULL, with_descendants boolean DEFAULT NULL,
     price_list text DEFAULT NULL, valid_from date DEFAULT NULL, valid_to date DEFAULT NULL, invoice_group text DEFAULT NULL,
-    progressive_threshold billing.monetary DEFAULT NULL) RETURNS int
+    progressive_threshold billing.monetary DEFAULT NULL, progressive_thresholds billing.monetary[] DEFAULT NULL, progressive_every billing.monetary DEFAULT NULL) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -149,6 +170,8 @@ BEGIN
     named.invoice_group_id := CASE WHEN set_agreement.invoice_group = '' THEN 0
                                    WHEN set_agreement.invoice_group IS NOT NULL THEN find_invoice_group(this_buyer, set_agreement.invoice_group) END;
     named.progressive_threshold := set_agreement.progressive_threshold;
+    named.progressive_thresholds := set_agreement.progressive_thresholds;
+    named.progressive_every := set_agreement.progressive_every;
 
     INSERT INTO agreement AS a (seller_id, buyer_id, key) VALUES (this_seller, this_buyer, set_agreement.key)
         ON CONFLICT DO NOTHING RETURNING a.agreement_id INTO this_agreement;
@@ -164,15 +187,15 @@ BEGIN
     END IF;
     FOR wanted IN SELECT w.* FROM wanted_terms(this_agreement, span, is_new OR set_agreement.valid_from IS NOT NULL, first_term, named) AS w LOOP
         PERFORM check_account_open(this_buyer, lower(wanted.valid), 'it cannot be charged');
-        PERFORM check_term_currency(wanted.list_id, (account_setting_on(this_buyer, lower(wanted.valid))).currency, wanted.progressive_threshold);
+        PERFORM check_term_currency(wanted, (account_setting_on(this_buyer, lower(wanted.valid))).currency);
         wanted.known := tstzrange(supersede_agreement_terms(this_agreement, wanted.valid), NULL);
         wanted.recorded_by := session_user;
         INSERT INTO agreement_term VALUES (wanted.*);
     END LOOP;
     RETURN this_agreement;
 END $$;
-COMMENT ON FUNCTION billing.set_agreement(text, text, text, text, boolean, text, date, date, text, billing.monetary) IS
-'Makes or changes the agreement with that key between a seller and a buyer, and returns its number. consumer: whose usage is charged, the buyer unless named (a reseller''s customer for wholesale). with_descendants: usage of all accounts below the consumer is charged too. price_list: key of the seller''s list, in the buyer''s currency. invoice_group: of the buyer or its payer, '''' = its group ''default''. progressive_threshold: bill a running period as soon as it owes that much, 0 = off. What is named holds from valid_from to valid_to (days, half-open); without valid_from it holds wherever the agreement holds. Null keeps. Errors: 22023 bad argument or another currency, 42704 unknown key, 55000 closed account, 40001 run the transaction again. Volatile.';
+COMMENT ON FUNCTION billing.set_agreement(text, text, text, text, boolean, text, date, date, text, billing.monetary, billing.monetary[], billing.monetary) IS
+'Makes or changes the agreement with that key between a seller and a buyer, and returns its number. consumer: whose usage is charged, the buyer unless named (a reseller''s customer for wholesale). with_descendants: usage of all accounts below the consumer is charged too. price_list: key of the seller''s list, in the buyer''s currency. invoice_group: of the buyer or its payer, '''' = its group ''default''. progressive_threshold: bill a charge of a running period as soon as it owes that much more than was billed, 0 = off. progressive_thresholds: bill all usage of a running period when all usage of the agreement comes to one of these amounts, {} = off; progressive_every: and at each multiple of this, above the last of them, 0 = off. What is named holds from valid_from to valid_to (days, half-open); without valid_from it holds wherever the agreement holds. Null keeps. Errors: 22023 bad argument or another currency, 42704 unknown key, 55000 closed account, 40001 run the transaction again. Volatile.';
 
 CREATE FUNCTION billing.end_agreement(buyer text, valid_to date, seller text DEFAULT NULL, key text DEFAULT 'default') RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp

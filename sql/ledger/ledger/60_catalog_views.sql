@@ -138,6 +138,8 @@ SELECT b.key AS buyer,
        coalesce(i.key, 'default') AS invoice_group,
        t.progressive_threshold,
        billing.amount(t.progressive_threshold) AS threshold_amount,
+       t.progressive_thresholds,
+       t.progressive_every,
        pg_catalog.lower(t.valid) AS valid_from,
        pg_catalog.upper(t.valid) AS valid_to,
        g.agreement_id,
@@ -160,8 +162,10 @@ COMMENT ON COLUMN billing.agreements.with_descendants IS 'Whether usage of all a
 COMMENT ON COLUMN billing.agreements.price_list IS 'Key of the price list.';
 COMMENT ON COLUMN billing.agreements.currency IS 'Currency of the price list.';
 COMMENT ON COLUMN billing.agreements.invoice_group IS 'Key of the invoice group.';
-COMMENT ON COLUMN billing.agreements.progressive_threshold IS 'A running period is billed as soon as it owes this much more than was billed; null = at its end only.';
+COMMENT ON COLUMN billing.agreements.progressive_threshold IS 'A charge of a running period is billed as soon as it owes this much more than was billed; null = not for that.';
 COMMENT ON COLUMN billing.agreements.threshold_amount IS 'The same as a plain number, in the currency of the list.';
+COMMENT ON COLUMN billing.agreements.progressive_thresholds IS 'All usage of a running period is billed when all usage of the agreement comes to one of these; null = none.';
+COMMENT ON COLUMN billing.agreements.progressive_every IS 'The same at each multiple of this amount, above the last of those; null = none.';
 COMMENT ON COLUMN billing.agreements.valid_from IS 'First day; null = always.';
 COMMENT ON COLUMN billing.agreements.valid_to IS 'First day that no longer belongs to it; null = without end.';
 COMMENT ON COLUMN billing.agreements.agreement_id IS 'Number of the agreement.';

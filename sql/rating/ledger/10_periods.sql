@@ -115,7 +115,7 @@ BEGIN
              WHERE c.date_to <= through AND (only_account IS NULL OR c.account_id = only_account)
                AND c.account_id IN (SELECT a.buyer_id FROM agreement AS a JOIN subscription AS b USING (agreement_id) JOIN fee_definition AS f USING (item_id) WHERE f.in_advance
                                     UNION ALL
-                                    SELECT a.buyer_id FROM agreement AS a JOIN agreement_term AS t USING (agreement_id) WHERE t.progressive_threshold IS NOT NULL)
+                                    SELECT a.buyer_id FROM agreement AS a JOIN agreement_term AS t USING (agreement_id) WHERE num_nonnulls(t.progressive_threshold, t.progressive_thresholds, t.progressive_every) > 0)
         ), bordered AS (
             SELECT w.account_id, w.period_no + 1 AS period_no, w.date_to AS date_from, next_cycle_date(w.date_to, s.cycle_day) AS date_to,
                    w.ends_at AS starts_at, s.time_zone, s.cycle_day, s.grace
@@ -131,7 +131,7 @@ BEGIN
              WHERE b.date_to <= through
                 OR b.account_id IN (SELECT a.buyer_id FROM agreement AS a JOIN subscription AS x USING (agreement_id) JOIN fee_definition AS f USING (item_id) WHERE f.in_advance
                                     UNION ALL
-                                    SELECT a.buyer_id FROM agreement AS a JOIN agreement_term AS t USING (agreement_id) WHERE t.progressive_threshold IS NOT NULL)
+                                    SELECT a.buyer_id FROM agreement AS a JOIN agreement_term AS t USING (agreement_id) WHERE num_nonnulls(t.progressive_threshold, t.progressive_thresholds, t.progressive_every) > 0)
              ORDER BY b.account_id
             RETURNING account_id, period_no, date_from, date_to, ends_at
         ), moved AS (

@@ -121,6 +121,18 @@ $function$;
 COMMENT ON FUNCTION billing.weighed_rows() IS
 'SQL text of the rows of meters that look beyond a segment, by contract and segment: what each changes (change), for how long or whether (weight) and of which whole (whole); a quantity is their sum. Holds the words of rating_step(). Immutable.';
 
+CREATE FUNCTION billing.threshold_reached(thresholds billing.monetary[], every billing.monetary, billed numeric, owed numeric) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+        SELECT threshold_reached.owed OPERATOR(pg_catalog.>) b.billed AND coalesce(
+            CASE WHEN b.billed OPERATOR(pg_catalog.<) t.last
+                 THEN EXISTS (SELECT FROM pg_catalog.unnest(thresholds) AS x WHERE billing.amount(x) OPERATOR(pg_catalog.>) b.billed AND billing.amount(x) OPERATOR(pg_catalog.<=) owed)
+                 ELSE pg_catalog.floor(owed OPERATOR(pg_catalog./) billing.amount(every)) OPERATOR(pg_catalog.>) pg_catalog.floor(b.billed OPERATOR(pg_catalog./) billing.amount(every)) END, false)
+          FROM (SELECT coalesce(pg_catalog.max(billing.amount(x)), 0) AS last FROM pg_catalog.unnest(thresholds) AS x) AS t, (SELECT GREATEST(threshold_reached.billed, 0) AS billed) AS b;
+    END;
+COMMENT ON FUNCTION billing.threshold_reached(billing.monetary[], billing.monetary, numeric, numeric) IS
+'Whether usage that was billed up to one amount and now comes to another has passed a threshold: one of the list while less than its last was billed, afterwards a multiple of every (null = none), counted from 0. So does Lago. Immutable.';
+
 CREATE FUNCTION billing.greatest_amount() RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ SELECT 1000000000000000.0 $$;
@@ -192,7 +204,7 @@ AS $function$
     WHEN 'rated_term' THEN $step$
         WITH term AS (
             SELECT v.account_id, v.period_no, v.variant, a.agreement_id, a.seller_id, t.list_id, one.consumer_id, one.consumer_id = t.consumer_id AS bears_fees,
-                   t.progressive_threshold, greatest(p.date_from, lower(t.valid)) AS from_date, least(p.date_to, upper(t.valid)) AS to_date
+                   t.progressive_threshold, num_nonnulls(t.progressive_threshold, t.progressive_thresholds, t.progressive_every) > 0 AS progressive, greatest(p.date_from, lower(t.valid)) AS from_date, least(p.date_to, upper(t.valid)) AS to_date
               FROM rated_view AS v
               JOIN rated_period AS p USING (account_id, period_no)
               JOIN billing.agreement AS a ON a.buyer_id = v.account_id
@@ -203,7 +215,7 @@ AS $function$
                                  SELECT d.account_id FROM billing.descendants(t.consumer_id, v.plan_at, v.plan_own) AS d(account_id) WHERE t.with_descendants) AS one
         ), together AS (   -- terms that say the same of list and consumer are one: only prices cut segments
             SELECT t.account_id, t.period_no, t.variant, t.agreement_id, t.seller_id, t.list_id, t.consumer_id, bool_or(t.bears_fees) AS bears_fees,
-                   max(t.progressive_threshold) AS progressive_threshold, min(t.from_date) AS from_date, max(t.to_date) AS to_date,
+                   max(t.progressive_threshold) AS progressive_threshold, bool_or(t.progressive) AS progressive, min(t.from_date) AS from_date, max(t.to_date) AS to_date,
                    max(t.to_date) - min(t.from_date) = sum(t.to_date - t.from_date) AS unbroken
               FROM term AS t
              GROUP BY t.account_id, t.period_no, t.variant, t.agreement_id, t.seller_id, t.list_id, t.consumer_id
@@ -215,12 +227,12 @@ AS $function$
                      WHERE NOT g.unbroken
                     WINDOW w AS (PARTITION BY x.account_id, x.period_no, x.variant, x.agreement_id, x.consumer_id, x.list_id ORDER BY x.from_date)) AS t
         )
-        SELECT g.account_id, g.period_no, g.variant, g.agreement_id, g.seller_id, g.list_id, g.consumer_id, g.bears_fees, g.progressive_threshold, g.from_date, g.to_date
+        SELECT g.account_id, g.period_no, g.variant, g.agreement_id, g.seller_id, g.list_id, g.consumer_id, g.bears_fees, g.progressive_threshold, g.progressive, g.from_date, g.to_date
           FROM together AS g
          WHERE g.unbroken
          UNION ALL
         SELECT i.account_id, i.period_no, i.variant, i.agreement_id, i.seller_id, i.list_id, i.consumer_id, bool_or(i.bears_fees),
-               max(i.progressive_threshold), min(i.from_date), max(i.to_date)
+               max(i.progressive_threshold), bool_or(i.progressive), min(i.from_date), max(i.to_date)
           FROM island AS i
          GROUP BY i.account_id, i.period_no, i.variant, i.agreement_id, i.seller_id, i.list_id, i.consumer_id, i.island_no
     $step$
@@ -233,7 +245,7 @@ AS $function$
                                            b.price_at, b.price_own, b.reference_at, b.reference_own, b.advance_at, b.advance_own, b.own_advances, b.now_own, b.time_zone) AS spec_no
           FROM (SELECT m.*, v.now_own, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own, v.advance_at, v.advance_own, v.own_advances,
                        p.starts_at AS period_at, m.from_date = min(m.from_date) OVER (PARTITION BY m.account_id, m.period_no, m.variant, m.agreement_id, m.consumer_id) AS is_first,
-                       p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage AND (NOT p.interim OR m.progressive_threshold IS NOT NULL) AS rate_usage,
+                       p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage AND (NOT p.interim OR m.progressive) AS rate_usage,
                        p.rate_arrears, p.rate_advance, p.batch, p.closed_known_at IS NOT NULL AS closed, l.currency, s.rounding_mode, coalesce(o.account_id, 0) AS own_account,
                        CASE WHEN m.from_date > p.date_from THEN m.from_date::timestamp AT TIME ZONE p.time_zone ELSE p.starts_at END AS from_at,
                        least(p.rated_to, CASE WHEN m.to_date < p.date_to THEN m.to_date::timestamp AT TIME ZONE p.time_zone ELSE p.rated_to END) AS to_at
@@ -694,6 +706,43 @@ AS $function$
                                                WHERE e.key NOT IN ('usage', 'subscription', 'billed_again')) AS x
                              WHERE x.change <> 0 GROUP BY x.cause) AS y) END AS causes, c.quantity, c.unit_price, c.price_ids, c.tax_code, c.rounding, c.proration
           FROM changed AS c
+    $step$
+
+    -- Whether all usage of an agreement, billed and running, has come to another of its thresholds since it was billed last.
+    WHEN 'rated_progress' THEN $step$
+        WITH running AS (
+            SELECT r.*, t.progressive_thresholds, t.progressive_every
+              FROM (SELECT d.account_id, d.agreement_id, billing.currency(d.nothing) AS currency, max(p.period_no) AS period_no, max(p.interim_to) AS interim_to,
+                           amount(sum(d.booked)) AS booked, amount(sum(CASE WHEN d.failed OR d.frozen_at IS NOT NULL THEN d.booked ELSE d.target + d.decided END)) AS owed
+                      FROM rated_difference AS d
+                      JOIN rated_period AS p USING (account_id, period_no)
+                     WHERE d.interim
+                     GROUP BY d.account_id, d.agreement_id, billing.currency(d.nothing)) AS r
+              JOIN rated_view AS v ON v.account_id = r.account_id AND v.period_no = r.period_no AND v.variant = 0
+              JOIN billing.agreement_term AS t ON t.agreement_id = r.agreement_id AND t.valid @> r.interim_to - 1 AND billing.known(t.known, v.plan_at, v.plan_own)
+             WHERE num_nonnulls(t.progressive_thresholds, t.progressive_every) > 0
+        ), other AS (   -- usage of other periods: what was billed, or waits to be
+            SELECT x.account_id, x.agreement_id, x.currency, amount(sum(x.amount)) AS amount
+              FROM (SELECT r.account_id, r.agreement_id, r.currency,
+                           CASE WHEN d.key_id IS NULL OR d.failed OR d.frozen_at IS NOT NULL THEN l.booked + coalesce(w.amount, billing.monetary(0, r.currency)) ELSE d.target + d.decided END AS amount
+                      FROM running AS r
+                      JOIN billing.charge_key AS k ON k.account_id = r.account_id AND k.agreement_id = r.agreement_id AND k.component = 'usage'
+                      LEFT JOIN rated_difference AS d ON d.account_id = k.account_id AND d.key_id = k.key_id
+                      LEFT JOIN billing.draft_line AS w ON w.account_id = k.account_id AND w.key_id = k.key_id
+                     CROSS JOIN LATERAL (SELECT coalesce(sum(y.amount), billing.monetary(0, r.currency)) AS booked FROM billing.line AS y WHERE y.account_id = k.account_id AND y.key_id = k.key_id) AS l
+                     WHERE d.interim IS NOT TRUE AND billing.currency(l.booked) = r.currency AND (w.amount IS NULL OR billing.currency(w.amount) = r.currency)
+                    UNION ALL   -- charges that are not stored yet
+                    SELECT r.account_id, r.agreement_id, r.currency, d.target + d.decided
+                      FROM running AS r
+                      JOIN rated_difference AS d ON d.account_id = r.account_id AND d.agreement_id = r.agreement_id AND billing.currency(d.nothing) = r.currency
+                     WHERE d.key_id IS NULL AND d.component = 'usage' AND NOT d.interim AND NOT d.failed) AS x
+             GROUP BY x.account_id, x.agreement_id, x.currency
+        )
+        SELECT r.account_id, r.agreement_id,
+               bool_or(billing.threshold_reached(r.progressive_thresholds, r.progressive_every, r.booked + coalesce(o.amount, 0), r.owed + coalesce(o.amount, 0))) AS reached
+          FROM running AS r
+          LEFT JOIN other AS o USING (account_id, agreement_id, currency)
+         GROUP BY r.account_id, r.agreement_id
     $step$
     END
 $function$;

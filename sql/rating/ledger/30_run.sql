@@ -225,7 +225,7 @@ AS $function$
          CROSS JOIN LATERAL (SELECT p.looked_known_at IS NOT NULL OR (p.date_to <= {through} AND p.due_at <= {through}::timestamp AT TIME ZONE p.time_zone) AS due) AS d
          CROSS JOIN LATERAL (SELECT d.due, NOT d.due AND (p.interim_to IS NOT NULL OR p.date_from < {through})
                                     AND EXISTS (SELECT FROM billing.agreement AS a JOIN billing.agreement_term AS t USING (agreement_id)
-                                                 WHERE a.buyer_id = p.account_id AND t.progressive_threshold IS NOT NULL AND billing.known(t.known, {known_at}, {own_at})) AS interim) AS x
+                                                 WHERE a.buyer_id = p.account_id AND num_nonnulls(t.progressive_threshold, t.progressive_thresholds, t.progressive_every) > 0 AND billing.known(t.known, {known_at}, {own_at})) AS interim) AS x
          WHERE (x.due OR x.interim OR p.date_from <= {through} OR p.advance_known_at IS NOT NULL) AND ({which})
     $text$, '{through}', format('%L::date', $1)), '{which}', $4), $2, $3)
 $function$;
@@ -366,6 +366,7 @@ BEGIN
     GET DIAGNOSTICS new_keys = ROW_COUNT;
     PERFORM billing.analyze_grown('billing.charge_key', new_keys, '(account_id, key_id, period_no)');
     PERFORM billing.make_relation(place, 'rated_difference', billing.fill_in(billing.rating_step('rated_difference'), known_at, own_at));
+    PERFORM billing.make_relation(place, 'rated_progress', billing.fill_in(billing.rating_step('rated_progress'), known_at, own_at));
 
     -- What is ignored becomes a decision, once.
     EXECUTE 'INSERT INTO billing.decision (account_id, key_id, kind, cause, amount, reason)
@@ -396,11 +397,12 @@ BEGIN
                     trim_scale(d.quantity), d.unit_price, d.price_ids, d.tax_code, d.rounding, d.proration, $1, $2, CASE WHEN d.interim THEN p.interim_to END, billing.rating_version(), $3
                FROM rated_difference AS d
                JOIN rated_period AS p ON p.account_id = d.account_id AND p.period_no = d.period_no
+               LEFT JOIN rated_progress AS g ON g.account_id = d.account_id AND g.agreement_id = d.agreement_id
               CROSS JOIN LATERAL (SELECT CASE WHEN d.ignored_now IS NULL THEN d.decided ELSE d.decided + (
                                              SELECT coalesce(sum(billing.monetary(e.value::text::numeric, billing.currency(d.nothing))), d.nothing) FROM jsonb_each(d.ignored_now) AS e) END AS decided) AS y
               CROSS JOIN LATERAL (SELECT d.target + y.decided - d.booked AS amount, y.decided) AS x
               WHERE NOT d.failed AND d.frozen_at IS NULL
-                AND CASE WHEN d.interim THEN x.amount > d.nothing AND x.amount >= coalesce(d.progressive_threshold, d.nothing)
+                AND CASE WHEN d.interim THEN x.amount > d.nothing AND (x.amount >= d.progressive_threshold OR g.reached)
                          ELSE x.amount <> d.nothing OR (d.chain_no = 0 AND d.is_owed AND d.quantity <> 0) END
               ORDER BY d.account_id, d.key_id'
       USING known_at, own_at, run;

@@ -16,7 +16,7 @@ DECLARE
          CROSS JOIN LATERAL (SELECT {through} IS NULL OR (p.looked_known_at IS NOT NULL AND {interim} IS NULL) OR {interim} IS FALSE OR (p.date_to <= {through} AND p.due_at <= {through}::timestamp AT TIME ZONE p.time_zone) AS due) AS d
          CROSS JOIN LATERAL (SELECT d.due, NOT d.due AND (p.interim_to IS NOT NULL OR p.date_from < {through})
                                     AND EXISTS (SELECT FROM billing.agreement AS g JOIN billing.agreement_term AS t USING (agreement_id)
-                                                 WHERE g.buyer_id = p.account_id AND t.progressive_threshold IS NOT NULL AND billing.known(t.known, {known_at}, {own_at})) AS interim) AS x
+                                                 WHERE g.buyer_id = p.account_id AND num_nonnulls(t.progressive_threshold, t.progressive_thresholds, t.progressive_every) > 0 AND billing.known(t.known, {known_at}, {own_at})) AS interim) AS x
          CROSS JOIN LATERAL (SELECT greatest(CASE WHEN NOT {as_of_run} THEN p.interim_to END, {through}) AS interim_to) AS i
          WHERE x.due OR x.interim OR p.date_from <= {through} OR p.advance_known_at IS NOT NULL
     )$text$;
@@ -27,7 +27,7 @@ BEGIN
     END LOOP;
     query := query || ', rated_quantity AS MATERIALIZED (' || billing.rating_step('rated_quantity_plain') || ' UNION ALL ' || billing.rating_step('rated_quantity_general')
                    || ' UNION ALL SELECT * FROM (' || billing.rating_step('rated_quantity_level') || ') AS l)';
-    FOREACH step IN ARRAY ARRAY['rated_amount', 'rated_owed', 'rated_difference'] LOOP
+    FOREACH step IN ARRAY ARRAY['rated_amount', 'rated_owed', 'rated_difference', 'rated_progress'] LOOP
         query := query || format(', %I AS MATERIALIZED (', step) || billing.rating_step(step) || ')';
     END LOOP;
     -- Every relation is believed to have one row here, so that one computed inside a join would be computed for each row of the other side.
@@ -85,7 +85,7 @@ BEGIN
 CREATE FUNCTION billing.rate_accounts(accounts bigint[], dates daterange, through date, known_at timestamptz)
     RETURNS TABLE (account_id bigint, period_no int, date_from date, date_to date, agreement_id int, item_id int, subscription_id bigint, consumer_id bigint,
                    charge_group jsonb, component text, key_id bigint, closed boolean, sealed boolean, interim boolean, failed boolean, problem text,
-                   is_owed boolean, frozen_at timestamptz, progressive_threshold billing.monetary, exact billing.monetary, target billing.monetary,
+                   is_owed boolean, frozen_at timestamptz, progressive_threshold billing.monetary, reached boolean, exact billing.monetary, target billing.monetary,
                    decided billing.monetary, booked billing.monetary, chain_no int, held jsonb, nothing billing.monetary, causes jsonb,
                    quantity numeric, unit_price numeric)
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER ROWS 10
@@ -98,10 +98,11 @@ BEGIN
     RETURN QUERY $body$ || query || $body$
         SELECT d.account_id, d.period_no, p.date_from, p.date_to, d.agreement_id, d.item_id, d.subscription_id, d.consumer_id,
                d.charge_group, d.component, d.key_id, d.closed, d.sealed, d.interim, d.failed, d.problem,
-               d.is_owed, d.frozen_at, d.progressive_threshold, d.exact, d.target, d.decided, d.booked, d.chain_no, d.held, d.nothing, d.causes,
+               d.is_owed, d.frozen_at, d.progressive_threshold, coalesce(g.reached, false), d.exact, d.target, d.decided, d.booked, d.chain_no, d.held, d.nothing, d.causes,
                d.quantity, d.unit_price
           FROM rated_difference AS d
-          JOIN rated_period AS p USING (account_id, period_no);
+          JOIN rated_period AS p USING (account_id, period_no)
+          LEFT JOIN rated_progress AS g USING (account_id, agreement_id);
 END $body$);
 END $define$;
 COMMENT ON FUNCTION billing.rate_accounts(bigint[], daterange, date, timestamptz) IS
@@ -189,7 +190,7 @@ BEGIN
           LEFT JOIN billing.fee_definition AS f ON f.item_id = d.item_id AND upper_inf(f.known)
          CROSS JOIN LATERAL (SELECT d.target + d.decided - d.booked AS difference) AS x
          WHERE d.frozen_at IS NULL
-           AND (d.failed OR CASE WHEN d.interim THEN x.difference > d.nothing AND x.difference >= coalesce(d.progressive_threshold, d.nothing)
+           AND (d.failed OR CASE WHEN d.interim THEN x.difference > d.nothing AND (x.difference >= d.progressive_threshold OR d.reached)
                                  ELSE x.difference <> d.nothing OR (d.chain_no = 0 AND d.is_owed AND d.quantity <> 0) END)
          ORDER BY a.key, s.key, d.date_from, i.key, c.key, b.key, d.charge_group::text;
 END $$;
