@@ -31,7 +31,22 @@ COMMENT ON FUNCTION billing.try_dimensions(pg_catalog.text) IS
 CREATE FUNCTION billing.usage_payload(meter_id pg_catalog.int4, consumed billing.usage_interval, resource pg_catalog.text, dimensions pg_catalog.jsonb) RETURNS pg_catalog.int8
     AS 'MODULE_PATHNAME' LANGUAGE c IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT;
 COMMENT ON FUNCTION billing.usage_payload(pg_catalog.int4, billing.usage_interval, pg_catalog.text, pg_catalog.jsonb) IS
-'Hash of what a usage row says, by value (1.0 equals 1, the order of dimensions does not count): the same key with another hash is a conflict. The same on every machine. Null for a null meter or interval.';
+'Hash of what a usage row says, by value (1.0 equals 1, the order of dimensions does not count), in the upper 52 bits, and the month (UTC) in which it ends in the lower 12: the same key with another hash is a conflict. The same on every machine. Null for a null meter or interval. Errors: 22008 outside the years that usage may have.';
+
+CREATE FUNCTION billing.usage_payload_moved(payload pg_catalog.int8, consumed billing.usage_interval) RETURNS pg_catalog.int8
+    AS 'MODULE_PATHNAME' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION billing.usage_payload_moved(pg_catalog.int8, billing.usage_interval) IS
+'The same hash with the month of another interval, for usage whose time was corrected: a retry of what was recorded first stays a duplicate. Errors: 22008 outside the years that usage may have.';
+
+CREATE FUNCTION billing.usage_payload_month(payload pg_catalog.int8) RETURNS pg_catalog.date
+    AS 'MODULE_PATHNAME' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION billing.usage_payload_month(pg_catalog.int8) IS
+'First day of the month (UTC) in which the usage of a payload ends: which partition of usage holds it.';
+
+CREATE FUNCTION billing.usage_payload_same(payload pg_catalog.int8, other pg_catalog.int8) RETURNS pg_catalog.bool
+    AS 'MODULE_PATHNAME' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION billing.usage_payload_same(pg_catalog.int8, pg_catalog.int8) IS
+'Whether two payloads have the same hash, in whatever months: a retry, and no conflict.';
 
 CREATE FUNCTION billing.usage_fault(source pg_catalog.text, id pg_catalog.text, account pg_catalog.text, meter pg_catalog.text, starts_at pg_catalog.text,
                                     ends_at pg_catalog.text, quantity pg_catalog.text, resource pg_catalog.text, dimensions pg_catalog.text,

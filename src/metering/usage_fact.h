@@ -66,6 +66,15 @@ typedef enum UsageTimeResult
 	USAGE_TIME_YEAR
 } UsageTimeResult;
 
+/*
+ * The day of an instant in UTC, counted as type date counts.
+ */
+static inline int
+usage_utc_day(TimestampTz instant)
+{
+	return (int) (instant / USECS_PER_DAY) - (instant % USECS_PER_DAY < 0);
+}
+
 extern UsageTimeResult usage_time_parse(const char *text, int length, TimestampTz *result);
 
 /* usage_key.c */

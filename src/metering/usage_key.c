@@ -12,8 +12,12 @@
 
 #include "common/cryptohash.h"
 #include "common/sha2.h"
+#include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/timestamp.h"
 
 #include "metering/usage_fact.h"
 
@@ -99,6 +103,15 @@ usage_key_compute(UsageText source, UsageText id, pg_uuid_t *key)
 /* ---- the payload ------------------------------------------------------- */
 
 /*
+ * The lowest bits of a payload are the month in which the fact ends, so that
+ * its rows are found without a look into every partition: a column of its own
+ * would cost eight bytes a key.  The bits above are the hash.
+ */
+#define PAYLOAD_MONTH_BITS	12
+#define PAYLOAD_MONTH_MASK	((UINT64CONST(1) << PAYLOAD_MONTH_BITS) - 1)
+#define PAYLOAD_FIRST_YEAR	1970
+
+/*
  * Adds a word to a 64-bit hash: the finaliser of SplitMix64, in which every
  * bit of the input reaches every bit of the result.
  */
@@ -182,13 +195,47 @@ payload_add_dimensions(uint64 hash, Jsonb *dimensions)
 	return hash;
 }
 
+/*
+ * Months from January 1970 to the one of an instant; raises outside the years
+ * that usage may have, give or take an offset from UTC.
+ */
+static int
+payload_months(TimestampTz instant)
+{
+	int			year;
+	int			month;
+	int			day;
+
+	j2date(usage_utc_day(instant) + POSTGRES_EPOCH_JDATE, &year, &month, &day);
+	if (year < USAGE_FIRST_YEAR - 1 || year > USAGE_LAST_YEAR + 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("usage at %s is out of range", timestamptz_to_str(instant)),
+				 errhint("Usage is recorded for the years %d to %d.", USAGE_FIRST_YEAR, USAGE_LAST_YEAR)));
+	return (year - PAYLOAD_FIRST_YEAR) * MONTHS_PER_YEAR + month - 1;
+}
+
+/*
+ * A hash with the month of an interval's end in place of its lowest bits.
+ */
+static int64
+payload_in_month(uint64 hash, const UsageInterval *consumed)
+{
+	if (consumed->start != consumed->end)
+		(void) payload_months(consumed->start);
+	return (int64) ((hash & ~PAYLOAD_MONTH_MASK) | (uint64) payload_months(consumed->end));
+}
+
 PG_FUNCTION_INFO_V1(usage_payload);
+PG_FUNCTION_INFO_V1(usage_payload_moved);
+PG_FUNCTION_INFO_V1(usage_payload_month);
+PG_FUNCTION_INFO_V1(usage_payload_same);
 
 /*
  * usage_payload(meter_id int, consumed usage_interval, resource text,
- * dimensions jsonb) returns a 64-bit hash of what a fact says.  Null for a null
- * meter or interval; an absent resource differs from every present one, empty
- * dimensions are absent ones.
+ * dimensions jsonb) returns a hash of what a fact says, with its month.  Null
+ * for a null meter or interval; an absent resource differs from every present
+ * one, empty dimensions are absent ones.
  */
 Datum
 usage_payload(PG_FUNCTION_ARGS)
@@ -211,5 +258,35 @@ usage_payload(PG_FUNCTION_ARGS)
 	}
 	if (!PG_ARGISNULL(3) && JB_ROOT_COUNT(PG_GETARG_JSONB_P(3)) > 0)
 		hash = payload_add_dimensions(payload_add(hash, 1), PG_GETARG_JSONB_P(3));
-	PG_RETURN_INT64((int64) hash);
+	PG_RETURN_INT64(payload_in_month(hash, consumed));
+}
+
+/*
+ * usage_payload_moved(payload int8, consumed usage_interval): the same hash with
+ * the month of another interval, for a fact whose time was corrected.
+ */
+Datum
+usage_payload_moved(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(payload_in_month((uint64) PG_GETARG_INT64(0), PG_GETARG_USAGE_INTERVAL_P(1)));
+}
+
+/*
+ * usage_payload_month(payload int8): first day of its month in UTC.
+ */
+Datum
+usage_payload_month(PG_FUNCTION_ARGS)
+{
+	int			months = (int) ((uint64) PG_GETARG_INT64(0) & PAYLOAD_MONTH_MASK);
+
+	PG_RETURN_DATEADT(date2j(PAYLOAD_FIRST_YEAR + months / MONTHS_PER_YEAR, months % MONTHS_PER_YEAR + 1, 1) - POSTGRES_EPOCH_JDATE);
+}
+
+/*
+ * usage_payload_same(int8, int8): whether the hashes agree, whatever the months.
+ */
+Datum
+usage_payload_same(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL((((uint64) PG_GETARG_INT64(0) ^ (uint64) PG_GETARG_INT64(1)) & ~PAYLOAD_MONTH_MASK) == 0);
 }

@@ -178,17 +178,16 @@ Datum
 utc_month(PG_FUNCTION_ARGS)
 {
 	TimestampTz instant = PG_GETARG_TIMESTAMPTZ(0);
-	int64		day = instant / USECS_PER_DAY;
 	int			year;
 	int			month;
+	int			day;
 	int			day_of_month;
 
 	if (TIMESTAMP_IS_NOBEGIN(instant))
 		PG_RETURN_DATEADT(DATEVAL_NOBEGIN);
 	if (TIMESTAMP_IS_NOEND(instant))
 		PG_RETURN_DATEADT(DATEVAL_NOEND);
-	if (instant % USECS_PER_DAY < 0)
-		day--;
-	j2date((int) day + POSTGRES_EPOCH_JDATE, &year, &month, &day_of_month);
-	PG_RETURN_DATEADT((DateADT) (day - day_of_month + 1));
+	day = usage_utc_day(instant);
+	j2date(day + POSTGRES_EPOCH_JDATE, &year, &month, &day_of_month);
+	PG_RETURN_DATEADT(day - day_of_month + 1);
 }

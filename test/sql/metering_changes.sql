@@ -21,6 +21,15 @@ SELECT count(*) FROM record_usage('[
 SELECT correct_usage('acme', 'u1', quantity => 90, reason => 'counted twice');
 SELECT correct_usage('acme', 'u1', ends_at => '2026-11-05T10:00:00Z');
 SELECT * FROM recorded WHERE dimensions IS NOT NULL;
+-- what was recorded first stays a duplicate, in the month it has left too; other content a conflict
+SELECT outcome FROM record_usage('[
+    {"id": "u1", "account": "acme", "meter": "tokens", "at": "2026-10-03T10:00:00Z", "quantity": 100, "dimensions": {"region": "eu"}},
+    {"id": "u1", "account": "acme", "meter": "tokens", "at": "2026-11-05T10:00:00Z", "quantity": 90, "dimensions": {"region": "eu"}}]');
+SELECT open_usage_batch();
+BEGIN;
+INSERT INTO usage_batch (id, account, meter, ends_at, quantity, dimensions) VALUES ('u1', 'acme', 'tokens', '2026-10-03T10:00:00Z', '100.0', '{"region": "eu"}');
+SELECT * FROM load_usage_batch();
+ROLLBACK;
 -- an interval of several months, stored in parts, is corrected as one
 SELECT correct_usage('acme', 'u3', quantity => 184);
 SELECT revision, superseded_by, count(*), sum(quantity), min(starts_at), max(ends_at) FROM recorded
@@ -53,4 +62,6 @@ SELECT fails($$SELECT correct_usage('acme', 'u1', quantity => 'NaN')$$);
 SELECT fails($$SELECT correct_usage('acme', 'u1', quantity => 0.0000000000000001)$$);
 SELECT fails($$SELECT correct_usage('acme', 'u3', starts_at => '2027-01-01T00:00:00Z')$$);
 SELECT fails($$SELECT correct_usage('acme', 'never', quantity => 1)$$);
+SELECT fails($$SELECT correct_usage('acme', 'u1', ends_at => '20266-11-05T10:00:00Z')$$);
+SELECT fails($$SELECT correct_usage('acme', 'u3', starts_at => '0206-08-10T00:00:00Z')$$);
 SELECT revision, quantity FROM recorded WHERE superseded_by IS NULL AND account = 'acme' ORDER BY 1, 2;

@@ -34,12 +34,10 @@ CREATE TABLE billing.usage_key (
     account_id  bigint NOT NULL,
     key         uuid   NOT NULL,
     payload     bigint NOT NULL,
-    month       date   NOT NULL,
     PRIMARY KEY (account_id, key)
 ) PARTITION BY HASH (account_id);
 COMMENT ON TABLE billing.usage_key IS 'Every key ever recorded, until its period is sealed; what makes recording idempotent.';
-COMMENT ON COLUMN billing.usage_key.payload IS 'Hash of the payload: the same key with another payload is a conflict.';
-COMMENT ON COLUMN billing.usage_key.month IS 'Month (UTC) in which the usage ends, to find the row without reading every partition.';
+COMMENT ON COLUMN billing.usage_key.payload IS 'Hash of the payload: the same key with another hash is a conflict; and the month (UTC) in which the usage ends, to find the row without reading every partition: see usage_payload().';
 
 CREATE TABLE billing.usage_change (
     account_id  bigint   NOT NULL,

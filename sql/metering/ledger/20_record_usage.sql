@@ -99,8 +99,8 @@ BEGIN
           LEFT JOIN item AS i ON i.kind = 'meter' AND i.key = f.meter
           LEFT JOIN resource AS r ON r.account_id = a.account_id AND r.key = f.resource
     ), claimed AS (
-        INSERT INTO usage_key (account_id, key, payload, month)
-        SELECT f.account_id, f.key, billing.usage_payload(f.meter_id, f.consumed, f.resource, f.dimensions), billing.utc_month(billing.ends_at(f.consumed))
+        INSERT INTO usage_key (account_id, key, payload)
+        SELECT f.account_id, f.key, billing.usage_payload(f.meter_id, f.consumed, f.resource, f.dimensions)
           FROM facts AS f WHERE f.reason IS NULL
          ORDER BY f.account_id, f.key, f.ordinal
             ON CONFLICT (account_id, key) DO NOTHING
@@ -147,7 +147,7 @@ BEGIN
     WITH facts AS MATERIALIZED (
         SELECT f.ordinal, a.account_id, f.key, CASE jsonb_typeof(usage) WHEN 'array' THEN usage -> f.ordinal ELSE usage END AS payload,
                CASE WHEN f.outcome IS NOT NULL THEN f.outcome
-                    WHEN k.payload = billing.usage_payload(i.item_id, f.consumed, f.resource, f.dimensions) THEN 'duplicate'
+                    WHEN billing.usage_payload_same(k.payload, billing.usage_payload(i.item_id, f.consumed, f.resource, f.dimensions)) THEN 'duplicate'
                     ELSE 'conflict' END AS outcome
           FROM ROWS FROM (billing.read_usage(usage), unnest(outcomes)) AS f(ordinal, id, account, meter, key, consumed, resource, dimensions, reason, detail, sample_type, outcome)
           LEFT JOIN account AS a ON a.key = f.account
@@ -193,8 +193,8 @@ BEGIN
          WHERE s.ledger_version = billing.extension_version() AND f.reason IS NULL AND f.sample_type IS NULL AND (f.resource IS NULL OR r.resource_id IS NOT NULL)
            AND NOT EXISTS (SELECT FROM account_setting AS c WHERE c.account_id = a.account_id AND c.status = 'closed');
         IF fact.load_id IS NOT NULL AND fact.lasts <= '31 days' THEN
-            INSERT INTO usage_key (account_id, key, payload, month)
-            VALUES (fact.account_id, fact.key, billing.usage_payload(fact.meter_id, fact.consumed, fact.resource, fact.dimensions), billing.utc_month(fact.ends_at))
+            INSERT INTO usage_key (account_id, key, payload)
+            VALUES (fact.account_id, fact.key, billing.usage_payload(fact.meter_id, fact.consumed, fact.resource, fact.dimensions))
                 ON CONFLICT (account_id, key) DO NOTHING;
             IF FOUND THEN
                 INSERT INTO usage (account_id, ends_at, consumed, recorded_at, key, meter_id, load_id, resource_id, dimensions)

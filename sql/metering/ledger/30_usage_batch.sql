@@ -89,13 +89,13 @@ BEGIN
                   LEFT JOIN resource AS r ON r.account_id = a.account_id AND r.key = b.resource
                  ORDER BY 2, 3, 1) AS y
     ), taken AS (
-        INSERT INTO usage_key (account_id, key, payload, month)
-        SELECT p.account_id, p.key, billing.usage_payload(p.meter_id, p.consumed, p.resource, p.dimensions), billing.utc_month(billing.ends_at(p.consumed))
+        INSERT INTO usage_key (account_id, key, payload)
+        SELECT p.account_id, p.key, billing.usage_payload(p.meter_id, p.consumed, p.resource, p.dimensions)
           FROM prepared AS p
          WHERE taken_for_new AND p.sound
     ), found_new AS (
-        INSERT INTO usage_key (account_id, key, payload, month)
-        SELECT p.account_id, p.key, billing.usage_payload(p.meter_id, p.consumed, p.resource, p.dimensions), billing.utc_month(billing.ends_at(p.consumed))
+        INSERT INTO usage_key (account_id, key, payload)
+        SELECT p.account_id, p.key, billing.usage_payload(p.meter_id, p.consumed, p.resource, p.dimensions)
           FROM prepared AS p
          WHERE NOT taken_for_new AND p.sound
             ON CONFLICT (account_id, key) DO NOTHING
@@ -148,7 +148,7 @@ BEGIN
                    CASE WHEN EXISTS (SELECT FROM account_setting AS s WHERE s.account_id = a.account_id AND s.status = 'closed')
                              AND billing.account_is_closed(a.account_id, billing.starts_at(y.consumed)) THEN 'rejected'
                         WHEN k.payload IS NULL THEN 'lost'
-                        WHEN k.payload = billing.usage_payload(i.item_id, y.consumed, nullif(b.resource, ''), billing.try_dimensions(b.dimensions)) THEN 'duplicate'
+                        WHEN billing.usage_payload_same(k.payload, billing.usage_payload(i.item_id, y.consumed, nullif(b.resource, ''), billing.try_dimensions(b.dimensions))) THEN 'duplicate'
                         ELSE 'conflict' END
                     ELSE 'rejected' END AS standing
           FROM pg_temp.usage_batch_rest AS x

@@ -6,7 +6,7 @@ CREATE FUNCTION billing.current_usage(account_id bigint, key uuid,
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    month  date := (SELECT k.month FROM usage_key AS k WHERE k.account_id = current_usage.account_id AND k.key = current_usage.key);
+    month  date := (SELECT billing.usage_payload_month(k.payload) FROM usage_key AS k WHERE k.account_id = current_usage.account_id AND k.key = current_usage.key);
     first  timestamptz := month::timestamp AT TIME ZONE 'UTC';
     parts  record;
 BEGIN
@@ -108,12 +108,12 @@ BEGIN
     resource_no := billing.changed_resource(owner_id, target_id, old.resource_id, resource, stamp);
     load := billing.usage_load_of_day(change_kind || '_usage', stamp);
     IF target_id <> owner_id THEN
-        INSERT INTO usage_key (account_id, key, payload, month)
-        SELECT target_id, usage_id, k.payload, billing.utc_month(billing.ends_at(new_part)) FROM usage_key AS k WHERE k.account_id = owner_id AND k.key = usage_id
+        INSERT INTO usage_key (account_id, key, payload)
+        SELECT target_id, usage_id, billing.usage_payload_moved(k.payload, new_part) FROM usage_key AS k WHERE k.account_id = owner_id AND k.key = usage_id
             ON CONFLICT DO NOTHING;   -- it was there before and comes back
     END IF;
-    UPDATE usage_key AS k SET month = billing.utc_month(billing.ends_at(new_part))
-     WHERE k.account_id = target_id AND k.key = usage_id AND k.month <> billing.utc_month(billing.ends_at(new_part));
+    UPDATE usage_key AS k SET payload = billing.usage_payload_moved(k.payload, new_part)
+     WHERE k.account_id = target_id AND k.key = usage_id AND k.payload <> billing.usage_payload_moved(k.payload, new_part);
     next_revision := 1 + greatest(old.revision, (SELECT max(c.revision) FROM usage_change AS c WHERE c.account_id = target_id AND c.key = usage_id));
     INSERT INTO usage (account_id, ends_at, consumed, recorded_at, key, meter_id, load_id, revision, resource_id, dimensions)
     SELECT target_id, billing.ends_at(p.part), p.part, stamp, usage_id, old.meter_id, load, next_revision, resource_no, coalesce(dimensions, old.dimensions)

@@ -40,9 +40,9 @@ BEGIN
     GET DIAGNOSTICS sealed = ROW_COUNT;
     DELETE FROM usage_key AS k
      USING (SELECT DISTINCT t.consumer_id AS account_id FROM agreement_term AS t) AS c
-     WHERE k.account_id = c.account_id AND k.month < date_trunc('month', this.through)::date - 31
+     WHERE k.account_id = c.account_id AND billing.usage_payload_month(k.payload) < date_trunc('month', this.through)::date - 31
        AND NOT EXISTS (SELECT FROM agreement_term AS t JOIN agreement AS a USING (agreement_id) JOIN charge_period AS p ON p.account_id = a.buyer_id
-                        WHERE t.consumer_id = k.account_id AND p.sealed_at IS NULL AND p.date_from <= k.month + 31);
+                        WHERE t.consumer_id = k.account_id AND p.sealed_at IS NULL AND p.date_from <= billing.usage_payload_month(k.payload) + 31);
     PERFORM billing.note_progress(run, 'finishing', jsonb_build_object('periods_sealed', sealed));
     PERFORM billing.finish_run(run);
     RETURN sealed;
