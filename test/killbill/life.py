@@ -1,14 +1,16 @@
-"""The life of accounts on a real Kill Bill server, in both modes, with an outage and a worker that is killed between any two steps.
+"""The life of accounts on a real Kill Bill server, told by the real background worker in both modes, over an outage, lost answers and
+kill -9 of the worker.
 
-Fifty accounts: catalog read, accounts and subscriptions mirrored, a month of usage told, the clock moved, invoices read and reconciled to
-zero difference; then late usage, less usage, a cancellation, credits, and our own invoices told as charges.  Messages are delivered by
-deliver.py, which plays the background worker.
+Forty accounts: connection tried, catalog read, accounts and subscriptions mirrored, a month of usage told, the clock moved, invoices read
+and reconciled to zero difference; then late usage, less usage, a cancellation, credits, our own invoices told as charges, and what option
+sync_every does by itself.  The worker reaches the server through gate.py, which makes the trouble.
 """
 
 import base64
 import http.client
 import os
 import random
+import signal
 import sys
 import time
 import urllib.parse
@@ -16,10 +18,12 @@ import uuid
 
 import psycopg2
 
-from deliver import Outbox, http_sender
+from gate import Gate
 
 ACCOUNTS, OURS = 40, 10
-CHANCE = random.Random(int(os.environ.get("SEED", "20261121")))
+SEED = int(os.environ.get("SEED", "20261121"))
+CHANCE = random.Random(SEED)
+LONGEST = 240
 CATALOG = """<?xml version="1.0" encoding="UTF-8"?><catalog><effectiveDate>2025-01-01T00:00:00+00:00</effectiveDate><catalogName>Life</catalogName>
 <recurringBillingMode>IN_ADVANCE</recurringBillingMode><currencies><currency>EUR</currency></currencies><units><unit name="gb"/><unit name="core-hour"/><unit name="peak"/></units>
 <products><product name="Server"><category>BASE</category><available><addonProduct>Backup</addonProduct></available></product><product name="Backup"><category>ADD_ON</category></product></products>
@@ -43,8 +47,8 @@ CATALOG = """<?xml version="1.0" encoding="UTF-8"?><catalog><effectiveDate>2025-
 <priceLists><defaultPriceList name="DEFAULT"><plans><plan>server</plan><plan>backup</plan></plans></defaultPriceList></priceLists></catalog>"""
 
 
-class Killed(Exception):
-    """The worker was killed: what the server did stays, what it answered is lost."""
+class Failure(Exception):
+    """Something that should have happened did not."""
 
 
 def make_tenant(url, key):
@@ -60,67 +64,113 @@ def make_tenant(url, key):
             raise RuntimeError(f"{path}: {answer.status}")
 
 
+def connect():
+    connection = psycopg2.connect(options="-c client_min_messages=notice -c TimeZone=UTC -c search_path=billing,public")
+    connection.autocommit = True
+    return connection
+
+
 class Life:
-    def __init__(self, url, database):
+    """What is done between begin() and expect() is one transaction; the worker delivers it afterwards."""
+
+    def __init__(self, url):
         self.key = "life-" + uuid.uuid4().hex[:8]
         make_tenant(url, self.key)
-        self.connection = psycopg2.connect(dbname=database, options="-c client_min_messages=error -c TimeZone=UTC -c search_path=billing,public")
-        self.server = http_sender(url, "admin", "password", self.key, "s")
-        self.outage = 0
-        self.killing = 0.0
-        self.kills = 0
-        self.outbox = Outbox(self.connection, self.send, self.crash)
-        self.query = self.outbox.query
+        self.connection = connect()
+        self.gate = Gate(url, self.kill_worker, SEED)
+        self.killed = None
+        self.number = 0
         self.query("CREATE EXTENSION billing CASCADE")
         self.query("CALL billing.create_ledger()")
-        self.query(f"CREATE SERVER kb FOREIGN DATA WRAPPER billing_killbill OPTIONS (url '{url}', allow_http 'true', allow_private 'true', \"user\" 'admin', api_key '{self.key}', test_clock 'true')")
-        self.number = 0
+        self.query(f"CREATE SERVER kb FOREIGN DATA WRAPPER billing_killbill OPTIONS (url '{self.gate.url}', allow_http 'true', allow_private 'true', \"user\" 'admin', password_file 'password', "
+                   f"api_key '{self.key}', api_secret_file 'secret', test_clock 'true', breaker_pause '1s', retry_delay '100ms', max_parallel '8', max_attempts '100')")
+        self.wait(lambda: self.query("SELECT state FROM worker_status") == [("running",)], "the worker running", 30)
 
-    def send(self, request):
-        if self.outage > 0:
-            self.outage -= 1
-            return {"status": None, "headers": None, "body": None, "error": "connect", "detail": "outage", "sent": False}
-        return self.server(request)
+    def query(self, text, **values):
+        with self.connection.cursor() as cursor:
+            cursor.execute(text, values or None)
+            return cursor.fetchall() if cursor.description else []
 
-    def crash(self, request, answer):
-        if CHANCE.random() < self.killing:
-            self.kills += 1
-            raise Killed()
-
-    def deliver(self):
-        """Delivers everything, over outages and kills; returns what stays undelivered."""
+    def wait(self, condition, what, seconds=LONGEST):
+        """Until condition() is true; a server that comes back from a crash is not there yet."""
+        until = time.monotonic() + seconds
         while True:
             try:
-                failed = [f for f in self.outbox.deliver() if f[1] == "failed"]
-            except Killed:
-                self.outbox.revive()
-                continue
-            left = self.query("SELECT count(*) FROM message WHERE state IN ('waiting', 'queued', 'delayed')")[0][0]
-            if failed or not left:
-                return failed
+                if self.connection.closed:
+                    self.connection = connect()
+                if condition():
+                    return
+            except psycopg2.Error as problem:
+                if problem.pgcode is not None and not isinstance(problem, psycopg2.OperationalError):
+                    raise
+                self.connection.close()
+            if time.monotonic() > until:
+                raise Failure(f"{what} not within {seconds} s")
+            time.sleep(0.02)
 
-    def expect(self, name):
+    def kill_worker(self):
+        """kill -9, which takes all sessions of the server along."""
+        try:
+            with connect() as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT pid FROM pg_stat_activity WHERE backend_type = 'billing worker'")
+                for (pid,) in cursor.fetchall():
+                    self.killed = pid
+                    os.kill(pid, signal.SIGKILL)
+        except (psycopg2.Error, ProcessLookupError):
+            pass
+
+    def begin(self):
+        self.query("BEGIN")
+
+    def hurry(self):
+        """Pauses that wait for the server to be done with a request are not needed: the gate knows that it is."""
+        if self.killed and not self.query("SELECT 1 FROM pg_stat_activity WHERE pid = %(killed)s", killed=self.killed):
+            self.killed = None
+            self.query("UPDATE message SET lease_until = clock_timestamp() WHERE state = 'sending'")
+        if not self.gate.at_once:
+            self.query("SELECT retry_message(message_id) FROM message WHERE state = 'delayed'")
+
+    def finished(self):
+        if self.gate.server is not None:
+            self.hurry()
+        if self.gate.at_once or self.killed:
+            return False
+        return not self.query("SELECT 1 FROM message WHERE state NOT IN ('delivered', 'discarded', 'dead') AND kind <> 'sync' LIMIT 1") \
+            or self.query("SELECT 1 FROM message WHERE state = 'dead' AND kind <> 'sync' LIMIT 1")
+
+    def expect(self, name, kills=0, outage=0.0):
         """Everything is delivered."""
-        before = self.kills
-        undelivered = self.deliver()
-        if undelivered:
-            print(f"not ok {name} - {len(undelivered)} messages died: {undelivered[0][2]}", flush=True)
-            sys.exit(1)
-        print(f"ok {name}" + (f" (killed {self.kills - before} times)" if self.killing else ""), flush=True)
+        gate = self.gate
+        before, gate.kills_left, gate.trouble = (gate.kills, gate.losses), kills, kills > 0
+        if outage:
+            gate.shut()
+        if self.connection.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE:
+            self.query("COMMIT")
+        if outage:
+            time.sleep(outage)
+            gate.open()
+        self.wait(self.finished, name)
+        gate.trouble = False
+        dead = self.query("SELECT kind, reason FROM dead_letters")
+        if dead:
+            raise Failure(f"{name}: {len(dead)} messages died: {dead[0]}")
+        if name:
+            told = [f"outage of {outage} s"] if outage else []
+            told += [f"worker killed {gate.kills - before[0]} times, {gate.losses - before[1]} answers lost"] if kills else []
+            print(f"ok {name}" + (f" ({', '.join(told)})" if told else ""), flush=True)
 
     def reconciled(self, name, dates):
         # The queues say that they are drained a moment before they begin: looks for half a minute.
         for _ in range(30):
             self.query("SELECT killbill_pull_invoices('kb')")
-            self.deliver()
+            self.expect("")
             rows = self.query("SELECT account_key, subject, period_from, ours, theirs, reason FROM killbill_reconcile('kb', %(dates)s)", dates=dates)
             if not any(row[5] == "the server has not billed it" for row in rows):
                 break
             time.sleep(1)
         items = self.query("SELECT count(*), sum(amount) FROM killbill_item")[0]
         if rows:
-            print(f"not ok {name} - {len(rows)} differences: " + "; ".join(" ".join(str(v) for v in row) for row in rows[:3]), flush=True)
-            sys.exit(1)
+            raise Failure(f"{name}: {len(rows)} differences: " + "; ".join(" ".join(str(v) for v in row) for row in rows[:3]))
         print(f"ok {name} (0 differences, {items[0]} items, {items[1]} EUR)", flush=True)
 
     def use(self, account, meter, day, quantity):
@@ -134,29 +184,30 @@ class Life:
         self.query("SELECT killbill_set_clock('kb', %(at)s)", at=at)
 
 
-def main():
-    admin = psycopg2.connect(dbname=os.environ.get("PGDATABASE", "postgres"))
-    admin.autocommit = True
-    name = os.environ.get("PGDATABASE", "postgres") + "_life"
-    admin.cursor().execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-    admin.cursor().execute(f'CREATE DATABASE "{name}"')
-    life = Life(os.environ["KILLBILL_URL"], name)
+def play(life):
+    del life.connection.notices[:]
+    life.query("CALL test_connection('kb')")
+    notices = "".join(life.connection.notices)
+    if any(f"{check}: ok" not in notices for check in ("reachable", "clock", "version", "credentials", "tenant", "catalog")) or 'endpoint "kb" works' not in notices:
+        raise Failure("test_connection: " + " ".join(notices.split()))
+    print("ok connection tested", flush=True)
     life.query("SELECT set_seller('s', legal_name => 'S', country => 'DE', currency => 'EUR')")
     life.query("SELECT killbill_pull_catalog('kb')")
     life.expect("catalog read and imported")
     life.query("CALL maintain_partitions('[2025-12-01,2026-06-01)')")
 
     accounts = [f"a{n}" for n in range(ACCOUNTS)]
-    life.killing = 0.1
+    life.begin()
     for account in accounts:
         life.query("SELECT set_account(%(a)s, currency => 'EUR', time_zone => 'UTC', cycle_day => 1, price_list => 'Life/DEFAULT/EUR', starts_on => '2026-01-01')", a=account)
         life.query("SELECT killbill_mirror_account('kb', %(a)s, fields => '{\"project\": \"p\"}')", a=account)
         life.query("SELECT killbill_subscribe('kb', %(a)s, 'server', '2026-01-01', %(k)s, fields => jsonb_build_object('resource_name', %(a)s::text))", a=account, k=account + "-server")
         if CHANCE.random() < 0.3:
             life.query("SELECT killbill_subscribe('kb', %(a)s, 'backup', '2026-01-01', %(k)s, bundle_key => %(b)s)", a=account, k=account + "-backup", b=account + "-server")
-    life.expect(f"{ACCOUNTS} accounts and their subscriptions mirrored")
+    life.expect(f"{ACCOUNTS} accounts and their subscriptions mirrored", kills=3)
 
     used = []
+    life.begin()
     for day in range(1, 32):
         for account in accounts:
             if CHANCE.random() < 0.3:
@@ -165,17 +216,16 @@ def main():
                 life.use(account, "server/line/peak", f"2026-01-{day:02}", CHANCE.randint(1, 30))
         if day % 10 == 0:
             life.query("SELECT count(*) FROM killbill_push_usage('kb', through => %(d)s::date)", d=f"2026-01-{day + 1:02}")
-            life.outage = 5 if day == 20 else 0
-            life.deliver()
+            life.expect("", kills=1, outage=2.0 if day == 20 else 0.0)
+            life.begin()
     life.query("SELECT count(*) FROM killbill_push_usage('kb', through => '2026-02-01')")
-    life.expect("a month of usage told over an outage")
-    life.killing = 0.0
+    life.expect("a month of usage told over an outage", kills=2)
     life.clock("2026-02-01 12:00Z")
     life.expect("clock moved to February")
     life.reconciled("mode A: January", "[2026-01-01,2026-02-01)")
 
     # Late usage, less usage, and both in one account; a subscription ends.
-    life.killing = 0.1
+    life.begin()
     for account in accounts[:12]:
         life.use(account, "server/traffic/gb", "2026-01-30", CHANCE.randint(1, 60))
     for account, usage in CHANCE.sample(used, 10):
@@ -185,8 +235,7 @@ def main():
     life.query("SELECT count(*) FROM killbill_push_usage('kb', through => '2026-02-06')")
     life.query("SELECT killbill_cancel('kb', 'a39-server', '2026-03-01')")
     life.query("SELECT killbill_credit('kb', 'a1', 25, 'welcome')")
-    life.expect("late usage, less usage, an end and a credit told")
-    life.killing = 0.0
+    life.expect("late usage, less usage, an end and a credit told", kills=3)
     life.clock("2026-03-01 12:00Z")
     life.expect("clock moved to March")
     life.reconciled("mode A: January and February after corrections", "[2026-01-01,2026-03-01)")
@@ -195,7 +244,6 @@ def main():
     life.query("SELECT set_tax_rate('vat', rate => 19), set_seller('s', default_tax_code => 'vat'), set_price_list('own', 'EUR'), set_meter('calls', unit => 'call'), set_fee('base', in_advance => true)")
     life.query("SELECT set_price('calls', '{\"model\":\"per_unit\",\"currency\":\"EUR\",\"unit_price\":\"0.037\"}', valid_from => '2026-01-01', price_list => 'own'), "
                "set_price('base', '{\"model\":\"per_unit\",\"currency\":\"EUR\",\"unit_price\":\"600000\"}', valid_from => '2026-01-01', price_list => 'own')")
-    life.killing = 0.15
     calls = {}
     for number in range(OURS):
         account = f"b{number}"
@@ -206,29 +254,52 @@ def main():
     life.query("CALL run_invoicing('2026-02-01', NULL)")
     for account in calls:
         life.query("SELECT count(*) FROM finalize_invoices('2026-02-01', account => %(a)s)", a=account)
+    life.begin()
     life.query("SELECT count(*) FROM killbill_push_invoices('kb')")
-    life.deliver()
+    life.expect("", kills=2)
     for account, usage in calls.items():
         life.query("SELECT correct_usage(%(a)s, %(u)s, 50)", a=account, u=usage)
     life.query("CALL run_invoicing('2026-03-01', NULL)")
     for account in calls:
         life.query("SELECT count(*) FROM finalize_invoices('2026-03-01', account => %(a)s)", a=account)
+    life.begin()
     life.query("SELECT count(*) FROM killbill_push_invoices('kb')")
-    life.expect("mode B: invoices and credit notes told as charges and credits")
-    life.killing = 0.0
+    life.expect("mode B: invoices and credit notes told as charges and credits", kills=3)
     life.reconciled("mode B: every line and tax", "[2026-01-01,2027-12-31)")
 
-    make_rest(life)
-    life.connection.close()
-    admin.cursor().execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    check_sync(life, accounts[0])
+    check_rest(life)
 
 
-def make_rest(life):
+def check_sync(life, account):
+    """Option sync_every alone has usage told and invoices read.  It counts by the real date, whatever the clock of the server says."""
+    life.query("CALL maintain_partitions(daterange((current_date - 40), (current_date + 40)))")
+    read_at = life.query("SELECT max(read_at) FROM killbill_account")[0][0]
+    life.use(account, "server/traffic/gb", life.query("SELECT current_date::text")[0][0], 7)
+    life.query("ALTER SERVER kb OPTIONS (ADD sync_every '1s')")
+    life.wait(lambda: life.query("SELECT count(*) FROM message AS m JOIN killbill_usage AS u USING (message_id) WHERE u.record_date = current_date AND m.state = 'delivered'")[0][0] == 1,
+              "usage told by sync_every", 30)
+    life.wait(lambda: life.query("SELECT min(read_at) > %(at)s FROM killbill_account", at=read_at)[0][0], "invoices read by sync_every", 30)
+    life.query("ALTER SERVER kb OPTIONS (DROP sync_every)")
+    life.expect("usage told and invoices read by sync_every alone")
+
+
+def check_rest(life):
     """Accounts are never parked, and no external charge stands there twice."""
     parked = life.query("SELECT count(*) FROM killbill_account WHERE parked")[0][0]
     twice = life.query("""SELECT count(*) FROM (SELECT t.details, t.amount FROM killbill_item AS t JOIN killbill_invoice AS k USING (endpoint, invoice_id)
                           WHERE starts_with(t.details, 'billing:') AND k.status <> 'VOID' GROUP BY t.details, t.amount HAVING count(*) > 1) AS d""")[0][0]
-    print("ok no account parked, nothing there twice" if not parked and not twice else f"not ok no account parked, nothing there twice - {parked} parked, {twice} twice", flush=True)
+    if parked or twice:
+        raise Failure(f"{parked} accounts parked, {twice} items there twice")
+    print(f"ok no account parked, nothing there twice ({life.gate.requests} requests, {life.gate.kills} kills, {life.gate.losses} answers lost)", flush=True)
+
+
+def main():
+    try:
+        play(Life(os.environ["KILLBILL_URL"]))
+    except (Failure, AssertionError, psycopg2.Error) as problem:
+        print(f"not ok life of accounts - {' '.join(str(problem).split())[:800]}", flush=True)
+        sys.exit(1)
 
 
 main()

@@ -251,17 +251,17 @@ CREATE FUNCTION billing.killbill_check_version(message billing.outgoing_message,
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    version text := json_or_null(answer.body) #>> '{0,kbVersion}';
+    said text := json_or_null(answer.body) #>> '{0,kbVersion}';
 BEGIN
-    IF version IS NULL THEN
+    IF said IS NULL THEN
         RETURN killbill_check('version', 'failed', killbill_error(answer), 'The url of the endpoint must lead to a Kill Bill server: https://host:port without /1.0/kb.');
     END IF;
-    INSERT INTO killbill_server AS v (endpoint, version) VALUES (message.endpoint, killbill_check_version.version)
+    INSERT INTO killbill_server AS v (endpoint, version) VALUES (message.endpoint, said)
         ON CONFLICT ON CONSTRAINT killbill_server_pkey DO UPDATE SET version = excluded.version, read_at = clock_timestamp();
-    RETURN CASE WHEN version !~ '^0\.2[234]\.' THEN killbill_check('version', 'warning', version, 'Versions 0.22 to 0.24 are supported.')
-                WHEN version LIKE '0.22.%' AND message.options ->> 'usage_decimals' = 'true'
-                THEN killbill_check('version', 'failed', version || ' cuts decimals of usage off without a word', 'Take option usage_decimals away.')
-                ELSE killbill_check('version', 'ok', version) END;
+    RETURN CASE WHEN said !~ '^0\.2[234]\.' THEN killbill_check('version', 'warning', said, 'Versions 0.22 to 0.24 are supported.')
+                WHEN said LIKE '0.22.%' AND message.options ->> 'usage_decimals' = 'true'
+                THEN killbill_check('version', 'failed', said || ' cuts decimals of usage off without a word', 'Take option usage_decimals away.')
+                ELSE killbill_check('version', 'ok', said) END;
 END $$;
 COMMENT ON FUNCTION billing.killbill_check_version(billing.outgoing_message, billing.http_answer) IS 'The check of the server''s version, which is kept. Volatile.';
 
