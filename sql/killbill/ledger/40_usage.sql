@@ -50,6 +50,8 @@ AS $$
         SELECT k.account_id, s.time_zone
           FROM killbill_account AS k CROSS JOIN LATERAL account_setting_on(k.account_id, current_date) AS s
          WHERE k.endpoint = killbill_usage_by_day.endpoint AND k.account_id = coalesce(killbill_usage_by_day.only_account, k.account_id)
+    ), period_here AS MATERIALIZED (
+        SELECT c.account_id, c.date_from, c.date_to FROM account_here AS a CROSS JOIN LATERAL periods(a.account_id, dates) AS c
     ), unit_here AS MATERIALIZED (
         SELECT u.* FROM killbill_units(killbill_usage_by_day.endpoint) AS u
     ), piece AS (
@@ -75,7 +77,7 @@ AS $$
          WHERE k.endpoint = killbill_usage_by_day.endpoint AND k.account_id = p.account_id AND x.item_id = p.meter_id
            AND (k.resource_id IS NULL OR k.resource_id = p.resource_id) AND p.day >= k.starts_on AND (k.ends_on IS NULL OR p.day < k.ends_on)
          ORDER BY k.resource_id IS NULL, k.starts_on, k.external_key LIMIT 1) AS s
-      JOIN LATERAL periods(p.account_id, daterange(p.day, p.day + 1)) AS c ON true
+      JOIN period_here AS c ON c.account_id = p.account_id AND p.day >= c.date_from AND p.day < c.date_to
      WHERE p.day <@ dates
      GROUP BY p.account_id, s.external_key, s.usage_name, s.unit, s.usage_type, c.date_from, c.date_to, p.day
 $$;
@@ -126,12 +128,20 @@ AS $$
                ceil(q.quantity / t.size) * t.size AS whole_level
           FROM killbill_usage_by_day(killbill_usage_differences.endpoint, dates, killbill_usage_differences.only_account) AS q CROSS JOIN step AS t
         WINDOW w AS (PARTITION BY q.external_key, q.unit, q.period_from ORDER BY q.day)
+    ), told AS MATERIALIZED (
+        SELECT t.* FROM killbill_usage_told(killbill_usage_differences.endpoint, dates, killbill_usage_differences.only_account) AS t
+    ), period_told AS MATERIALIZED (
+        SELECT c.account_id, c.date_from, c.date_to
+          FROM (SELECT DISTINCT s.account_id FROM told AS t JOIN killbill_subscription AS s ON s.endpoint = killbill_usage_differences.endpoint AND s.external_key = t.external_key) AS a
+         CROSS JOIN LATERAL periods(a.account_id, dates) AS c
+    ), unit_here AS MATERIALIZED (
+        SELECT u.* FROM killbill_units(killbill_usage_differences.endpoint) AS u
     ), place AS (
         SELECT s.account_id, t.external_key, x.usage_name, t.unit, coalesce(x.usage_type, 'CONSUMABLE') AS usage_type, c.date_from, c.date_to, t.day, t.amount, t.highest
-          FROM killbill_usage_told(killbill_usage_differences.endpoint, dates, killbill_usage_differences.only_account) AS t
+          FROM told AS t
           JOIN killbill_subscription AS s ON s.endpoint = killbill_usage_differences.endpoint AND s.external_key = t.external_key
-         CROSS JOIN LATERAL (SELECT u.usage_name, u.usage_type FROM killbill_units(killbill_usage_differences.endpoint) AS u WHERE u.plan = s.plan AND u.unit = t.unit LIMIT 1) AS x
-         CROSS JOIN LATERAL periods(s.account_id, daterange(t.day, t.day + 1)) AS c
+         CROSS JOIN LATERAL (SELECT u.usage_name, u.usage_type FROM unit_here AS u WHERE u.plan = s.plan AND u.unit = t.unit LIMIT 1) AS x
+          JOIN period_told AS c ON c.account_id = s.account_id AND t.day >= c.date_from AND t.day < c.date_to
     ), joined AS (
         SELECT coalesce(q.account_id, p.account_id) AS account_id, coalesce(q.external_key, p.external_key) AS external_key, coalesce(q.usage_name, p.usage_name) AS usage_name,
                coalesce(q.unit, p.unit) AS unit, coalesce(q.usage_type, p.usage_type) AS usage_type, coalesce(q.period_from, p.date_from) AS period_from,
