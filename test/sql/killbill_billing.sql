@@ -42,13 +42,13 @@ SELECT correct_usage('acme', '6', 18) \gset
 SELECT * FROM killbill_push_usage('kb', through => '2026-02-05');
 SELECT * FROM deliver(found('[]'), '{"error": "cut", "sent": true}');
 SELECT * FROM deliver(found(('[{"invoiceId": "' || id(40) || '", "status": "COMMITTED", "invoiceNumber": "2", "invoiceDate": "2026-02-05", "currency": "EUR", "amount": 0.00, "balance": 0.00,
-    "items": [{"invoiceItemId": "' || id(41) || '", "invoiceId": "' || id(40) || '", "itemType": "CREDIT_ADJ", "amount": -3.50, "itemDetails": "billing:adjustment:1", "startDate": "2026-02-05"}]}]')::jsonb));
+    "items": [{"invoiceItemId": "' || id(41) || '", "invoiceId": "' || id(40) || '", "itemType": "CREDIT_ADJ", "amount": -3.50, "itemDetails": "billing:0123456789ab:adjustment:1", "startDate": "2026-02-05"}]}]')::jsonb));
 -- The same again is no news. In April even more usage of January is too late for the server and becomes a charge.
 SELECT * FROM killbill_push_usage('kb', through => '2026-02-06');
 SELECT use('9', 'gb', '2026-01-20T12:00:00Z', 30) \gset
 SELECT * FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-01-01');
 SELECT * FROM deliver(found('[]'), '{"status": 200, "body": []}', found(('[{"invoiceId": "' || id(42) || '", "status": "COMMITTED", "invoiceNumber": "4", "invoiceDate": "2026-04-10", "currency": "EUR", "amount": 1.50, "balance": 1.50,
-    "items": [{"invoiceItemId": "' || id(43) || '", "invoiceId": "' || id(42) || '", "itemType": "EXTERNAL_CHARGE", "amount": 1.50, "itemDetails": "billing:adjustment:2", "startDate": "2026-01-01"}]}]')::jsonb));
+    "items": [{"invoiceItemId": "' || id(43) || '", "invoiceId": "' || id(42) || '", "itemType": "EXTERNAL_CHARGE", "amount": 1.50, "itemDetails": "billing:0123456789ab:adjustment:2", "startDate": "2026-01-01"}]}]')::jsonb));
 SELECT external_key, usage_name, period_from, quantities, amount, invoice_id FROM killbill_adjustment;
 
 -- Reconciling: nothing was read; the server bills otherwise; it bills right.
@@ -91,8 +91,8 @@ SELECT regexp_replace(d, 'startDate=[-0-9]*', 'startDate=…') FROM deliver(foun
 -- The draft is found with one part; the rest is added, read back, committed, and confirmed.
 SELECT l.line_id FROM line AS l WHERE l.item_key = 'base' \gset base_
 SELECT l.line_id FROM line AS l WHERE l.item_key = 'calls' \gset calls_
-SELECT item(61, 'EXTERNAL_CHARGE', '999999', 'billing:line:' || :base_line_id) AS first, item(62, 'EXTERNAL_CHARGE', '500001.00', 'billing:line:' || :base_line_id) AS second, item(63, 'EXTERNAL_CHARGE', '49.70', 'billing:line:' || :calls_line_id) AS third,
-       item(64, 'TAX', '285009.44', NULL, 'Tax S 19% [billing:tax:INV-000001:1]') AS tax \gset
+SELECT item(61, 'EXTERNAL_CHARGE', '999999', 'billing:0123456789ab:line:' || :base_line_id) AS first, item(62, 'EXTERNAL_CHARGE', '500001.00', 'billing:0123456789ab:line:' || :base_line_id) AS second, item(63, 'EXTERNAL_CHARGE', '49.70', 'billing:0123456789ab:line:' || :calls_line_id) AS third,
+       item(64, 'TAX', '285009.44', NULL, 'Tax S 19% [billing:0123456789ab:tax:INV-000001:1]') AS tax \gset
 SELECT regexp_replace(d, 'startDate=[-0-9]*', 'startDate=…') FROM deliver(found(jsonb_build_array(draft('VOID', :'second'), draft('DRAFT', :'first'))), '{"status": 200, "body": []}', found(draft('DRAFT', :'first', :'second', :'third')), '{"status": 200, "body": []}',
     found(draft('DRAFT', :'first', :'second', :'third', :'tax')), '{"status": 204}', found(draft('COMMITTED', :'first', :'second', :'third', :'tax'))) AS d;
 SELECT killbill_id, committed_at IS NOT NULL FROM killbill_pushed_invoice;
@@ -110,11 +110,17 @@ CALL run_invoicing('2026-03-01', NULL) \gset
 SELECT number, total FROM finalize_invoices('2026-03-01', issue_date => '2026-03-01', account => 'beta');
 SELECT * FROM killbill_push_invoices('kb');
 SELECT l.line_id FROM line AS l WHERE l.kind = 'correction' \gset note_
+-- Told before references named the ledger: its own references are recognised, also later.
+UPDATE killbill_pushed_invoice AS p SET reference = 'billing:' FROM invoice AS i WHERE i.invoice_id = p.invoice_id AND i.number = 'CN-000001';
 SELECT regexp_replace(d, 'startDate=[-0-9]*', 'startDate=…') FROM deliver(found('[]'), '{"status": 200, "body": [{"invoiceId": "x"}]}', found(draft('DRAFT', item(71, 'CREDIT_ADJ', '-7.70', 'billing:line:' || :note_line_id))), '{"status": 200}',
     found(draft('DRAFT', item(71, 'CREDIT_ADJ', '-7.70', 'billing:line:' || :note_line_id), item(72, 'CREDIT_ADJ', '-1.46', 'billing:tax:CN-000001:1'), item(73, 'CBA_ADJ', '9.16', NULL))), refused(400, 4023),
     found(draft('COMMITTED', item(71, 'CREDIT_ADJ', '-7.70', 'billing:line:' || :note_line_id), item(72, 'CREDIT_ADJ', '-1.46', 'billing:tax:CN-000001:1'), item(73, 'CBA_ADJ', '9.16', NULL)))) AS d;
 SELECT subject, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-02-01,2026-04-01)', 'beta');
-SELECT killbill_store_invoices('kb', (SELECT a.account_id FROM account AS a WHERE a.key = 'beta'), jsonb_build_array(draft('COMMITTED', :'first', :'second', item(63, 'EXTERNAL_CHARGE', '49.00', 'billing:line:' || :calls_line_id), :'tax'))) \gset
+SELECT killbill_store_invoices('kb', (SELECT a.account_id FROM account AS a WHERE a.key = 'beta'), jsonb_build_array(draft('COMMITTED', :'first', :'second', item(63, 'EXTERNAL_CHARGE', '49.00', 'billing:0123456789ab:line:' || :calls_line_id), :'tax'))) \gset
 SELECT subject, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-02-01,2026-02-28)', 'beta');
+-- What another ledger has told to the same tenant is not ours.
+SELECT killbill_store_invoices('kb', (SELECT a.account_id FROM account AS a WHERE a.key = 'beta'), jsonb_build_array(draft('COMMITTED', :'first', :'second', :'third', :'tax', item(66, 'EXTERNAL_CHARGE', '3.00', 'billing:ba9876543210:line:1', 'theirs')))) \gset
+SELECT subject, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-02-01,2026-02-28)', 'beta');
+SELECT subject, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-01-01,2026-01-31)', 'beta');
 SELECT fails($$SELECT * FROM killbill_push_invoices('kb', 'INV-9')$$);
 SELECT killbill_split_amount(a) FROM unnest('{0,1.5,999999,1000000,-2500000.25}'::numeric[]) AS a;

@@ -81,7 +81,22 @@ SELECT * FROM deliver('{"status": 204}');
 SELECT state FROM killbill_subscription WHERE external_key = 's-1';
 SELECT killbill_credit('kb', 'acme', 50, 'welcome') \gset
 SELECT * FROM deliver(found('[]'), '{"status": 200, "body": []}', found(('[{"invoiceId": "' || id(40) || '", "status": "COMMITTED", "invoiceNumber": "1", "invoiceDate": "2026-01-02", "currency": "EUR", "amount": 0.00, "balance": 0.00,
-    "items": [{"invoiceItemId": "' || id(41) || '", "invoiceId": "' || id(40) || '", "itemType": "CREDIT_ADJ", "amount": -50.00, "itemDetails": "billing:adjustment:1"}]}]')::jsonb));
+    "items": [{"invoiceItemId": "' || id(41) || '", "invoiceId": "' || id(40) || '", "itemType": "CREDIT_ADJ", "amount": -50.00, "itemDetails": "billing:0123456789ab:adjustment:1"}]}]')::jsonb));
+-- A credit of 1,000,000 and more goes in parts, one invoice each; that of another ledger is not taken for one.
+CREATE FUNCTION credits(VARIADIC amounts text[]) RETURNS jsonb LANGUAGE sql AS
+$$ SELECT found(jsonb_agg(jsonb_build_object('invoiceId', id(80 + no::int), 'status', 'COMMITTED', 'invoiceNumber', no::text, 'invoiceDate', '2026-01-03', 'currency', 'EUR', 'amount', 0, 'balance', 0, 'items', jsonb_build_array(
+   jsonb_build_object('invoiceItemId', id(90 + no::int), 'invoiceId', id(80 + no::int), 'itemType', 'CREDIT_ADJ', 'amount', split_part(a, ' ', 1)::numeric, 'itemDetails', CASE split_part(a, ' ', 2) WHEN '' THEN 'billing:0123456789ab:' ELSE split_part(a, ' ', 2) END || 'adjustment:2')))))
+     FROM unnest(amounts) WITH ORDINALITY AS u(a, no) $$;
+SELECT killbill_credit('kb', 'acme', 2500000.25, 'refund') \gset
+SELECT * FROM deliver(credits('-7 billing:'), '{"status": 200}', credits('-7 billing:', '-999999'), '{"status": 500, "body": "<html>"}');
+SELECT * FROM deliver(credits('-7 billing:', '-999999'), '{"status": 200}', credits('-7 billing:', '-999999', '-999999'), '{"status": 200}', credits('-999999', '-999999', '-500002.25'));
+SELECT invoice_id IS NOT NULL FROM killbill_adjustment WHERE adjustment_id = 2;
+-- What is there and is more than it should be is left to people; what does not show up is not added again at once.
+SELECT killbill_credit('kb', 'acme', 10, 'gift') \gset
+SELECT * FROM deliver(found('[]'), '{"status": 200}', found('[]'));
+UPDATE message SET payload = payload || '{"adjustment_id": 2}' WHERE kind = 'adjustment' AND state = 'delayed';
+SELECT * FROM deliver(credits('-999999', '-999999', '-999999'));
+SELECT fails($$SELECT killbill_credit('kb', 'acme', 1000000000, 'x')$$);
 
 -- Notifications are only hints; the clock is for test servers.
 SELECT fails($$SELECT killbill_notification('kb', '{}')$$);

@@ -3,6 +3,20 @@
 -- The first column of each table is the endpoint.  Nothing here is a fact of billing: prices go through set_price(), and invoices of
 -- the server are copies, read again at any time.
 
+CREATE TABLE billing.killbill_ledger (
+    only_row     boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    ledger_id    text    NOT NULL DEFAULT left(replace(pg_catalog.gen_random_uuid()::text, '-', ''), 12) CHECK (ledger_id ~ '^[0-9a-f]{12}$')
+);
+INSERT INTO billing.killbill_ledger DEFAULT VALUES;
+COMMENT ON TABLE billing.killbill_ledger IS 'One row: which ledger this is, so that servers which several ledgers use keep their charges apart.';
+COMMENT ON COLUMN billing.killbill_ledger.only_row IS 'Always true; keeps the table at one row.';
+COMMENT ON COLUMN billing.killbill_ledger.ledger_id IS 'Drawn by lot when the ledger was made; part of all references and tracking ids. A copy of the database has the same one.';
+
+CREATE FUNCTION billing.killbill_reference() RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$ SELECT 'billing:' || l.ledger_id || ':' FROM killbill_ledger AS l $$;
+COMMENT ON FUNCTION billing.killbill_reference() IS 'How the references of this ledger begin: billing:3f2a90c41b7d: with the ledger''s identity. Stable.';
+
 CREATE TABLE billing.killbill_catalog (
     endpoint     text NOT NULL,
     effective_at timestamptz NOT NULL,
@@ -198,6 +212,7 @@ CREATE TABLE billing.killbill_adjustment (
     reason       text    NOT NULL,
     message_id   bigint,
     invoice_id   uuid,
+    reference    text    NOT NULL DEFAULT billing.killbill_reference(),
     FOREIGN KEY (endpoint, account_id) REFERENCES billing.killbill_account
 );
 CREATE INDEX killbill_adjustment_place ON billing.killbill_adjustment (endpoint, account_id, external_key, period_from);
@@ -214,7 +229,8 @@ COMMENT ON COLUMN billing.killbill_adjustment.amount IS 'Amount to be added to w
 COMMENT ON COLUMN billing.killbill_adjustment.currency IS 'Currency.';
 COMMENT ON COLUMN billing.killbill_adjustment.reason IS 'Why, as it stands on the invoice.';
 COMMENT ON COLUMN billing.killbill_adjustment.message_id IS 'Message that tells it.';
-COMMENT ON COLUMN billing.killbill_adjustment.invoice_id IS 'Invoice there that it is on; null = not yet confirmed.';
+COMMENT ON COLUMN billing.killbill_adjustment.invoice_id IS 'Invoice there that it is on, the last of several; null = not yet confirmed.';
+COMMENT ON COLUMN billing.killbill_adjustment.reference IS 'How its reference there begins; billing: alone for what was told before references named the ledger.';
 
 CREATE TABLE billing.killbill_invoice (
     endpoint     text    NOT NULL,
@@ -303,6 +319,7 @@ CREATE TABLE billing.killbill_pushed_invoice (
     invoice_id   bigint NOT NULL REFERENCES billing.invoice,
     killbill_id  uuid,
     message_id   bigint,
+    reference    text   NOT NULL DEFAULT billing.killbill_reference(),
     committed_at timestamptz,
     PRIMARY KEY (endpoint, invoice_id)
 );
@@ -312,6 +329,7 @@ COMMENT ON COLUMN billing.killbill_pushed_invoice.endpoint IS 'Endpoint.';
 COMMENT ON COLUMN billing.killbill_pushed_invoice.invoice_id IS 'Invoice of ours.';
 COMMENT ON COLUMN billing.killbill_pushed_invoice.killbill_id IS 'Invoice there.';
 COMMENT ON COLUMN billing.killbill_pushed_invoice.message_id IS 'Message that tells it.';
+COMMENT ON COLUMN billing.killbill_pushed_invoice.reference IS 'How the references of its items there begin; billing: alone for what was told before references named the ledger.';
 COMMENT ON COLUMN billing.killbill_pushed_invoice.committed_at IS 'When the server confirmed it; null = not yet.';
 
 CREATE TABLE billing.killbill_server (

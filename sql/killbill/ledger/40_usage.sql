@@ -202,7 +202,7 @@ DECLARE
 BEGIN
     UPDATE killbill_subscription AS s SET pushes = s.pushes + 1
      WHERE s.endpoint = killbill_record_push.endpoint AND s.external_key = killbill_record_push.external_key RETURNING s.pushes INTO this_push;
-    tracking := killbill_operation_id(concat_ws(' ', killbill_record_push.endpoint, killbill_record_push.external_key, this_push));
+    tracking := killbill_operation_id(killbill_reference() || concat_ws(' ', killbill_record_push.endpoint, killbill_record_push.external_key, this_push));
     this_message := killbill_tell(killbill_record_push.endpoint, 'usage', killbill_record_push.account_id,
         jsonb_build_object('external_key', killbill_record_push.external_key, 'push_no', this_push, 'tracking_id', tracking, 'records', records),
         format('usage %s %s', killbill_record_push.external_key, this_push));
@@ -212,7 +212,7 @@ BEGIN
     RETURN this_message;
 END $$;
 COMMENT ON FUNCTION billing.killbill_record_push(text, bigint, text, jsonb) IS
-'Has usage of a subscription told: records with unit, day and amount. The tracking id depends on the endpoint, the subscription and the number of the push alone. Volatile.';
+'Has usage of a subscription told: records with unit, day and amount. The tracking id depends on the ledger, the endpoint, the subscription and the number of the push alone. Volatile.';
 
 CREATE FUNCTION billing.killbill_push_usage(endpoint text, through date DEFAULT NULL, account text DEFAULT NULL, since date DEFAULT NULL)
     RETURNS TABLE (external_key text, usage_name text, period_from date, outcome text, amount numeric, detail text)

@@ -17,7 +17,7 @@ AS $$
       FROM jsonb_array_elements(invoices) AS i CROSS JOIN LATERAL jsonb_array_elements(i -> 'items') AS t;
     UPDATE killbill_adjustment AS a SET invoice_id = t.invoice_id
       FROM killbill_item AS t JOIN killbill_invoice AS k USING (endpoint, invoice_id)
-     WHERE a.endpoint = $1 AND a.account_id = $2 AND t.endpoint = $1 AND k.account_id = $2 AND t.details = 'billing:adjustment:' || a.adjustment_id
+     WHERE a.endpoint = $1 AND a.account_id = $2 AND t.endpoint = $1 AND k.account_id = $2 AND t.details = a.reference || 'adjustment:' || a.adjustment_id
        AND k.status <> 'VOID' AND a.invoice_id IS DISTINCT FROM t.invoice_id;
 $$;
 COMMENT ON FUNCTION billing.killbill_store_invoices(text, bigint, jsonb) IS 'Keeps a copy of invoices of a server as its API shows them, with their items. Volatile.';
@@ -131,8 +131,11 @@ AS $$
          WHERE t.endpoint = $1 AND t.item_type = 'USAGE' AND k.status = 'COMMITTED' AND s.account_id = coalesce($3, s.account_id)
          GROUP BY 1, 2, 3
     ), adjusted AS (
-        SELECT a.external_key, a.usage_name, a.period_from, sum(a.amount) AS amount
-          FROM killbill_adjustment AS a JOIN killbill_invoice AS k USING (endpoint, invoice_id) WHERE a.endpoint = $1 AND k.status = 'COMMITTED' GROUP BY 1, 2, 3
+        SELECT a.external_key, a.usage_name, a.period_from, sum(t.amount) AS amount
+          FROM killbill_adjustment AS a
+          JOIN killbill_invoice AS k USING (endpoint, account_id)
+          JOIN killbill_item AS t ON t.endpoint = k.endpoint AND t.invoice_id = k.invoice_id AND t.details = a.reference || 'adjustment:' || a.adjustment_id
+         WHERE a.endpoint = $1 AND k.status = 'COMMITTED' AND a.external_key IS NOT NULL AND a.account_id = coalesce($3, a.account_id) GROUP BY 1, 2, 3
     ), expected AS (
         SELECT e.*, coalesce((SELECT sum(b.amount) FROM billed AS b WHERE b.external_key = e.external_key AND b.usage_name = e.usage_name AND b.starts_on >= e.period_from AND b.starts_on < e.period_to), 0)
                     + coalesce((SELECT sum(a.amount) FROM adjusted AS a WHERE a.external_key = e.external_key AND a.usage_name = e.usage_name AND a.period_from = e.period_from), 0) AS theirs
@@ -181,7 +184,10 @@ AS $$
                 ELSE 'the server bills another amount' END
       FROM item AS i
      WHERE CASE WHEN i.item_type = 'RECURRING' THEN i.price IS DISTINCT FROM i.amount AND i.overrides IS NULL
-                WHEN i.item_type IN ('EXTERNAL_CHARGE', 'CREDIT_ADJ') THEN coalesce(i.details, '') NOT LIKE 'billing:%'
+                WHEN i.item_type IN ('EXTERNAL_CHARGE', 'CREDIT_ADJ')
+                    THEN NOT EXISTS (SELECT FROM killbill_adjustment AS a WHERE a.endpoint = i.endpoint AND a.account_id = i.account_id AND i.details = a.reference || 'adjustment:' || a.adjustment_id)
+                     AND NOT EXISTS (SELECT FROM killbill_pushed_invoice AS p WHERE p.endpoint = i.endpoint AND p.killbill_id = i.invoice_id
+                                                                                           AND (starts_with(i.details, p.reference || 'line:') OR starts_with(i.details, p.reference || 'tax:')))
                 WHEN i.item_type = 'TAX' THEN NOT EXISTS (SELECT FROM killbill_pushed_invoice AS p WHERE p.endpoint = i.endpoint AND p.killbill_id = i.invoice_id)
                 ELSE i.item_type = 'FIXED' AND i.amount <> 0 END
 $$;
@@ -198,17 +204,17 @@ AS $$
          WHERE p.endpoint = $1 AND i.issue_date <@ dates AND i.payer_id = coalesce($3, i.payer_id)
     ), compared AS (
         SELECT p.*, 'line ' || l.line_no AS part, l.period_from, l.period_to, amount(l.amount) AS ours,
-               (SELECT sum(t.amount) FROM killbill_item AS t WHERE t.endpoint = p.endpoint AND t.invoice_id = p.killbill_id AND t.details IN ('billing:line:' || l.line_id)) AS theirs
+               (SELECT sum(t.amount) FROM killbill_item AS t WHERE t.endpoint = p.endpoint AND t.invoice_id = p.killbill_id AND t.details = p.reference || 'line:' || l.line_id) AS theirs
           FROM pushed AS p JOIN line AS l ON l.invoice_id = p.invoice_id
          UNION ALL
         SELECT p.*, 'tax', NULL, NULL, p.tax,
                coalesce((SELECT sum(t.amount) FROM killbill_item AS t
-                 WHERE t.endpoint = p.endpoint AND t.invoice_id = p.killbill_id AND (t.item_type = 'TAX' OR t.details LIKE 'billing:tax:%')), 0)
+                 WHERE t.endpoint = p.endpoint AND t.invoice_id = p.killbill_id AND (t.item_type = 'TAX' OR starts_with(t.details, p.reference || 'tax:'))), 0)
           FROM pushed AS p
          UNION ALL
         SELECT p.*, 'other items', NULL, NULL, 0,
                (SELECT sum(t.amount) FROM killbill_item AS t
-                 WHERE t.endpoint = p.endpoint AND t.invoice_id = p.killbill_id AND t.item_type NOT IN ('TAX', 'CBA_ADJ') AND coalesce(t.details, '') NOT LIKE 'billing:%')
+                 WHERE t.endpoint = p.endpoint AND t.invoice_id = p.killbill_id AND t.item_type NOT IN ('TAX', 'CBA_ADJ') AND NOT coalesce(starts_with(t.details, p.reference || 'line:') OR starts_with(t.details, p.reference || 'tax:'), false))
           FROM pushed AS p
     )
     SELECT c.payer_id, concat_ws(' ', c.number, c.part), c.period_from, c.period_to, c.ours, coalesce(c.theirs, 0),

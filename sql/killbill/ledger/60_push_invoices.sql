@@ -8,23 +8,25 @@ CREATE FUNCTION billing.killbill_wanted_items(invoice_id bigint)
     RETURNS TABLE (item_no int, way text, reference text, description text, amount numeric, starts_on date, ends_on date)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 20 SET search_path = pg_catalog, billing, pg_temp
 AS $$
-    WITH item AS (
-        SELECT l.line_no, CASE WHEN amount(l.amount) < 0 THEN 'credit' ELSE 'charge' END AS way, 'billing:line:' || l.line_id AS reference,
+    WITH here AS MATERIALIZED (
+        SELECT coalesce((SELECT min(p.reference) FROM killbill_pushed_invoice AS p WHERE p.invoice_id = killbill_wanted_items.invoice_id), killbill_reference()) AS reference
+    ), item AS (
+        SELECT l.line_no, CASE WHEN amount(l.amount) < 0 THEN 'credit' ELSE 'charge' END AS way, h.reference || 'line:' || l.line_id AS reference,
                left(concat_ws(' ', l.item_name, CASE WHEN l.consumer_key <> l.account_key THEN '(' || l.consumer_key || ')' END,
                               (SELECT string_agg(g.value, ' ' ORDER BY g.key) FROM jsonb_each_text(l.charge_group) AS g),
                               CASE WHEN l.kind <> 'charge' THEN '- ' || l.kind END), 255) AS description,
                amount(l.amount) AS amount, l.period_from, l.period_to
-          FROM line AS l WHERE l.invoice_id = killbill_wanted_items.invoice_id AND amount(l.amount) <> 0
+          FROM line AS l CROSS JOIN here AS h WHERE l.invoice_id = killbill_wanted_items.invoice_id AND amount(l.amount) <> 0
          UNION ALL
-        SELECT 1000000 + t.group_no, CASE WHEN amount(t.tax) < 0 THEN 'credit' ELSE 'tax' END, format('billing:tax:%s:%s', i.number, t.group_no),
-               left(format('Tax %s %s%% [billing:tax:%s:%s]', t.category, trim_scale(t.rate), i.number, t.group_no), 255), amount(t.tax), i.tax_point_date, NULL
-          FROM invoice_tax AS t JOIN invoice AS i USING (invoice_id) WHERE t.invoice_id = killbill_wanted_items.invoice_id AND amount(t.tax) <> 0
+        SELECT 1000000 + t.group_no, CASE WHEN amount(t.tax) < 0 THEN 'credit' ELSE 'tax' END, format('%stax:%s:%s', h.reference, i.number, t.group_no),
+               left(format('Tax %s %s%% [%stax:%s:%s]', t.category, trim_scale(t.rate), h.reference, i.number, t.group_no), 255), amount(t.tax), i.tax_point_date, NULL
+          FROM invoice_tax AS t JOIN invoice AS i USING (invoice_id) CROSS JOIN here AS h WHERE t.invoice_id = killbill_wanted_items.invoice_id AND amount(t.tax) <> 0
     )
     SELECT (row_number() OVER (ORDER BY i.line_no))::int, i.way, i.reference, i.description, p.part, i.period_from, i.period_to
       FROM item AS i CROSS JOIN LATERAL killbill_split_amount(i.amount) AS p(part)
 $$;
 COMMENT ON FUNCTION billing.killbill_wanted_items(bigint) IS
-'The items that an invoice of ours takes on a server: lines as charges, negative ones as credits, taxes by group; amounts of 1,000,000 and more in parts. Stable.';
+'The items that an invoice of ours takes on a server: lines as charges, negative ones as credits, taxes by group; amounts of 1,000,000 and more in parts. References name the ledger, the line or the tax group. Stable.';
 
 CREATE FUNCTION billing.killbill_missing_items(invoice_id bigint, present jsonb)
     RETURNS TABLE (item_no int, way text, reference text, description text, amount numeric, starts_on date, ends_on date)
@@ -170,7 +172,11 @@ BEGIN
                                                                     WHEN wanted.items = 0 THEN 'nothing to tell' ELSE 'another currency than the account' END;
             CONTINUE;
         END IF;
-        INSERT INTO killbill_pushed_invoice (endpoint, invoice_id) VALUES (killbill_push_invoices.endpoint, wanted.invoice_id) ON CONFLICT DO NOTHING;
+        -- The references of an invoice are the same on all endpoints.
+        INSERT INTO killbill_pushed_invoice (endpoint, invoice_id, reference)
+            VALUES (killbill_push_invoices.endpoint, wanted.invoice_id,
+                    coalesce((SELECT min(p.reference) FROM killbill_pushed_invoice AS p WHERE p.invoice_id = wanted.invoice_id), killbill_reference()))
+            ON CONFLICT DO NOTHING;
         UPDATE killbill_pushed_invoice AS p
            SET message_id = killbill_tell(p.endpoint, 'invoice', wanted.payer_id, jsonb_build_object('invoice_id', wanted.invoice_id), 'invoice ' || wanted.invoice_id)
          WHERE p.endpoint = killbill_push_invoices.endpoint AND p.invoice_id = wanted.invoice_id;
@@ -183,6 +189,19 @@ END $$;
 COMMENT ON FUNCTION billing.killbill_push_invoices(text, text, date) IS
 'Has final invoices and credit notes of ours told to a Kill Bill server as external charges, credits and taxes on one committed invoice each. number: only this one; null = all of accounts mirrored with auto_invoicing false that were not told, issued on since or later. outcome: told (a message was written), told before, the payer is not mirrored, the server invoices this account, nothing to tell, another currency than the account. Errors: 42704 unknown endpoint or invoice. Volatile.';
 
+CREATE FUNCTION billing.killbill_add_adjustment(account_id uuid, adjustment billing.killbill_adjustment, missing numeric, operation text) RETURNS billing.http_request
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    -- All is committed at once, so that there is no draft to be left behind: charges of one request share an invoice, each credit makes one.
+    SELECT killbill_request('POST', CASE WHEN missing > 0 THEN format('/invoices/charges/%s?autoCommit=true', account_id) ELSE '/credits?autoCommit=true' END,
+               jsonb_agg(jsonb_strip_nulls(jsonb_build_object('accountId', account_id, 'amount', abs(p.part), 'currency', adjustment.currency, 'description', adjustment.reason,
+                   'itemDetails', adjustment.reference || 'adjustment:' || adjustment.adjustment_id, 'startDate', CASE WHEN missing > 0 THEN adjustment.period_from END,
+                   'endDate', CASE WHEN missing > 0 THEN adjustment.period_to END)) ORDER BY p.no), operation, '60s')
+      FROM killbill_split_amount(missing) WITH ORDINALITY AS p(part, no) WHERE p.no <= CASE WHEN missing > 0 THEN 500 ELSE 1 END
+$$;
+COMMENT ON FUNCTION billing.killbill_add_adjustment(uuid, billing.killbill_adjustment, numeric, text) IS
+'The request that adds what is missing of an adjustment, in parts below 1,000,000: charges up to 500 at once, credits one by one. Stable.';
+
 CREATE FUNCTION billing.killbill_deliver_adjustment(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -191,31 +210,33 @@ DECLARE
     adjustment killbill_adjustment;
     at         text := CASE WHEN answer IS NULL THEN 'begin' ELSE message.progress ->> 'at' END;
     body       jsonb := json_or_null(answer.body);
-    present    uuid;
+    present    jsonb;
+    there      numeric;
 BEGIN
     SELECT k.* INTO mirror FROM killbill_account AS k WHERE k.endpoint = message.endpoint AND k.account_id = (message.payload ->> 'account_id')::bigint;
     SELECT a.* INTO adjustment FROM killbill_adjustment AS a WHERE a.adjustment_id = (message.payload ->> 'adjustment_id')::bigint;
     IF mirror.killbill_id IS NULL THEN
         RETURN step_retry('the account is not there yet');
     ELSIF at = 'begin' OR at = 'add' AND succeeded(answer) THEN
-        RETURN step_send(killbill_request('GET', format('/accounts/%s/invoices?includeInvoiceComponents=true', mirror.killbill_id), NULL, NULL, '60s'), '{"at": "search"}');
+        RETURN step_send(killbill_request('GET', format('/accounts/%s/invoices?includeInvoiceComponents=true', mirror.killbill_id), NULL, NULL, '60s'),
+                         jsonb_build_object('at', 'search', 'there', CASE WHEN at = 'add' THEN message.progress -> 'there' END));
     ELSIF at = 'search' AND answer.status = 200 AND body IS NOT NULL THEN
-        SELECT (i ->> 'invoiceId')::uuid INTO present FROM jsonb_array_elements(body) AS i CROSS JOIN LATERAL jsonb_array_elements(i -> 'items') AS t
-         WHERE t ->> 'itemDetails' = 'billing:adjustment:' || adjustment.adjustment_id AND i ->> 'status' <> 'VOID' LIMIT 1;
-        IF present IS NOT NULL THEN
-            UPDATE killbill_adjustment AS a SET invoice_id = present WHERE a.adjustment_id = adjustment.adjustment_id;
-            PERFORM killbill_store_invoices(mirror.endpoint, mirror.account_id, (SELECT jsonb_agg(i) FROM jsonb_array_elements(body) AS i WHERE i ->> 'invoiceId' = present::text));
-            RETURN step_delivered(jsonb_build_object('invoice_id', present));
+        SELECT coalesce(jsonb_agg(DISTINCT i), '[]'), coalesce(sum((t ->> 'amount')::numeric), 0) INTO present, there
+          FROM jsonb_array_elements(body) AS i CROSS JOIN LATERAL jsonb_array_elements(i -> 'items') AS t
+         WHERE t ->> 'itemDetails' = adjustment.reference || 'adjustment:' || adjustment.adjustment_id AND i ->> 'status' <> 'VOID';
+        IF there = adjustment.amount THEN
+            PERFORM killbill_store_invoices(mirror.endpoint, mirror.account_id, present);
+            RETURN step_delivered(jsonb_build_object('invoice_id', present #> '{-1,invoiceId}'));
+        ELSIF abs(there) > abs(adjustment.amount) OR there * adjustment.amount < 0 THEN
+            RETURN step_failed(format('%s of it are there, which is more than %s', there, adjustment.amount), jsonb_build_object('invoice_id', present #> '{-1,invoiceId}'));
+        ELSIF there = (message.progress ->> 'there')::numeric THEN
+            RETURN step_retry('what was added does not show up', interval '30 seconds');
         END IF;
-        -- One part is committed at once, so that there is no draft to be left behind; splitting is left to people.
-        RETURN step_send(killbill_request('POST', CASE WHEN adjustment.amount > 0 THEN format('/invoices/charges/%s?autoCommit=true', mirror.killbill_id) ELSE '/credits?autoCommit=true' END,
-            jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('accountId', mirror.killbill_id, 'amount', abs(adjustment.amount), 'currency', adjustment.currency, 'description', adjustment.reason,
-                'itemDetails', 'billing:adjustment:' || adjustment.adjustment_id, 'startDate', CASE WHEN adjustment.amount > 0 THEN adjustment.period_from END,
-                'endDate', CASE WHEN adjustment.amount > 0 THEN adjustment.period_to END))), message.idempotency_key, '60s'), '{"at": "add"}');
+        RETURN step_send(killbill_add_adjustment(mirror.killbill_id, adjustment, adjustment.amount - there, message.idempotency_key), jsonb_build_object('at', 'add', 'there', there));
     ELSIF succeeded(answer) THEN
         RETURN step_retry('the answer is no JSON');
     END IF;
     RETURN killbill_judge(answer);
 END $$;
 COMMENT ON FUNCTION billing.killbill_deliver_adjustment(billing.outgoing_message, billing.http_answer) IS
-'Delivers messages of kind adjustment: looks whether the credit or charge is there, makes it, and reads it back. Volatile.';
+'Delivers messages of kind adjustment: looks how much of the credit or charge is there, adds what is missing in parts below 1,000,000, and reads it back. Volatile.';

@@ -42,8 +42,8 @@ DECLARE
     this_message    bigint;
 BEGIN
     PERFORM check_ledger();
-    IF killbill_credit.amount IS NULL OR killbill_credit.amount <= 0 OR killbill_credit.amount >= 1000000 THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('the amount of a credit must be above 0 and below 1,000,000, not %s', coalesce(killbill_credit.amount::text, 'null'));
+    IF killbill_credit.amount IS NULL OR killbill_credit.amount <= 0 OR killbill_credit.amount >= 1000000000 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('the amount of a credit must be above 0 and below 1,000,000,000, not %s', coalesce(killbill_credit.amount::text, 'null'));
     ELSIF killbill_credit.amount <> amount(round(monetary(killbill_credit.amount, this_currency), 'half_up')) THEN
         RAISE invalid_parameter_value USING MESSAGE = format('%s %s has more decimals than the currency; the server would round it', killbill_credit.amount, this_currency);
     ELSIF coalesce(killbill_credit.reason, '') = '' THEN
@@ -56,7 +56,7 @@ BEGIN
     RETURN this_message;
 END $$;
 COMMENT ON FUNCTION billing.killbill_credit(text, text, numeric, text) IS
-'Has a mirrored account given credit on the server, once. amount: in the account''s currency, above 0. reason: what stands on the invoice, at most 255 characters. Returns the number of the message. Errors: 42704 not mirrored, 22023 bad amount, 22004 no reason, 22001 too long. Volatile.';
+'Has a mirrored account given credit on the server, once. amount: in the account''s currency, above 0; 1,000,000 and more go in parts. reason: what stands on the invoice, at most 255 characters. Returns the number of the message. Errors: 42704 not mirrored, 22023 bad amount, 22004 no reason, 22001 too long. Volatile.';
 
 CREATE FUNCTION billing.killbill_dry_run(endpoint text, account text, target_date date DEFAULT NULL) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
