@@ -13,10 +13,11 @@ CREATE FUNCTION billing.killbill_request(method text, path text, body jsonb DEFA
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
     SELECT billing.json_request(method, '/1.0/kb' || path, body,
-        CASE WHEN method = 'GET' THEN '{}' ELSE jsonb_strip_nulls(jsonb_build_object('X-Killbill-CreatedBy', 'billing', 'X-Request-Id', billing.killbill_operation_id(operation))) END, timeout)
+        jsonb_strip_nulls(jsonb_build_object('X-Killbill-CreatedBy', 'billing', 'Content-Type', CASE WHEN method IN ('POST', 'PUT') THEN 'application/json' END,
+                                             'X-Request-Id', CASE WHEN method <> 'GET' THEN billing.killbill_operation_id(operation) END)), timeout)
 $$;
 COMMENT ON FUNCTION billing.killbill_request(text, text, jsonb, text, interval) IS
-'A request to a Kill Bill server. path: after /1.0/kb, with the query. operation: what makes the X-Request-Id. timeout: the server waits up to 5 s for the lock of an account, and longer when many wait. Immutable.';
+'A request to a Kill Bill server. path: after /1.0/kb, with the query. Who asks, and for POST and PUT the type of the body, are said even where there is nothing to say them of: so were the requests that servers of 0.24 are known to answer. operation: what makes the X-Request-Id. timeout: the server waits up to 5 s for the lock of an account, and longer when many wait. Immutable.';
 
 CREATE FUNCTION billing.killbill_error(answer billing.http_answer) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp

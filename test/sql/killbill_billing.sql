@@ -96,8 +96,11 @@ SELECT item(61, 'EXTERNAL_CHARGE', '999999', 'billing:0123456789ab:line:' || :ba
 SELECT regexp_replace(d, 'startDate=[-0-9]*', 'startDate=…') FROM deliver(found(jsonb_build_array(draft('VOID', :'second'), draft('DRAFT', :'first'))), '{"status": 200, "body": []}', found(draft('DRAFT', :'first', :'second', :'third')), '{"status": 200, "body": []}',
     found(draft('DRAFT', :'first', :'second', :'third', :'tax')), '{"status": 204}', found(draft('COMMITTED', :'first', :'second', :'third', :'tax'))) AS d;
 SELECT killbill_id, committed_at IS NOT NULL FROM killbill_pushed_invoice;
--- A second connector that comes too late finds everything done; foreign and double items stop it before the commit.
+-- Made void between two requests: neither committed nor told, tried again from the start.
 UPDATE message SET state = 'waiting', finished_at = NULL, progress = NULL WHERE kind = 'invoice';
+SELECT d FROM deliver(found(jsonb_build_array(draft('DRAFT', :'first', :'second', :'third', :'tax'))), refused(400, 4023), found(draft('VOID', :'first', :'second', :'third', :'tax'))) AS d OFFSET 2;
+-- A second connector that comes too late finds everything done; foreign and double items stop it before the commit.
+UPDATE message SET state = 'waiting', next_try_at = NULL, progress = NULL WHERE kind = 'invoice';
 SELECT d FROM deliver(found(jsonb_build_array(draft('COMMITTED', :'first', :'second', :'third', :'tax')))) AS d OFFSET 2;
 UPDATE message SET state = 'waiting', finished_at = NULL, progress = NULL WHERE kind = 'invoice';
 SELECT d FROM deliver(found(jsonb_build_array(draft('DRAFT', :'first', :'second', :'third', :'tax', item(65, 'EXTERNAL_CHARGE', '1.00', NULL, 'by hand'))))) AS d OFFSET 2;

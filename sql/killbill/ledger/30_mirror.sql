@@ -288,7 +288,7 @@ COMMENT ON FUNCTION billing.killbill_deliver_close(billing.outgoing_message, bil
 CREATE FUNCTION billing.killbill_subscription_request(mirror billing.killbill_subscription, account_id uuid, operation text) RETURNS billing.http_request
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
-    SELECT killbill_request('POST', '/subscriptions?' || url_query(jsonb_build_object('entitlementDate', mirror.starts_on, 'billingDate', mirror.starts_on, 'callCompletion', true, 'callTimeoutSec', 20)),
+    SELECT killbill_request('POST', '/subscriptions?' || url_query(jsonb_build_object('entitlementDate', mirror.starts_on, 'billingDate', mirror.starts_on, 'callCompletion', true, 'callTimeoutSec', 10)),
                jsonb_strip_nulls(jsonb_build_object('accountId', account_id, 'externalKey', mirror.external_key, 'planName', mirror.plan, 'priceOverrides', mirror.overrides, 'bundleId', b.bundle_id,
                                                     'bundleExternalKey', CASE WHEN b.bundle_id IS NULL THEN mirror.bundle_key END)), operation, '60s')
       FROM (SELECT (SELECT s.bundle_id FROM killbill_subscription AS s
@@ -311,7 +311,9 @@ BEGIN
     IF owner IS NULL THEN
         RETURN step_retry('the account is not there yet');
     ELSIF at = 'begin' OR at = 'create' AND (succeeded(answer) OR answer.status IN (400, 409, 500) AND NOT message.progress ? 'again') OR at = 'cancel' AND succeeded(answer) THEN
-        RETURN step_send(killbill_request('GET', '/subscriptions?' || url_query(jsonb_build_object('externalKey', mirror.external_key))),
+        -- What was just made is read by its own id, which says that it is the one.
+        RETURN step_send(killbill_request('GET', CASE WHEN at = 'create' AND killbill_located(answer) IS NOT NULL THEN '/subscriptions/' || killbill_located(answer)
+                                                      ELSE '/subscriptions?' || url_query(jsonb_build_object('externalKey', mirror.external_key)) END),
                          coalesce(message.progress, '{}') - CASE WHEN at = 'begin' THEN 'again' ELSE '' END || CASE WHEN at = 'create' AND NOT succeeded(answer) THEN jsonb_build_object('at', 'find', 'again', killbill_error(answer))
                                                                     WHEN at = 'cancel' THEN '{"at": "find", "cancelled": true}' ELSE '{"at": "find"}' END);
     ELSIF at = 'find' THEN

@@ -62,7 +62,7 @@ BEGIN
         RETURN step_send(killbill_request('GET', format('/accounts/%s/invoicePayments', mirror.killbill_id)), '{"at": "payments"}');
     ELSIF at = 'payments' THEN
         PERFORM killbill_store_payments(mirror.endpoint, coalesce(body, '[]'));
-        RETURN step_send(killbill_request('GET', format('/accounts/%s/tags?includedDeleted=false', mirror.killbill_id)), '{"at": "tags"}');
+        RETURN step_send(killbill_request('GET', format('/accounts/%s/tags', mirror.killbill_id)), '{"at": "tags"}');
     END IF;
     UPDATE killbill_account AS k SET parked = jsonb_path_exists(coalesce(body, '[]'), '$[*] ? (@.tagDefinitionName == "__PARK__")'), read_at = clock_timestamp()
      WHERE k.endpoint = mirror.endpoint AND k.account_id = mirror.account_id;

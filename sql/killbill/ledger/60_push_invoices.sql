@@ -87,7 +87,10 @@ DECLARE
 BEGIN
     UPDATE killbill_pushed_invoice AS p SET killbill_id = (draft ->> 'invoiceId')::uuid
      WHERE p.endpoint = message.endpoint AND p.invoice_id = killbill_act_on_draft.invoice_id AND draft IS NOT NULL;
-    IF NOT request IS NULL AND draft ->> 'status' = 'COMMITTED' THEN
+    IF draft ->> 'status' = 'VOID' THEN
+        -- Between two requests: 0.22 even takes charges onto it.  The next attempt finds no invoice and makes a draft anew.
+        RETURN step_retry('the invoice was made void there meanwhile');
+    ELSIF NOT request IS NULL AND draft ->> 'status' = 'COMMITTED' THEN
         RETURN step_failed('the invoice is committed there, but items are missing', jsonb_build_object('invoice_id', draft ->> 'invoiceId'));
     ELSIF message.step > 60 THEN
         RETURN step_retry('items that were added do not show up');
@@ -111,7 +114,7 @@ BEGIN
     RETURN step_delivered(jsonb_build_object('invoice_id', draft ->> 'invoiceId', 'number', draft ->> 'invoiceNumber'));
 END $$;
 COMMENT ON FUNCTION billing.killbill_act_on_draft(billing.outgoing_message, uuid, bigint, jsonb) IS
-'The next step of telling an invoice, given its counterpart as it is now (null = none): add what is missing, commit, or done. Volatile.';
+'The next step of telling an invoice, given its counterpart as it is now (null = none): add what is missing, commit, begin anew when it is void, or done. Volatile.';
 
 CREATE FUNCTION billing.killbill_deliver_invoice(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp

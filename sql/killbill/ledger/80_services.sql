@@ -17,7 +17,7 @@ DECLARE
     outcome jsonb;
 BEGIN
     IF answer IS NULL THEN
-        RETURN step_send(billing.http_request('GET', '/1.0/kb/catalog/xml', NULL, '{"Accept": "text/xml"}', '60s'));
+        RETURN step_send(billing.http_request('GET', '/1.0/kb/catalog/xml', NULL, '{"Accept": "text/xml", "X-Killbill-CreatedBy": "billing"}', '60s'));
     ELSIF NOT succeeded(answer) THEN
         RETURN killbill_judge(answer);
     ELSIF NOT xml_is_well_formed_document(answer.body) THEN
@@ -221,7 +221,7 @@ BEGIN
     IF coalesce(message.options ->> 'test_clock', 'false') <> 'true' THEN
         RETURN step_failed('the endpoint is not said to be a test server');
     ELSIF at = 'begin' THEN
-        RETURN step_send(killbill_request('POST', '/test/clock?' || url_query(jsonb_build_object('requestedDate', message.payload -> 'at', 'timeoutSec', 60)), NULL, message.idempotency_key, '120s'), '{"at": "set"}');
+        RETURN step_send(killbill_request('POST', '/test/clock?' || url_query(jsonb_build_object('requestedDate', message.payload -> 'at', 'timeoutSec', 30)), NULL, message.idempotency_key, '120s'), '{"at": "set"}');
     ELSIF at = 'set' AND succeeded(answer) OR at = 'wait' AND answer.status = 412 AND message.step < 30 THEN
         RETURN step_send(killbill_request('GET', '/test/queues?timeoutSec=60', NULL, NULL, '120s'), '{"at": "wait"}');
     ELSIF at = 'wait' AND answer.status = 200 THEN
