@@ -51,6 +51,26 @@ SELECT * FROM deliver(found('[]'), '{"status": 200, "body": []}', found(('[{"inv
     "items": [{"invoiceItemId": "' || id(43) || '", "invoiceId": "' || id(42) || '", "itemType": "EXTERNAL_CHARGE", "amount": 1.50, "itemDetails": "billing:0123456789ab:adjustment:2", "startDate": "2026-01-01"}]}]')::jsonb));
 SELECT external_key, usage_name, period_from, quantities, amount, invoice_id FROM killbill_adjustment;
 
+-- Limits of the server. A capacity above its last tier and an item of 1,000,000 would stop its invoices for the account: not told, others are.
+BEGIN;
+SELECT use('l1', 'peak', '2026-04-05T12:00:00Z', 101), use('l2', 'gb', '2026-04-05T12:00:00Z', 20) \gset
+SELECT * FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-04-01');
+SELECT correct_usage('acme', 'l1', 100), use('l3', 'gb', '2026-04-06T12:00:00Z', 20000000) \gset
+SELECT * FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-04-01');
+SELECT correct_usage('acme', 'l3', 19999960) \gset
+SELECT * FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-04-01');
+-- The same when it is too late for usage: a capacity has no price above its last tier.
+SELECT correct_usage('acme', 'l1', 101) \gset
+SELECT * FROM killbill_push_usage('kb', through => '2026-08-10', since => '2026-04-01');
+ROLLBACK;
+-- Beyond the last tier of blocks the server bills nothing, and it is said. Records above 999,999,999 go in parts.
+BEGIN;
+UPDATE killbill_price SET section = jsonb_set(section, '{tiers,0,blocks,0,max}', '"3"') WHERE usage_name = 'traffic';
+SELECT use('l4', 'gb', '2026-04-05T12:00:00Z', 31) \gset
+SELECT * FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-04-01');
+SELECT * FROM jsonb_path_query(killbill_usage_body(NULL, '{"tracking_id": "t", "records": [{"unit": "gb", "day": "2026-04-05", "amount": 1900000000}]}', false, 'UTC'), '$.unitUsageRecords[*].usageRecords[*].amount');
+ROLLBACK;
+
 -- Reconciling: nothing was read; the server bills otherwise; it bills right.
 SELECT * FROM killbill_reconcile('kb', '[2026-01-01,2026-02-01)');
 SELECT killbill_pull_invoices('kb'), killbill_pull_invoices('kb');

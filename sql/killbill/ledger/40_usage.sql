@@ -104,7 +104,69 @@ AS $$
     SELECT amount(round(rate(tariff_from('killbill', section, currency),
                (SELECT jsonb_object_agg(u, greatest(coalesce((quantities ->> u)::numeric, 0), 0)::text) FROM unnest(killbill_section_units(section)) AS u)), 'half_up'))
 $$;
-COMMENT ON FUNCTION billing.killbill_rate(jsonb, text, jsonb) IS 'What the server bills for quantities of a usage section, by unit: rated exactly, rounded once. Errors: 22023 quantities above the last tier of a capacity. Stable.';
+COMMENT ON FUNCTION billing.killbill_rate(jsonb, text, jsonb) IS 'What the server bills for quantities of a usage section, by unit: rated exactly, rounded once. Errors: BL004 quantities above the last tier of a capacity. Stable.';
+
+CREATE FUNCTION billing.killbill_section_bounds(section jsonb) RETURNS TABLE (unit text, most numeric, dearest numeric, block numeric)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 2 SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT b ->> 'unit', CASE WHEN bool_or((b ->> 'max')::numeric = -1) THEN NULL ELSE sum((b ->> 'max')::numeric * (b ->> 'size')::numeric) END,
+           max((SELECT max((v ->> 'value')::numeric) FROM jsonb_array_elements(b -> 'prices') AS v) / (b ->> 'size')::numeric), max((b ->> 'size')::numeric)
+      FROM jsonb_path_query(section, '$.tiers[*].blocks[*]') AS b GROUP BY b ->> 'unit'
+     UNION ALL
+    SELECT l ->> 'unit', CASE WHEN bool_or((l ->> 'max')::numeric = -1) THEN NULL ELSE max((l ->> 'max')::numeric) END, 0, 0
+      FROM jsonb_path_query(section, '$.tiers[*].limits[*]') AS l GROUP BY l ->> 'unit'
+$$;
+COMMENT ON FUNCTION billing.killbill_section_bounds(jsonb) IS
+'How far a usage section reaches, by unit. most: the quantity at which its last tier ends, null = without end; dearest: the highest price of one unit; block: the largest block. Immutable.';
+
+CREATE FUNCTION billing.killbill_usage_limit(endpoint text, external_key text, usage_name text, period_from date, quantities jsonb, OUT refused boolean, OUT problem text)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    price    record := killbill_section(killbill_usage_limit.endpoint, killbill_usage_limit.external_key, killbill_usage_limit.usage_name, killbill_usage_limit.period_from);
+    beyond   text;
+    capacity CONSTANT boolean := price.section ->> 'usageType' = 'CAPACITY';
+BEGIN
+    refused := false;
+    SELECT string_agg(format('%s %s, the last tier ends at %s', q.value, b.unit, b.most), '; ' ORDER BY b.unit) INTO beyond
+      FROM killbill_section_bounds(price.section) AS b JOIN jsonb_each_text(quantities) AS q ON q.key = b.unit WHERE q.value::numeric > b.most;
+    IF beyond IS NOT NULL THEN
+        refused := capacity;
+        problem := beyond || CASE WHEN capacity THEN ': the server would make no invoices for the account any more' ELSE ': the server bills nothing for the rest' END;
+    ELSIF price.section IS NOT NULL AND killbill_rate(price.section, price.currency, quantities) >= 1000000 THEN
+        refused := true;
+        problem := format('it comes to %s %s, and an item of 1,000,000 or more stops the server''s invoices for the account', killbill_rate(price.section, price.currency, quantities), price.currency);
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.killbill_usage_limit(text, text, text, date, jsonb) IS
+'What the server could not bill of the quantities of a usage section in a period, by unit: problem in words, null = nothing. refused: whether it would stop invoicing the account, so that they must not be told: a capacity above its last tier, a price that an item cannot hold. Stable.';
+
+CREATE FUNCTION billing.killbill_usage_limits(endpoint text, planned jsonb) RETURNS TABLE (external_key text, usage_name text, period_from date, amount numeric, refused boolean, problem text)
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 1 SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    -- Few sections have limits and few periods come near them: only those are rated.
+    WITH bound AS MATERIALIZED (
+        SELECT p.plan, p.usage_name, b.unit, min(b.most) AS most, max(b.dearest) AS dearest, max(b.block) AS block
+          FROM (SELECT DISTINCT x.plan, x.usage_name, x.section FROM killbill_price AS x WHERE x.endpoint = killbill_usage_limits.endpoint AND x.section IS NOT NULL) AS p
+         CROSS JOIN LATERAL killbill_section_bounds(p.section) AS b GROUP BY p.plan, p.usage_name, b.unit
+    ), period AS (
+        SELECT DISTINCT d.external_key, d.usage_name, d.unit, d.period_from, d.period_wanted, d.period_told
+          FROM jsonb_to_recordset(planned) AS d(external_key text, usage_name text, unit text, period_from date, period_wanted numeric, period_told numeric, way text)
+         WHERE d.way IN ('usage', 'late')
+    ), near AS (
+        SELECT p.external_key, p.usage_name, p.period_from, sum(p.period_wanted - p.period_told) AS amount, jsonb_object_agg(p.unit, p.period_wanted) AS quantities
+          FROM period AS p
+          JOIN killbill_subscription AS s ON s.endpoint = killbill_usage_limits.endpoint AND s.external_key = p.external_key
+          LEFT JOIN bound AS b ON b.plan = s.plan AND b.usage_name = p.usage_name AND b.unit = p.unit
+         GROUP BY p.external_key, p.usage_name, p.period_from
+        HAVING bool_or(p.period_wanted <> p.period_told) AND (bool_or(p.period_wanted > b.most) OR sum((p.period_wanted + b.block) * b.dearest) >= 1000000)
+    )
+    SELECT n.external_key, n.usage_name, n.period_from, n.amount, l.refused, l.problem
+      FROM near AS n CROSS JOIN LATERAL killbill_usage_limit(killbill_usage_limits.endpoint, n.external_key, n.usage_name, n.period_from, n.quantities) AS l
+     WHERE l.problem IS NOT NULL
+$$;
+COMMENT ON FUNCTION billing.killbill_usage_limits(text, jsonb) IS
+'Of the usage that killbill_push_usage() plans to tell, the periods that reach a limit of the server, see killbill_usage_limit(). Stable.';
 
 CREATE FUNCTION billing.killbill_usage_told(endpoint text, dates daterange, account_id bigint DEFAULT NULL)
     RETURNS TABLE (external_key text, unit text, day date, amount numeric, highest numeric)
@@ -226,6 +288,7 @@ DECLARE
     difference   record;
     changed      numeric;
     planned      jsonb;
+    limits       jsonb;
 BEGIN
     PERFORM check_ledger(), killbill_endpoint(killbill_push_usage.endpoint);
     PERFORM pg_advisory_xact_lock(1651076210, hashtext('killbill ' || killbill_push_usage.endpoint));
@@ -239,11 +302,15 @@ BEGIN
             ELSE 'money' END)), '[]') INTO planned
       FROM killbill_usage_differences(killbill_push_usage.endpoint, dates, only_account) AS d
      WHERE d.period_from >= lower(dates);
+    SELECT coalesce(jsonb_object_agg(jsonb_build_array(l.external_key, l.usage_name, l.period_from)::text, to_jsonb(l)), '{}') INTO limits FROM killbill_usage_limits(killbill_push_usage.endpoint, planned) AS l;
+    RETURN QUERY SELECT l.external_key, l.usage_name, l.period_from, 'refused'::text, l.amount, l.problem
+                   FROM jsonb_each(limits) AS e CROSS JOIN LATERAL jsonb_to_record(e.value) AS l(external_key text, usage_name text, period_from date, amount numeric, refused boolean, problem text) WHERE l.refused;
 
     -- One message a subscription: the days of the running period, and for a closed one all that is missing, on its last day with usage.
     FOR difference IN
         SELECT r.account_id, r.external_key, jsonb_agg(jsonb_build_object('unit', r.unit, 'day', r.day, 'amount', r.amount) ORDER BY r.unit, r.day) AS records,
-               sum(r.amount) AS amount, min(r.period_from) AS period_from, string_agg(DISTINCT r.usage_name, ', ') AS usage_name
+               sum(r.amount) AS amount, min(r.period_from) AS period_from, string_agg(DISTINCT r.usage_name, ', ') AS usage_name,
+               string_agg(DISTINCT limits #>> ARRAY[jsonb_build_array(r.external_key, r.usage_name, r.period_from)::text, 'problem'], '; ') AS problem
           FROM (SELECT d.account_id, d.external_key, d.usage_name, d.unit, d.period_from, d.day,
                        CASE WHEN d.usage_type = 'CAPACITY' THEN d.wanted ELSE d.wanted - d.told END AS amount
                   FROM jsonb_to_recordset(planned) AS d(account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date,
@@ -255,10 +322,11 @@ BEGIN
                   FROM jsonb_to_recordset(planned) AS d(account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date,
                                                  wanted numeric, told numeric, period_wanted numeric, period_told numeric, way text)
                  WHERE d.way = 'late' GROUP BY d.account_id, d.external_key, d.usage_name, d.unit, d.period_from) AS r
+         WHERE limits #>> ARRAY[jsonb_build_array(r.external_key, r.usage_name, r.period_from)::text, 'refused'] IS DISTINCT FROM 'true'
          GROUP BY r.account_id, r.external_key ORDER BY r.account_id, r.external_key
     LOOP
         PERFORM killbill_record_push(killbill_push_usage.endpoint, difference.account_id, difference.external_key, difference.records);
-        RETURN QUERY SELECT difference.external_key, difference.usage_name, difference.period_from, 'usage'::text, difference.amount, NULL::text;
+        RETURN QUERY SELECT difference.external_key, difference.usage_name, difference.period_from, 'usage'::text, difference.amount, difference.problem;
     END LOOP;
 
     FOR difference IN
@@ -269,8 +337,13 @@ BEGIN
          GROUP BY d.account_id, d.external_key, d.usage_name, d.period_from, d.period_to
         HAVING bool_or(d.way IN ('money', 'wait')) ORDER BY 1, 2, 3, 4
     LOOP
-        changed := CASE WHEN difference.settle THEN killbill_adjust_usage(killbill_push_usage.endpoint, difference.account_id, difference.external_key, difference.usage_name,
-                                                                          difference.period_from, difference.period_to, difference.wanted, difference.told) END;
+        BEGIN
+            changed := CASE WHEN difference.settle THEN killbill_adjust_usage(killbill_push_usage.endpoint, difference.account_id, difference.external_key, difference.usage_name,
+                                                                              difference.period_from, difference.period_to, difference.wanted, difference.told) END;
+        EXCEPTION WHEN data_exception OR SQLSTATE 'BL004' THEN   -- no price for so much; the others go on
+            RETURN QUERY SELECT difference.external_key, difference.usage_name, difference.period_from, 'refused'::text, NULL::numeric, format('from %s to %s: %s', difference.told, difference.wanted, SQLERRM);
+            CONTINUE;
+        END;
         RETURN QUERY SELECT difference.external_key, difference.usage_name, difference.period_from,
             CASE WHEN NOT difference.settle THEN 'waits' WHEN changed IS NULL THEN 'refused' WHEN changed < 0 THEN 'credit' WHEN changed > 0 THEN 'charge' ELSE 'same price' END, changed,
             CASE WHEN NOT difference.settle THEN 'a peak cannot be lowered on the server; it becomes a credit when the period has ended'
@@ -278,7 +351,7 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION billing.killbill_push_usage(text, date, text, date) IS
-'Has usage told to a Kill Bill server that was not told yet, and says what it did. through: first day that is not told, and the day it is; null = with today. account: only this one. since: from which day on usage is looked at, the first of the month four months before unless named; charge periods that begin earlier are left alone. outcome: usage (told as usage), credit or charge (the server no longer takes it as usage, so that the price of the change is told as money), same price (a change that costs nothing), waits (a lowered peak of a running period), refused (its price is not known here). Errors: 42704 unknown endpoint or account. Volatile.';
+'Has usage told to a Kill Bill server that was not told yet, and says what it did. through: first day that is not told, and the day it is; null = with today. account: only this one. since: from which day on usage is looked at, the first of the month four months before unless named; charge periods that begin earlier are left alone. outcome: usage (told as usage), credit or charge (the server no longer takes it as usage, so that the price of the change is told as money), same price (a change that costs nothing), waits (a lowered peak of a running period), refused (its price is not known here, or the server could not bill it and would stop invoicing the account: a capacity above its last tier, an item of 1,000,000 or more). detail: why; of usage that is told, how much lies beyond the last tier, where the server bills nothing. Errors: 42704 unknown endpoint or account. Volatile.';
 
 CREATE FUNCTION billing.killbill_usage_body(mirror billing.killbill_subscription, payload jsonb, decimals boolean, time_zone text) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
