@@ -80,6 +80,18 @@ SELECT set_account('across', time_zone => 'UTC', starts_on => '2025-01-15', cycl
 SELECT set_subscription('across', 'month', starts_on => '2025-01-15') \gset
 SELECT period_from, quantity, owed FROM charges('across', '[2025-01-15,2025-02-15)');
 SELECT * FROM wrong;
+-- A price list names the rule for tariffs that say nothing else than their dialect's default; prices that were set before keep theirs.
+SELECT set_price_list('lined', rounding => 'line'), set_account('lined', time_zone => 'UTC', starts_on => '2025-03-01', price_list => 'lined'), set_meter('calls', unit => 'call') \gset
+SELECT set_price('calls', '{"model":"per_unit","currency":"EUR","unit_price":"0.004"}', valid_from => '2025-01-01', valid_to => '2025-03-10', price_list => 'lined'),
+       set_price('calls', '{"model":"per_unit","currency":"EUR","unit_price":"0.0045"}', valid_from => '2025-03-10', price_list => 'lined') \gset
+SELECT sum(use('lined', 'calls', d, 1)) FROM unnest('{2025-03-05,2025-03-15}'::date[]) AS d \gset
+SELECT p.rounding, x.tariff FROM price_lists AS p JOIN prices AS x USING (seller, price_list) WHERE price_list = 'lined' ORDER BY valid_from;
+-- 0.00 and 0.00, not 0.0085 rounded; then as without a rule; a rule of its own stays
+SELECT owed, owed_exact FROM charges('lined', '[2025-03-01,2025-04-01)');
+SELECT set_price('calls', '{"model":"per_unit","currency":"EUR","unit_price":"0.006","rounding":"detail"}', valid_from => '2025-03-10', price_list => 'lined') \gset
+SELECT set_price_list('lined', rounding => ''), set_price('calls', '{"model":"per_unit","currency":"EUR","unit_price":"0.004"}', valid_from => '2025-01-01', valid_to => '2025-03-10', price_list => 'lined') \gset
+SELECT p.rounding, x.tariff FROM price_lists AS p JOIN prices AS x USING (seller, price_list) WHERE price_list = 'lined' ORDER BY valid_from;
+SELECT fails($$SELECT set_price_list('lined', rounding => 'up')$$);
 -- what cannot be
 SELECT fails($$SELECT set_fee('x', proration => 'moon')$$);
 SELECT fails($$SELECT tariff('{"model":"matrix","currency":"EUR","dimensions":["d"],"cells":[{"match":{"d":1},"tariff":{"model":"flat","amount":"1","rounding":"line"}}]}')$$);

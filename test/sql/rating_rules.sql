@@ -56,6 +56,12 @@ SELECT delete_rating_rule(:later) \gset
 SELECT apply_rating_rules('compute');
 SELECT c.period_from, c.owed FROM charges('acme', '[2025-01-01,2025-03-01)') AS c ORDER BY 1;
 
+-- A tenant's rule is for its usage, whether tenant_id, project_id or only the account says whose it is.
+SELECT set_rating_rule('volume.size', 1, valid_from => '2025-04-01', force => true), set_rating_rule('volume.size', 5, tenant => 'acme', valid_from => '2025-04-01', force => true) \gset
+SELECT apply_rating_rules('volume.size') \gset
+SELECT use('acme', 'volume.size', '2025-04-02', 1), use('acme', 'volume.size', '2025-04-03', 2, '{"project_id": "acme"}'), use('acme', 'volume.size', '2025-04-04', 4, '{"tenant_id": "other", "project_id": "acme"}'), use('globex', 'volume.size', '2025-04-05', 3) \gset
+SELECT a AS account, c.quantity, c.owed FROM unnest('{acme,globex}'::text[]) AS a, charges(a, '[2025-04-01,2025-05-01)') AS c WHERE c.item = 'volume.size';
+
 -- Modules: asked by priority, each given the price so far; a function of one's own is one.
 SELECT name, priority, enabled, routine FROM rating_modules ORDER BY priority DESC;
 CREATE FUNCTION public.surcharge(point jsonb) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$ SELECT CASE WHEN point #>> '{dimensions,gpu}' = 'true' THEN (point ->> 'price')::numeric + 0.5 * (point ->> 'quantity')::numeric END $$;
@@ -73,7 +79,7 @@ SELECT fails($$ SELECT set_rating_module('mine') $$);
 SELECT fails($$ SELECT set_rating_module('mine', routine => 'pg_catalog.length(text)') $$);
 SELECT fails($$ SELECT set_rating_module('noop', routine => 'public.half(jsonb)') $$);
 -- the function runs with the rights of who asks
-CREATE FUNCTION public.who(point jsonb) RETURNS numeric LANGUAGE plpgsql STABLE AS $$ BEGIN RAISE EXCEPTION 'asked by %', current_user; END $$;
+CREATE FUNCTION public.who(point jsonb) RETURNS numeric LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RAISE EXCEPTION 'asked by %', current_user; END $$;
 SELECT set_rating_module('who', routine => 'public.who(jsonb)') \gset
 CREATE ROLE billing_rating_rules_reader ROLE CURRENT_USER;
 GRANT billing_reader TO billing_rating_rules_reader;

@@ -82,6 +82,7 @@ AS $$
     SELECT i.kind, i.key, coalesce(m.name, f.name, i.key), m.unit, coalesce(f.in_advance, false), p.tariff, s.section,
            CASE WHEN i.kind = 'fee' AND p.tariff::jsonb ->> 'model' = 'per_unit' THEN (p.tariff::jsonb ->> 'unit_price')::numeric END, currency(p.tariff),
            CASE WHEN i.kind = 'fee' AND p.tariff::jsonb ->> 'model' <> 'per_unit' THEN format('a fee with a price of model "%s"', p.tariff::jsonb ->> 'model')
+                WHEN p.chain IS NOT NULL THEN 'each usage row is priced by a chain of rating modules'
                 WHEN i.kind = 'meter' AND m.aggregation NOT IN ('sum', 'count', 'max') THEN format('usage is aggregated by %s', m.aggregation)
                 WHEN i.kind = 'meter' AND (m.aggregation = 'max') <> (s.section ->> 'usageType' = 'CAPACITY') THEN format('usage is aggregated by %s, but the price is %s', m.aggregation, s.section ->> 'usageType')
                 WHEN i.kind = 'meter' THEN killbill_blocks_differ(p.tariff, s.section) END

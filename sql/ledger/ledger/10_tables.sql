@@ -237,11 +237,13 @@ CREATE TABLE billing.price_list (
     seller_id   int  NOT NULL REFERENCES billing.seller,
     key         text NOT NULL CHECK (key <> ''),
     currency    text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    rounding    text CHECK (rounding IN ('sum', 'line', 'detail')),
     recorded_at timestamptz NOT NULL DEFAULT billing.recorded_at(),
     recorded_by text NOT NULL DEFAULT session_user,
     UNIQUE (seller_id, key)
 );
 COMMENT ON TABLE billing.price_list IS 'Named set of prices of one seller in one currency; the list ''default'' is used where none is named.';
+COMMENT ON COLUMN billing.price_list.rounding IS 'Where a bill rounds, given to each tariff that is set from now on and does not say it itself; null = as the tariff does.';
 
 CREATE TABLE billing.price (
     price_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -249,6 +251,7 @@ CREATE TABLE billing.price (
     item_id     int    NOT NULL REFERENCES billing.item,
     account_id  bigint NOT NULL DEFAULT 0,
     tariff      billing.tariff NOT NULL,
+    chain       jsonb,
     tax_code    text,
     valid       tsrange NOT NULL CHECK (NOT pg_catalog.isempty(valid)),
     known       tstzrange NOT NULL DEFAULT pg_catalog.tstzrange(billing.recorded_at(), NULL),
@@ -256,8 +259,10 @@ CREATE TABLE billing.price (
     remainder_of bigint,
     EXCLUDE USING gist (list_id WITH =, item_id WITH =, account_id WITH =, valid WITH &&, known WITH &&)
 );
+CREATE INDEX price_chained ON billing.price (item_id) WHERE chain IS NOT NULL;
 CREATE INDEX price_changed ON billing.price (GREATEST(pg_catalog.lower(known), pg_catalog.upper(known)));
 COMMENT ON TABLE billing.price IS 'What an item costs in a price list, for all accounts (account_id 0) or for one.';
+COMMENT ON COLUMN billing.price.chain IS 'The rating modules that price each usage row by itself, in their order, with the digests of their functions; null = the tariff prices what the rows add up to.';
 COMMENT ON COLUMN billing.price.valid IS 'Local time of the buyer''s account: a price of 1 January begins at each buyer''s own midnight.';
 COMMENT ON COLUMN billing.price.remainder_of IS 'The price whose span a later fact cut: this row goes on saying what that one said of the rest and is no news.';
 

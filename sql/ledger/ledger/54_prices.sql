@@ -3,7 +3,7 @@
 -- A new price supersedes what the list said for its span: the rows that overlap it are no longer known, and what of them lies
 -- outside the span is written again as a remainder.  A hole is allowed; usage in it is reported as no_price.
 
-CREATE FUNCTION billing.set_price_list(key text DEFAULT 'default', currency text DEFAULT NULL, seller text DEFAULT NULL) RETURNS int
+CREATE FUNCTION billing.set_price_list(key text DEFAULT 'default', currency text DEFAULT NULL, seller text DEFAULT NULL, rounding text DEFAULT NULL) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -13,24 +13,27 @@ DECLARE
 BEGIN
     PERFORM check_ledger();
     PERFORM check_key('a price list', set_price_list.key);
+    PERFORM check_word('rounding', NULLIF(set_price_list.rounding, ''), '{sum,line,detail}');
     SELECT l.list_id, l.currency INTO this_list, this_currency FROM price_list AS l WHERE l.seller_id = this_seller AND l.key = set_price_list.key;
     IF NOT FOUND THEN
         this_currency := coalesce(set_price_list.currency,
             (SELECT s.currency FROM seller_setting AS s WHERE s.seller_id = this_seller ORDER BY s.setting_no DESC LIMIT 1));
         PERFORM check_currency(this_currency);
-        INSERT INTO price_list AS l (seller_id, key, currency) VALUES (this_seller, set_price_list.key, this_currency)
+        INSERT INTO price_list AS l (seller_id, key, currency, rounding) VALUES (this_seller, set_price_list.key, this_currency, NULLIF(set_price_list.rounding, ''))
             ON CONFLICT ON CONSTRAINT price_list_seller_id_key_key DO NOTHING RETURNING l.list_id INTO this_list;
         IF NOT FOUND THEN
-            RETURN set_price_list(set_price_list.key, set_price_list.currency, set_price_list.seller);
+            RETURN set_price_list(set_price_list.key, set_price_list.currency, set_price_list.seller, set_price_list.rounding);
         END IF;
     ELSIF set_price_list.currency <> this_currency THEN
         RAISE object_not_in_prerequisite_state USING MESSAGE = format('price list "%s" is in %s and cannot change to %s', set_price_list.key, this_currency, set_price_list.currency),
             HINT = format('Make another list; accounts in %s use the list ''default-%s'' where none is named.', set_price_list.currency, set_price_list.currency);
+    ELSIF set_price_list.rounding IS NOT NULL THEN
+        UPDATE price_list AS l SET rounding = NULLIF(set_price_list.rounding, '') WHERE l.list_id = this_list AND l.rounding IS DISTINCT FROM NULLIF(set_price_list.rounding, '');
     END IF;
     RETURN this_list;
 END $$;
-COMMENT ON FUNCTION billing.set_price_list(text, text, text) IS
-'Makes the price list of a seller with that key unless it exists, and returns its number. currency: ISO 4217, the seller''s unless named; it never changes. Accounts without a list of their own are charged by ''default'' if it is in their currency, otherwise by ''default-'' and the currency code, such as ''default-USD''. Errors: 22023 bad argument, 42704 unknown seller, 55000 another currency. Volatile.';
+COMMENT ON FUNCTION billing.set_price_list(text, text, text, text) IS
+'Makes the price list of a seller with that key unless it exists, and returns its number. currency: ISO 4217, the seller''s unless named; it never changes. Accounts without a list of their own are charged by ''default'' if it is in their currency, otherwise by ''default-'' and the currency code, such as ''default-USD''. rounding: where bills by this list round, sum, line or detail, as the member rounding of a tariff says it; it is given to each tariff that is set from now on and does not say another than its dialect''s default itself; null keeps, empty = each by its dialect. Errors: 22023 bad argument, 42704 unknown seller, 55000 another currency. Volatile.';
 
 CREATE FUNCTION billing.price_list_for(seller_id int, price_list text, account_id bigint, currency text, on_day date) RETURNS int
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -124,8 +127,8 @@ BEGIN
          WHERE p.list_id = supersede_prices.list_id AND p.item_id = supersede_prices.item_id
            AND p.account_id = supersede_prices.account_id AND p.valid && span AND upper_inf(p.known)
         RETURNING p.*)
-    INSERT INTO price (list_id, item_id, account_id, tariff, tax_code, valid, known, remainder_of)
-    SELECT c.list_id, c.item_id, c.account_id, c.tariff, c.tax_code, rest, tstzrange(stamp, NULL),
+    INSERT INTO price (list_id, item_id, account_id, tariff, chain, tax_code, valid, known, remainder_of)
+    SELECT c.list_id, c.item_id, c.account_id, c.tariff, c.chain, c.tax_code, rest, tstzrange(stamp, NULL),
            CASE WHEN isempty(c.known) THEN c.remainder_of ELSE c.price_id END
       FROM closed AS c, unnest(tsmultirange(c.valid) - tsmultirange(span)) AS rest;
     RETURN stamp;
@@ -182,17 +185,24 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.check_price(billing.tariff, int, text, text) IS 'Raises 22023 for a tariff in another currency than the list or an applies_to that is no word for it, 42704 for an unknown tax code. Stable.';
 
-CREATE FUNCTION billing.set_price(
-    item text, tariff billing.tariff, valid_from timestamp, valid_to timestamp DEFAULT NULL, price_list text DEFAULT NULL,
-    seller text DEFAULT NULL, account text DEFAULT NULL, tax_code text DEFAULT NULL, kind text DEFAULT NULL,
-    applies_to text DEFAULT NULL) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+CREATE FUNCTION billing.rounded_as_list(tariff billing.tariff, list_id int) RETURNS billing.tariff
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT CASE WHEN l.rounding IS NULL OR j.said ? 'rounding' THEN $1 ELSE (j.said || jsonb_build_object('rounding', l.rounding))::text::billing.tariff END
+      FROM billing.price_list AS l, (SELECT $1::text::jsonb AS said) AS j WHERE l.list_id = $2
+$$;
+COMMENT ON FUNCTION billing.rounded_as_list(billing.tariff, int) IS 'The tariff with the rounding of a price list, unless it says its own. Stable.';
+
+CREATE FUNCTION billing.write_price(
+    item text, tariff billing.tariff, chain jsonb, valid_from timestamp, valid_to timestamp, price_list text,
+    seller text, account text, tax_code text, kind text, applies_to text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    this_item    int := find_item(set_price.item, set_price.kind);
-    this_seller  int := find_seller(set_price.seller);
-    this_account bigint := CASE WHEN set_price.account IS NULL THEN 0 ELSE find_account(set_price.account) END;
-    span         tsrange := local_span(set_price.valid_from, set_price.valid_to);
+    this_item    int := find_item(write_price.item, write_price.kind);
+    this_seller  int := find_seller(write_price.seller);
+    this_account bigint := CASE WHEN write_price.account IS NULL THEN 0 ELSE find_account(write_price.account) END;
+    span         tsrange := local_span(write_price.valid_from, write_price.valid_to);
     said         tsrange := span;
     this_list    int;
     code         text;
@@ -201,15 +211,16 @@ DECLARE
     stamp        timestamptz;
 BEGIN
     PERFORM check_ledger();
-    IF set_price.tariff IS NULL THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('the tariff of "%s" must not be null', set_price.item),
+    IF write_price.tariff IS NULL THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('the tariff of "%s" must not be null', write_price.item),
             HINT = 'Use billing.remove_price() to take a price away.';
     END IF;
-    this_list := price_list_for(this_seller, set_price.price_list, this_account, currency(set_price.tariff), set_price.valid_from::date);
-    PERFORM check_price(set_price.tariff, this_list, set_price.tax_code, set_price.applies_to);
+    this_list := price_list_for(this_seller, write_price.price_list, this_account, currency(write_price.tariff), write_price.valid_from::date);
+    PERFORM check_price(write_price.tariff, this_list, write_price.tax_code, write_price.applies_to);
+    tariff := rounded_as_list(write_price.tariff, this_list);
     PERFORM FROM item AS i WHERE i.item_id = this_item FOR NO KEY UPDATE;
 
-    code := NULLIF(coalesce(set_price.tax_code, (
+    code := NULLIF(coalesce(write_price.tax_code, (
         SELECT p.tax_code FROM price AS p
          WHERE p.list_id = this_list AND p.item_id = this_item AND p.account_id IN (0, this_account)
            AND p.valid @> coalesce(lower(span), '-infinity') AND upper_inf(p.known)
@@ -217,10 +228,10 @@ BEGIN
     SELECT range_agg(p.valid), max(p.price_id) INTO same, this_price
       FROM price AS p
      WHERE p.list_id = this_list AND p.item_id = this_item AND p.account_id = this_account AND p.valid && span AND upper_inf(p.known)
-       AND p.tariff = set_price.tariff AND p.tax_code IS NOT DISTINCT FROM code;
+       AND p.tariff = write_price.tariff AND p.chain IS NOT DISTINCT FROM write_price.chain AND p.tax_code IS NOT DISTINCT FROM code;
     IF same @> span THEN
         -- Said before, but perhaps not for closed periods.
-        IF set_price.applies_to = 'closed' AND pinned_through(this_list, this_account, said) IS NOT NULL THEN
+        IF write_price.applies_to = 'closed' AND pinned_through(this_list, this_account, said) IS NOT NULL THEN
             INSERT INTO pin_advance (list_id, item_id, account_id, valid, reason)
                 VALUES (this_list, this_item, this_account, said, 'price set for closed periods');
         END IF;
@@ -228,18 +239,27 @@ BEGIN
     END IF;
     -- Only what is new is written: equal neighbours at both ends stay as they are.
     span := range_merge(tsmultirange(span) - coalesce(same, '{}'));
-    PERFORM check_applies_to(this_list, this_item, this_account, span, set_price.applies_to);
-    PERFORM report_lint(set_price.tariff);
+    PERFORM check_applies_to(this_list, this_item, this_account, span, write_price.applies_to);
+    PERFORM report_lint(write_price.tariff);
 
     stamp := supersede_prices(this_list, this_item, this_account, span);
-    INSERT INTO price AS p (list_id, item_id, account_id, tariff, tax_code, valid, known)
-        VALUES (this_list, this_item, this_account, set_price.tariff, code, span, tstzrange(stamp, NULL)) RETURNING p.price_id INTO this_price;
-    IF set_price.applies_to = 'closed' THEN
+    INSERT INTO price AS p (list_id, item_id, account_id, tariff, chain, tax_code, valid, known)
+        VALUES (this_list, this_item, this_account, write_price.tariff, write_price.chain, code, span, tstzrange(stamp, NULL)) RETURNING p.price_id INTO this_price;
+    IF write_price.applies_to = 'closed' THEN
         INSERT INTO pin_advance (list_id, item_id, account_id, valid, reason, recorded_at)
             VALUES (this_list, this_item, this_account, said, 'price set for closed periods', stamp);
     END IF;
     RETURN this_price;
 END $$;
+COMMENT ON FUNCTION billing.write_price(text, billing.tariff, jsonb, timestamp, timestamp, text, text, text, text, text, text) IS
+'Behind set_price() and apply_rating_rules(), which explain the arguments; chain: the rating modules that price each usage row, null = none. Volatile.';
+
+CREATE FUNCTION billing.set_price(
+    item text, tariff billing.tariff, valid_from timestamp, valid_to timestamp DEFAULT NULL, price_list text DEFAULT NULL,
+    seller text DEFAULT NULL, account text DEFAULT NULL, tax_code text DEFAULT NULL, kind text DEFAULT NULL,
+    applies_to text DEFAULT NULL) RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT billing.write_price($1, $2, NULL, $3, $4, $5, $6, $7, $8, $9, $10) $$;
 COMMENT ON FUNCTION billing.set_price(text, billing.tariff, timestamp, timestamp, text, text, text, text, text, text) IS
 'Says what a meter or fee costs from valid_from to valid_to (half-open, local time of each buyer; null = without end) and returns the number of the price. It supersedes what the list said for that span; what is in force already is not written again, but applies_to => ''closed'' counts for it too. price_list: key of the list; unless named it is that of the account''s agreement, or ''default'' or ''default-CUR'' in the tariff''s currency. account: the price is for this buyer alone and goes before that of all. tax_code: null keeps that of the price before, '''' = the seller''s default. kind: meter or fee, where both have the key. applies_to: needed when a price that reaches into closed charge periods changes; ''open'' leaves them as they are (the difference is held), ''closed'' rates them again. What billing.lint() finds is raised as a warning or notice. Errors: 22023 bad argument or another currency, 42704 unknown key, 55000 applies_to is missing, 40001 run the transaction again. Volatile.';
 

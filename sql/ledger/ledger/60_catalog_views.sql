@@ -258,6 +258,7 @@ CREATE VIEW billing.price_lists AS
 SELECT s.key AS seller,
        l.key AS price_list,
        l.currency,
+       l.rounding,
        l.list_id,
        l.recorded_at,
        l.recorded_by
@@ -267,6 +268,7 @@ COMMENT ON VIEW billing.price_lists IS 'The price lists.';
 COMMENT ON COLUMN billing.price_lists.seller IS 'Key of the seller.';
 COMMENT ON COLUMN billing.price_lists.price_list IS 'Key of the list.';
 COMMENT ON COLUMN billing.price_lists.currency IS 'Its currency.';
+COMMENT ON COLUMN billing.price_lists.rounding IS 'Where a bill rounds by tariffs that do not say it themselves: sum, line or detail; null = by their dialect.';
 COMMENT ON COLUMN billing.price_lists.list_id IS 'Number of the list.';
 COMMENT ON COLUMN billing.price_lists.recorded_at IS 'When it was made.';
 COMMENT ON COLUMN billing.price_lists.recorded_by IS 'Who made it.';
@@ -278,6 +280,7 @@ SELECT s.key AS seller,
        i.key AS item,
        a.key AS account,
        p.tariff,
+       p.chain,
        l.currency,
        p.tax_code,
        pg_catalog.lower(p.valid) AS valid_from,
@@ -298,6 +301,7 @@ COMMENT ON COLUMN billing.prices.kind IS 'What has the price: meter or fee.';
 COMMENT ON COLUMN billing.prices.item IS 'Key of the meter or fee.';
 COMMENT ON COLUMN billing.prices.account IS 'Key of the buyer whose own price it is; null = of all.';
 COMMENT ON COLUMN billing.prices.tariff IS 'What it costs.';
+COMMENT ON COLUMN billing.prices.chain IS 'The rating modules that price each usage row by itself, in their order; null = none.';
 COMMENT ON COLUMN billing.prices.currency IS 'Currency of the tariff.';
 COMMENT ON COLUMN billing.prices.tax_code IS 'Tax code; null = the seller''s default.';
 COMMENT ON COLUMN billing.prices.valid_from IS 'From when on, in the local time of each buyer; null = always.';
@@ -313,6 +317,7 @@ SELECT s.key AS seller,
        i.key AS item,
        a.key AS account,
        p.tariff,
+       p.chain,
        l.currency,
        p.tax_code,
        pg_catalog.lower(p.valid) AS valid_from,
@@ -335,6 +340,7 @@ COMMENT ON COLUMN billing.price_history.kind IS 'What has the price: meter or fe
 COMMENT ON COLUMN billing.price_history.item IS 'Key of the meter or fee.';
 COMMENT ON COLUMN billing.price_history.account IS 'Key of the buyer whose own price it is; null = of all.';
 COMMENT ON COLUMN billing.price_history.tariff IS 'What it costs.';
+COMMENT ON COLUMN billing.price_history.chain IS 'The rating modules that price each usage row by itself, in their order; null = none.';
 COMMENT ON COLUMN billing.price_history.currency IS 'Currency of the tariff.';
 COMMENT ON COLUMN billing.price_history.tax_code IS 'Tax code; null = the seller''s default.';
 COMMENT ON COLUMN billing.price_history.valid_from IS 'From when on, in the local time of each buyer; null = always.';

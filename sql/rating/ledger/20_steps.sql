@@ -54,6 +54,13 @@ $$;
 COMMENT ON FUNCTION billing.round_quantity(numeric, text, int) IS
 'A quantity rounded as its meter says: half_up (half away from zero), half_even, up (away from zero), down (towards zero), to a number of decimals; a null mode leaves it as it is. Immutable.';
 
+CREATE FUNCTION billing.with_tenant(dimensions jsonb, account_id bigint) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT jsonb_build_object('tenant_id', coalesce($1 -> 'project_id', to_jsonb((SELECT a.key FROM billing.account AS a WHERE a.account_id = $2)))) || coalesce($1, '{}') $$;
+COMMENT ON FUNCTION billing.with_tenant(jsonb, bigint) IS
+'Dimensions of usage with tenant_id, by which rules of CloudKitty name the account they are for: the dimension tenant_id or project_id, otherwise the key of the account that consumed. Stable.';
+REVOKE ALL ON FUNCTION billing.with_tenant(jsonb, bigint) FROM PUBLIC;
+
 -- Usage rows of meters that look at more than a segment of a period: levels and readings that go on from before, and usage that counts
 -- with the part of the period from its time on.  Each comes down to a sum over the rows: what a row changes, times for how long.
 -- So segments of a period add up to the period, however prices cut it.
@@ -76,7 +83,7 @@ AS $function$
                AND billing.known(x.recorded_at, c.usage_at, c.usage_own)
               LEFT JOIN billing.resource AS r ON r.account_id = u.account_id AND r.resource_id = u.resource_id
              CROSS JOIN LATERAL (SELECT CASE WHEN s.charge_by = '{}' THEN '{}' ELSE billing.chosen_dimensions(s.charge_by, u.dimensions, r.key) END AS charge_group,
-                                        CASE WHEN coalesce(cardinality(s.rate_by), 0) = 0 THEN '{}' ELSE billing.chosen_dimensions(s.rate_by, u.dimensions, r.key) END AS rate_group) AS g
+                                        CASE WHEN coalesce(cardinality(s.rate_by), 0) = 0 THEN '{}' ELSE billing.chosen_dimensions(s.rate_by, CASE WHEN s.by_tenant THEN billing.with_tenant(u.dimensions, u.account_id) ELSE u.dimensions END, r.key) END AS rate_group) AS g
              WHERE (SELECT EXISTS (SELECT FROM rated_segment AS z WHERE z.looks_back)) AND (u.ends_at >= {usage_from} {levels}) AND u.ends_at <= {usage_to} {usage_accounts}
                AND u.ends_at < c.to_at AND greatest(c.from_at, s.from_at) < least(c.to_at, s.to_at)
                AND (u.ends_at >= c.period_at OR s.carried_over OR s.aggregation IN ('time_weighted', 'increase'))
@@ -120,6 +127,43 @@ AS $function$
 $function$;
 COMMENT ON FUNCTION billing.weighed_rows() IS
 'SQL text of the rows of meters that look beyond a segment, by contract and segment: what each changes (change), for how long or whether (weight) and of which whole (whole); a quantity is their sum. Holds the words of rating_step(). Immutable.';
+
+-- Usage rows that count in a segment, each cut to it and to the windows of its price.
+CREATE FUNCTION billing.counted_rows() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT $step$
+        SELECT c.contract_no, s.segment_no, g.charge_group, g.rate_group, w.window_at, s.aggregation, s.unique_dimension, s.percentile, v.value,
+               u.ends_at, billing.starts_at(w.part) AS starts_at, u.key, r.key AS resource, CASE WHEN s.by_tenant THEN billing.with_tenant(u.dimensions, u.account_id) ELSE coalesce(u.dimensions, '{}') END AS dimensions
+          FROM billing.usage AS u
+          JOIN rated_contract AS c ON c.consumer_id = u.account_id
+          JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_id = u.meter_id
+          LEFT JOIN billing.usage_change AS x ON x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision
+           AND billing.known(x.recorded_at, c.usage_at, c.usage_own)
+          LEFT JOIN billing.resource AS r ON r.account_id = u.account_id AND r.resource_id = u.resource_id
+         CROSS JOIN LATERAL (SELECT billing.chosen_dimensions(s.charge_by, u.dimensions, r.key) AS charge_group,
+                                    billing.chosen_dimensions(s.rate_by, CASE WHEN s.by_tenant THEN billing.with_tenant(u.dimensions, u.account_id) ELSE u.dimensions END, r.key) AS rate_group) AS g
+         CROSS JOIN LATERAL (SELECT billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) AS part, NULL::timestamp AS window_at
+                              WHERE s.rate_window IS NULL
+                              UNION ALL
+                             SELECT i.part, date_trunc(s.rate_window, billing.starts_at(i.part) AT TIME ZONE s.time_zone)
+                               FROM billing.split(billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)), s.rate_window, s.time_zone) AS i(part)
+                              WHERE s.rate_window IS NOT NULL) AS w
+         -- a row that is changed as a whole counts with the part of its time
+         CROSS JOIN LATERAL (SELECT CASE WHEN NOT s.mutates THEN billing.quantity(w.part)
+                                         WHEN w.part = u.consumed THEN billing.mutated_quantity(billing.quantity(u.consumed), s.multiply_by, s.divide_by, s.offset_by, s.mutate, s.mutate_map)
+                                         ELSE billing.scaled_quantity(billing.mutated_quantity(billing.quantity(u.consumed), s.multiply_by, s.divide_by, s.offset_by, s.mutate, s.mutate_map),
+                                                                      extract(epoch FROM billing.ends_at(w.part) - billing.starts_at(w.part)),
+                                                                      greatest(extract(epoch FROM u.ends_at - billing.starts_at(u.consumed)), 0.000001)) END AS value) AS v
+         WHERE u.ends_at >= {usage_from} AND u.ends_at <= {usage_to} {usage_accounts}
+           AND billing.known(u.recorded_at, c.usage_at, c.usage_own)
+           AND NOT s.plain AND NOT s.looks_back AND s.by_rows = {by_rows} AND s.item_kind = 'meter' AND s.enabled AND c.rate_usage AND c.batch = {batch}
+           AND (s.filter = '{}' OR billing.meter_accepts(s.filter, u.dimensions, billing.quantity(u.consumed)))
+           AND x.account_id IS NULL AND w.part IS NOT NULL
+    $step$
+$function$;
+COMMENT ON FUNCTION billing.counted_rows() IS
+'SQL text of the usage rows of meters that do not only add up, by contract and segment, as changed by their meter (value). Holds the words of rating_step(), and {by_rows}: whether of those that a chain of rating modules prices. Immutable.';
 
 CREATE FUNCTION billing.threshold_reached(thresholds billing.monetary[], every billing.monetary, billed numeric, owed numeric) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -276,7 +320,7 @@ AS $function$
     -- are one segment, so that tiers do not restart.
     WHEN 'rated_segment' THEN $step$
         WITH candidate AS (
-            SELECT s.spec_no, pr.item_id, pr.price_id, pr.account_id <> 0 AS own, pr.tariff, pr.tax_code, pr.known,
+            SELECT s.spec_no, pr.item_id, pr.price_id, pr.account_id <> 0 AS own, pr.tariff, pr.chain, pr.tax_code, pr.known,
                    CASE WHEN lower_inf(pr.valid) THEN '-infinity' ELSE lower(pr.valid) AT TIME ZONE s.time_zone END AS valid_from,
                    CASE WHEN upper_inf(pr.valid) THEN 'infinity' ELSE upper(pr.valid) AT TIME ZONE s.time_zone END AS valid_to
               FROM rated_spec AS s
@@ -312,7 +356,7 @@ AS $function$
               LEFT JOIN advance AS a ON a.spec_no = n.spec_no AND a.item_id = n.item_id AND a.valid_from <= n.from_at AND a.valid_to >= n.to_at
              GROUP BY n.spec_no, n.item_id, n.from_at, n.to_at, s.price_at, s.price_own
         ), chosen AS (
-            SELECT DISTINCT ON (d.spec_no, d.item_id, d.from_at) d.spec_no, d.item_id, d.from_at, d.to_at, c.tariff, c.tax_code, c.price_id
+            SELECT DISTINCT ON (d.spec_no, d.item_id, d.from_at) d.spec_no, d.item_id, d.from_at, d.to_at, c.tariff, c.chain, c.tax_code, c.price_id
               FROM dated AS d
               JOIN candidate AS c ON c.spec_no = d.spec_no AND c.item_id = d.item_id AND c.valid_from <= d.from_at AND c.valid_to >= d.to_at
              CROSS JOIN LATERAL (SELECT billing.known(c.known, d.price_at, d.price_own) AS at_pin, NOT billing.known(lower(c.known), d.price_at, d.price_own) AS after_pin) AS k
@@ -321,11 +365,11 @@ AS $function$
         ), island AS (
             SELECT c.*, sum(c.starts::int) OVER (PARTITION BY c.spec_no, c.item_id ORDER BY c.from_at) AS island_no
               FROM (SELECT x.*, (lag(x.to_at) OVER w IS DISTINCT FROM x.from_at OR lag(x.tariff) OVER w <> x.tariff
-                                 OR lag(x.tax_code) OVER w IS DISTINCT FROM x.tax_code) IS NOT FALSE AS starts
+                                 OR lag(x.chain) OVER w IS DISTINCT FROM x.chain OR lag(x.tax_code) OVER w IS DISTINCT FROM x.tax_code) IS NOT FALSE AS starts
                       FROM chosen AS x WINDOW w AS (PARTITION BY x.spec_no, x.item_id ORDER BY x.from_at)) AS c
         ), segment AS (
             SELECT i.spec_no, i.item_id, min(i.from_at) AS from_at, max(i.to_at) AS to_at,
-                   (array_agg(i.tariff ORDER BY i.from_at))[1] AS tariff, min(i.tax_code) AS tax_code, array_agg(i.price_id ORDER BY i.from_at) AS price_ids
+                   (array_agg(i.tariff ORDER BY i.from_at))[1] AS tariff, (array_agg(i.chain))[1] AS chain, min(i.tax_code) AS tax_code, array_agg(i.price_id ORDER BY i.from_at) AS price_ids
               FROM island AS i
              GROUP BY i.spec_no, i.item_id, i.island_no
         )
@@ -338,10 +382,10 @@ AS $function$
                billing.model(g.tariff) = 'blocks' AND g.tariff::text::jsonb ->> 'policy' = 'capacity' AS by_units,
                billing.tariff_rounding(g.tariff) AS rounded_by, billing.tariff_rounding(g.tariff) <> 'sum' AS rounds,
                CASE WHEN billing.tariff_rounding(g.tariff) <> 'sum' THEN billing.tariff_rounding(g.tariff) || CASE WHEN g.tariff::text::jsonb ->> 'dialect' = 'waldur' THEN ' up' ELSE ' half_up' END END AS rounding_words,
-               billing.tariff_grouping(g.tariff) AS rate_by, billing.tariff_window(g.tariff) AS rate_window, billing.carries(g.tariff) AS carries,
-               CASE WHEN billing.model(g.tariff) = 'per_unit' THEN (g.tariff::text::jsonb ->> 'unit_price')::numeric END AS unit_price,
-               coalesce(amount((billing.try_rate(g.tariff, 0)).amount) <> 0, false) AS owes_at_zero,
-               i.kind AS item_kind, f.in_advance, coalesce(m.enabled, f.item_id IS NOT NULL) AS enabled,
+               billing.tariff_grouping(g.tariff) AS rate_by, billing.model(g.tariff) = 'hashmap' AND 'tenant_id' = ANY (billing.tariff_grouping(g.tariff)) AS by_tenant, billing.tariff_window(g.tariff) AS rate_window, billing.carries(g.tariff) AS carries,
+               CASE WHEN billing.model(g.tariff) = 'per_unit' AND g.chain IS NULL THEN (g.tariff::text::jsonb ->> 'unit_price')::numeric END AS unit_price,
+               coalesce(amount((billing.try_rate(g.tariff, 0)).amount) <> 0, false) AND g.chain IS NULL AS owes_at_zero,
+               i.kind AS item_kind, i.key AS item_key, f.in_advance, coalesce(m.enabled, f.item_id IS NOT NULL) AS enabled,
                m.aggregation, m.percentile, m.unique_dimension, m.rounding, m.decimals, m.filter, m.dimensions AS charge_by,
                m.operation_dimension, m.carried_over, m.prorated, m.proration_decimals, m.level_holds,
                m.multiply_by, m.divide_by, m.offset_by, m.mutate, m.mutate_map, m.hours_in_month, x.mutates, x.looks_back,
@@ -350,11 +394,12 @@ AS $function$
                CASE WHEN x.counts OR x.mutates THEN 1 ELSE coalesce(m.divide_by, 1) END
                    * CASE WHEN x.counts OR m.hours_in_month IS NULL THEN 1 WHEN m.hours_in_month = 'actual' THEN x.period_seconds / 3600 ELSE m.hours_in_month::numeric END AS scale_over,
                x.period_seconds, coalesce(m.prorated IS NOT NULL AND billing.model(g.tariff) IN ('graduated', 'volume'), false) AS walks,
+               coalesce(g.chain IS NOT NULL AND m.aggregation IN ('sum', 'count') AND NOT x.looks_back, false) AS by_rows,
                min(g.from_at) OVER (PARTITION BY g.spec_no, g.item_id) = g.from_at AS is_first,
                -- the days that count in this segment: those whose midnight lies in it
                (b.from_local + interval '86399.999999 seconds')::date AS first_day,
                (CASE WHEN s.usage_to_at >= g.to_at THEN b.to_local ELSE s.usage_to_at AT TIME ZONE s.time_zone END + interval '86399.999999 seconds')::date AS end_day,
-               coalesce(m.aggregation IN ('sum', 'count') AND m.dimensions = '{}' AND m.filter = '{}' AND NOT x.mutates AND NOT x.looks_back
+               coalesce(m.aggregation IN ('sum', 'count') AND m.dimensions = '{}' AND m.filter = '{}' AND NOT x.mutates AND NOT x.looks_back AND g.chain IS NULL
                         AND coalesce(cardinality(billing.tariff_grouping(g.tariff)), 0) = 0 AND billing.tariff_window(g.tariff) IS NULL, false) AS plain
           FROM segment AS g
           JOIN rated_spec AS s USING (spec_no)
@@ -422,44 +467,43 @@ AS $function$
     -- Quantities of all other meters: filtered, grouped, priced by window, changed row by row, or aggregated
     -- otherwise than by adding.
     WHEN 'rated_quantity_general' THEN $step$
-        SELECT c.contract_no, s.segment_no, g.charge_group, g.rate_group, w.window_at,
-               CASE min(s.aggregation)
-                   WHEN 'sum' THEN sum(v.value)
+        SELECT x.contract_no, x.segment_no, x.charge_group, x.rate_group, x.window_at,
+               CASE min(x.aggregation)
+                   WHEN 'sum' THEN sum(x.value)
                    WHEN 'count' THEN count(*)::numeric
-                   WHEN 'max' THEN max(v.value)
-                   WHEN 'min' THEN min(v.value)
-                   WHEN 'avg' THEN avg(v.value)
-                   WHEN 'latest' THEN (array_agg(v.value ORDER BY u.ends_at DESC, u.key DESC))[1]
-                   WHEN 'unique_count' THEN count(DISTINCT CASE WHEN s.unique_dimension IS NULL THEN r.key ELSE u.dimensions ->> s.unique_dimension END)::numeric
-                   WHEN 'percentile' THEN (array_agg(v.value ORDER BY v.value))[greatest(1, ceil(min(s.percentile) * count(*)))::int]
+                   WHEN 'max' THEN max(x.value)
+                   WHEN 'min' THEN min(x.value)
+                   WHEN 'avg' THEN avg(x.value)
+                   WHEN 'latest' THEN (array_agg(x.value ORDER BY x.ends_at DESC, x.key DESC))[1]
+                   WHEN 'unique_count' THEN count(DISTINCT CASE WHEN x.unique_dimension IS NULL THEN x.resource ELSE x.dimensions ->> x.unique_dimension END)::numeric
+                   WHEN 'percentile' THEN (array_agg(x.value ORDER BY x.value))[greatest(1, ceil(min(x.percentile) * count(*)))::int]
                END AS quantity,
                count(*) AS events, NULL::billing.rating_result AS priced
-          FROM billing.usage AS u
-          JOIN rated_contract AS c ON c.consumer_id = u.account_id
-          JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_id = u.meter_id
-          LEFT JOIN billing.usage_change AS x ON x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision
-           AND billing.known(x.recorded_at, c.usage_at, c.usage_own)
-          LEFT JOIN billing.resource AS r ON r.account_id = u.account_id AND r.resource_id = u.resource_id
-         CROSS JOIN LATERAL (SELECT billing.chosen_dimensions(s.charge_by, u.dimensions, r.key) AS charge_group,
-                                    billing.chosen_dimensions(s.rate_by, u.dimensions, r.key) AS rate_group) AS g
-         CROSS JOIN LATERAL (SELECT billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) AS part, NULL::timestamp AS window_at
-                              WHERE s.rate_window IS NULL
-                              UNION ALL
-                             SELECT i.part, date_trunc(s.rate_window, billing.starts_at(i.part) AT TIME ZONE s.time_zone)
-                               FROM billing.split(billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)), s.rate_window, s.time_zone) AS i(part)
-                              WHERE s.rate_window IS NOT NULL) AS w
-         -- a row that is changed as a whole counts with the part of its time
-         CROSS JOIN LATERAL (SELECT CASE WHEN NOT s.mutates THEN billing.quantity(w.part)
-                                         WHEN w.part = u.consumed THEN billing.mutated_quantity(billing.quantity(u.consumed), s.multiply_by, s.divide_by, s.offset_by, s.mutate, s.mutate_map)
-                                         ELSE billing.scaled_quantity(billing.mutated_quantity(billing.quantity(u.consumed), s.multiply_by, s.divide_by, s.offset_by, s.mutate, s.mutate_map),
-                                                                      extract(epoch FROM billing.ends_at(w.part) - billing.starts_at(w.part)),
-                                                                      greatest(extract(epoch FROM u.ends_at - billing.starts_at(u.consumed)), 0.000001)) END AS value) AS v
-         WHERE u.ends_at >= {usage_from} AND u.ends_at <= {usage_to} {usage_accounts}
-           AND billing.known(u.recorded_at, c.usage_at, c.usage_own)
-           AND NOT s.plain AND NOT s.looks_back AND s.item_kind = 'meter' AND s.enabled AND c.rate_usage AND c.batch = {batch}
-           AND (s.filter = '{}' OR billing.meter_accepts(s.filter, u.dimensions, billing.quantity(u.consumed)))
-           AND x.account_id IS NULL AND w.part IS NOT NULL
-         GROUP BY c.contract_no, s.segment_no, g.charge_group, g.rate_group, w.window_at
+          FROM ($step$ || replace(billing.counted_rows(), '{by_rows}', 'false') || $step$) AS x
+         GROUP BY x.contract_no, x.segment_no, x.charge_group, x.rate_group, x.window_at
+    $step$
+
+    -- The same of meters whose rows a chain of rating modules prices one by one.
+    WHEN 'rated_quantity_rows' THEN $step$
+        WITH point AS (
+            SELECT x.*, billing.round_quantity(billing.scaled_quantity(CASE WHEN s.aggregation = 'count' THEN 1 ELSE x.value END, s.scale_by, s.scale_over), s.rounding, s.decimals) AS quantity,
+                   CASE WHEN s.aggregation = 'count' THEN 1 ELSE x.value END AS counted, CASE WHEN x.resource IS NULL THEN x.dimensions ELSE jsonb_build_object('resource', x.resource) || x.dimensions END AS described,
+                   -- an array does not hold millions of them
+                   (row_number() OVER (PARTITION BY x.contract_no, x.segment_no, x.charge_group, x.rate_group, x.window_at) - 1) / 10000 AS batch_no
+              FROM ($step$ || replace(billing.counted_rows(), '{by_rows}', 'true') || $step$) AS x JOIN rated_segment AS s USING (segment_no)
+        ), batch AS (
+            SELECT p.contract_no, p.segment_no, p.charge_group, p.rate_group, p.window_at, p.batch_no, sum(p.counted) AS quantity, count(*) AS events,
+                   array_agg(p.quantity) AS quantities, array_agg(p.starts_at) AS times, array_agg(p.described) AS described
+              FROM point AS p
+             GROUP BY p.contract_no, p.segment_no, p.charge_group, p.rate_group, p.window_at, p.batch_no
+        ), priced AS (
+            SELECT b.*, billing.rate_rows(s.chain, s.tariff, s.item_key, s.time_zone, b.quantities, b.times, b.described) AS priced
+              FROM batch AS b JOIN rated_segment AS s USING (segment_no)
+            OFFSET 0
+        )
+        SELECT p.contract_no, p.segment_no, p.charge_group, p.rate_group, p.window_at, sum(p.quantity) AS quantity, sum(p.events)::bigint AS events, billing.added_results(array_agg(p.priced)) AS priced
+          FROM priced AS p
+         GROUP BY p.contract_no, p.segment_no, p.charge_group, p.rate_group, p.window_at
     $step$
 
     -- The same of meters that look at more than the segment, from their rows.
@@ -505,14 +549,15 @@ AS $function$
             SELECT m.*, 0 FROM measured AS m WHERE NOT EXISTS (SELECT FROM rated_segment AS x WHERE x.carries)
         ), tried AS (
             SELECT k.contract_no, k.segment_no, k.charge_group, k.rate_group, k.quantity, k.units, 0::bigint AS subscription_id,
-                   CASE WHEN s.walks AND k.events > 0 THEN k.priced
+                   CASE WHEN (s.walks OR s.by_rows) AND k.events > 0 THEN k.priced
+                        WHEN s.chain IS NOT NULL THEN ROW(NULL, '0A000', 'meter "' || s.item_key || '" adds nothing up, but a chain of rating modules prices its rows')::billing.rating_result
                         WHEN k.units IS NULL THEN billing.try_rate(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim)
                         WHEN k.units ? '' AND k.units - '' = '{}' THEN billing.try_rate(s.tariff, (k.units ->> '')::numeric, k.events, k.rate_group, s.fraction, NOT s.interim)
                         ELSE billing.try_rate(s.tariff, k.units, k.events, k.rate_group, s.fraction, NOT s.interim) END AS priced,
                    CASE WHEN k.before <> 0 AND k.units IS NULL AND NOT (s.walks AND k.events > 0) THEN billing.try_rate(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim) END AS priced_before,
                    1::numeric AS weight, 1::numeric AS divisor,
-                   CASE WHEN s.rounded_by = 'detail' AND NOT s.walks AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed,
-                   CASE WHEN s.rounded_by = 'detail' AND NOT s.walks AND k.before <> 0 AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed_before
+                   CASE WHEN s.rounded_by = 'detail' AND NOT s.walks AND s.chain IS NULL AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed,
+                   CASE WHEN s.rounded_by = 'detail' AND NOT s.walks AND s.chain IS NULL AND k.before <> 0 AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed_before
               FROM carried AS k JOIN rated_segment AS s USING (segment_no)
             UNION ALL
             SELECT c.contract_no, s.segment_no, '{}', '{}', d.weight * t.quantity, NULL, b.subscription_id,

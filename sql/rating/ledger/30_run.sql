@@ -322,7 +322,7 @@ BEGIN
     LOOP
         -- Thousands of accounts are read in one pass; the planner would prefer as many index probes.
         one_pass := bounds.contracts > billing.one_pass_above();
-        FOR step IN EXECUTE 'SELECT DISTINCT CASE WHEN s.looks_back THEN ''rated_quantity_level'' WHEN NOT s.plain THEN ''rated_quantity_general'' WHEN $1 THEN ''rated_quantity_pass'' ELSE ''rated_quantity_plain'' END
+        FOR step IN EXECUTE 'SELECT DISTINCT CASE WHEN s.by_rows THEN ''rated_quantity_rows'' WHEN s.looks_back THEN ''rated_quantity_level'' WHEN NOT s.plain THEN ''rated_quantity_general'' WHEN $1 THEN ''rated_quantity_pass'' ELSE ''rated_quantity_plain'' END
                                FROM rated_segment AS s WHERE s.item_kind = ''meter'' AND s.enabled'
                        USING one_pass AND bounds.batch = 'due' AND place <> 'pg_temp' AND bounds.pieces < 16000000   -- what pass_usage() holds
         LOOP

@@ -1,6 +1,6 @@
 -- What one account owes, read without writing anything: the steps of the pipeline as one query.
 
-CREATE FUNCTION billing.account_rating_text() RETURNS text
+CREATE FUNCTION billing.account_rating_text(with_rows boolean) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -26,7 +26,8 @@ BEGIN
         query := query || format(', %I AS MATERIALIZED (', step) || billing.rating_step(step) || ')';
     END LOOP;
     query := query || ', rated_quantity AS MATERIALIZED (' || billing.rating_step('rated_quantity_plain') || ' UNION ALL ' || billing.rating_step('rated_quantity_general')
-                   || ' UNION ALL SELECT * FROM (' || billing.rating_step('rated_quantity_level') || ') AS l)';
+                   || ' UNION ALL SELECT * FROM (' || billing.rating_step('rated_quantity_level') || ') AS l'
+                   || CASE WHEN with_rows THEN ' UNION ALL SELECT * FROM (' || billing.rating_step('rated_quantity_rows') || ') AS r' ELSE '' END || ')';
     FOREACH step IN ARRAY ARRAY['rated_amount', 'rated_owed', 'rated_difference', 'rated_progress'] LOOP
         query := query || format(', %I AS MATERIALIZED (', step) || billing.rating_step(step) || ')';
     END LOOP;
@@ -34,8 +35,13 @@ BEGIN
     query := replace(query, 'AS NOT MATERIALIZED', 'AS MATERIALIZED');
     RETURN replace(replace(query, '{usage_accounts}', 'AND u.account_id = ANY ({consumers})'), '{batch}', '''due''');
 END $$;
-COMMENT ON FUNCTION billing.account_rating_text() IS
-'The steps of the rating pipeline as the WITH clause of one query over some accounts; besides the words of rating_step() it holds {accounts}, {dates}, {through}, {as_of_run}, {interim}, {consumers} and {levels}. Immutable.';
+COMMENT ON FUNCTION billing.account_rating_text(boolean) IS
+'The steps of the rating pipeline as the WITH clause of one query over some accounts, with or without prices of a chain of rating modules; besides the words of rating_step() it holds {accounts}, {dates}, {through}, {as_of_run}, {interim}, {consumers} and {levels}. Immutable.';
+
+CREATE FUNCTION billing.any_chain() RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT EXISTS (SELECT FROM billing.price AS p WHERE p.chain IS NOT NULL) $$;
+COMMENT ON FUNCTION billing.any_chain() IS 'Whether a chain of rating modules has ever priced charges of this ledger. Stable.';
 
 CREATE FUNCTION billing.usage_reach(accounts bigint[], dates daterange, known_at timestamptz, own_at timestamptz,
                                     OUT usage_from timestamptz, OUT usage_to timestamptz, OUT consumers bigint[])
@@ -61,7 +67,7 @@ CREATE FUNCTION billing.rating_query(accounts bigint[], dates daterange, through
 AS $$
 DECLARE
     reach record := billing.usage_reach(accounts, dates, known_at, own_at);
-    query text := billing.account_rating_text() || ' ' || result;
+    query text := billing.account_rating_text(billing.any_chain()) || ' ' || result;
 BEGIN
     RETURN billing.fill_in(billing.fill_words(query, jsonb_build_object(
                'levels', billing.levels_text(), 'accounts', format('%L::bigint[]', accounts), 'dates', format('%L::daterange', dates), 'through', format('%L::date', through),
@@ -76,10 +82,19 @@ REVOKE ALL ON FUNCTION billing.rating_query(bigint[], daterange, date, timestamp
 -- The same query as a function whose plan a session keeps: planning it takes several times as long as running it for one account.
 DO $define$
 DECLARE
-    query text := billing.fill_words(billing.account_rating_text(), pg_catalog.jsonb_build_object(
+    words CONSTANT jsonb := pg_catalog.jsonb_build_object(
                       'accounts', 'rate_accounts.accounts', 'dates', 'rate_accounts.dates', 'through', 'rate_accounts.through', 'known_at', 'rate_accounts.known_at',
                       'own_at', 'NULL::timestamptz', 'as_of_run', 'false', 'interim', 'NULL::boolean',
-                      'usage_from', 'reach.usage_from', 'usage_to', 'reach.usage_to', 'consumers', 'reach.consumers', 'levels', 'OR s.looks_back'));
+                      'usage_from', 'reach.usage_from', 'usage_to', 'reach.usage_to', 'consumers', 'reach.consumers', 'levels', 'OR s.looks_back');
+    result CONSTANT text := $result$
+        SELECT d.account_id, d.period_no, p.date_from, p.date_to, d.agreement_id, d.item_id, d.subscription_id, d.consumer_id,
+               d.charge_group, d.component, d.key_id, d.closed, d.sealed, d.interim, d.failed, d.problem,
+               d.is_owed, d.frozen_at, d.progressive_threshold, coalesce(g.reached, false), d.exact, d.target, d.decided, d.booked, d.chain_no, d.held, d.nothing, d.causes,
+               d.quantity, d.unit_price
+          FROM rated_difference AS d
+          JOIN rated_period AS p USING (account_id, period_no)
+          LEFT JOIN rated_progress AS g USING (account_id, agreement_id);
+        $result$;
 BEGIN
     EXECUTE pg_catalog.format($create$
 CREATE FUNCTION billing.rate_accounts(accounts bigint[], dates daterange, through date, known_at timestamptz)
@@ -88,21 +103,18 @@ CREATE FUNCTION billing.rate_accounts(accounts bigint[], dates daterange, throug
                    is_owed boolean, frozen_at timestamptz, progressive_threshold billing.monetary, reached boolean, exact billing.monetary, target billing.monetary,
                    decided billing.monetary, booked billing.monetary, chain_no int, held jsonb, nothing billing.monetary, causes jsonb,
                    quantity numeric, unit_price numeric)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER ROWS 10
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER ROWS 10
     SET search_path = pg_catalog, billing, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
 AS %L $create$, $body$
 #variable_conflict use_column
 DECLARE
     reach record := billing.usage_reach(accounts, dates, known_at, NULL);
 BEGIN
-    RETURN QUERY $body$ || query || $body$
-        SELECT d.account_id, d.period_no, p.date_from, p.date_to, d.agreement_id, d.item_id, d.subscription_id, d.consumer_id,
-               d.charge_group, d.component, d.key_id, d.closed, d.sealed, d.interim, d.failed, d.problem,
-               d.is_owed, d.frozen_at, d.progressive_threshold, coalesce(g.reached, false), d.exact, d.target, d.decided, d.booked, d.chain_no, d.held, d.nothing, d.causes,
-               d.quantity, d.unit_price
-          FROM rated_difference AS d
-          JOIN rated_period AS p USING (account_id, period_no)
-          LEFT JOIN rated_progress AS g USING (account_id, agreement_id);
+    IF billing.any_chain() THEN
+        RETURN QUERY $body$ || billing.fill_words(billing.account_rating_text(true), words) || result || $body$
+    ELSE   -- a plan with functions that catch errors, as those of rating modules are called, would be none for parallel workers
+        RETURN QUERY $body$ || billing.fill_words(billing.account_rating_text(false), words) || result || $body$
+    END IF;
 END $body$);
 END $define$;
 COMMENT ON FUNCTION billing.rate_accounts(bigint[], daterange, date, timestamptz) IS
@@ -113,7 +125,7 @@ CREATE FUNCTION billing.charges(account text, dates daterange, known_at timestam
     RETURNS TABLE (charge bigint, period_from date, period_to date, seller text, item text, subscription text, consumer text, charge_group jsonb, component text,
                    quantity numeric, unit text, unit_price numeric, owed billing.monetary, owed_exact billing.monetary, decided billing.monetary,
                    booked billing.monetary, unbilled billing.monetary, held billing.monetary, owed_amount numeric, currency text, state text, problem text)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 BEGIN
     PERFORM billing.check_ledger();
@@ -149,7 +161,7 @@ COMMENT ON FUNCTION billing.payer_of(bigint, date) IS 'Account that pays for an 
 CREATE FUNCTION billing.preview_invoice(account text, through date)
     RETURNS TABLE (account_key text, seller text, period_from date, period_to date, item text, subscription text, consumer text, charge_group jsonb, component text,
                    kind text, quantity numeric, unit text, unit_price numeric, line_amount billing.monetary, amount numeric, currency text, causes jsonb, problem text)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
     payer  bigint := billing.find_account(account);

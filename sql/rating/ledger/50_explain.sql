@@ -42,9 +42,9 @@ REVOKE ALL ON FUNCTION billing.line_query(bigint, text) FROM PUBLIC;
 -- The same as a function whose plan a session keeps, as rate_accounts() has one.
 DO $define$
 DECLARE
-    query text := billing.account_rating_text() || billing.line_rating_text() || $tail$
+    query text := billing.account_rating_text(true) || billing.line_rating_text() || $tail$
         , measured AS (   -- as the steps of rating do it: what of a tariff that goes on was counted at the prices before
-            SELECT q.*, s.from_at, s.from_local, s.to_local, s.aggregation, s.tariff, s.fraction, s.interim, s.by_units, s.walks AND q.events > 0 AS walks,
+            SELECT q.*, s.from_at, s.from_local, s.to_local, s.aggregation, s.tariff, s.fraction, s.interim, s.by_units, (s.walks OR s.by_rows) AND q.events > 0 AS walks, s.chain,
                    s.prorated, s.mutates, s.mutate, s.scale_by, s.scale_over, billing.round_quantity(billing.scaled_quantity(q.quantity, s.scale_by, s.scale_over), s.rounding, s.decimals) AS rounded,
                    CASE WHEN s.carries THEN coalesce(sum(billing.round_quantity(billing.scaled_quantity(q.quantity, s.scale_by, s.scale_over), s.rounding, s.decimals))
                                                          OVER (PARTITION BY q.contract_no, q.rate_group, q.window_at ORDER BY s.from_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) ELSE 0 END AS before,
@@ -76,7 +76,8 @@ DECLARE
                                  UNION ALL SELECT x.* FROM billing.rating_steps(p.tariff, (p.units ->> '')::numeric, NULL, NULL, p.fraction, p.complete) AS x WHERE p.units ? '') AS t
              WHERE p.units IS NOT NULL
             UNION ALL
-            SELECT 20, c.no * 1000, 'price', 'tiers walked in time order, each usage row with its part of the period', NULL, NULL, c.rounded, NULL, a.amount
+            SELECT 20, c.no * 1000, 'price', CASE WHEN c.chain IS NULL THEN 'tiers walked in time order, each usage row with its part of the period'
+                                                    ELSE 'each usage row by the modules ' || (SELECT string_agg(m ->> 'module', ', ' ORDER BY n) FROM jsonb_array_elements(c.chain) WITH ORDINALITY AS x(m, n)) END, NULL, NULL, c.rounded, NULL, a.amount
               FROM counted AS c JOIN this_amount AS a USING (contract_no, segment_no, rate_group) WHERE c.walks
             UNION ALL
             -- Tiers that go on: those of all that was counted so far, less those of what was counted at the prices before.
@@ -167,7 +168,7 @@ BEGIN
     EXECUTE pg_catalog.format($create$
 CREATE FUNCTION billing.explain_line(line_id bigint)
     RETURNS TABLE (step int, stage text, what text, tier_from numeric, tier_to numeric, quantity numeric, unit_price numeric, amount billing.monetary)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, billing, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
 AS %L $create$, $body$
 #variable_conflict use_column
@@ -198,14 +199,14 @@ COMMENT ON FUNCTION billing.explain_line(bigint) IS
 
 CREATE FUNCTION billing.line_usage(line_id bigint)
     RETURNS TABLE (key uuid, revision smallint, starts_at timestamptz, ends_at timestamptz, recorded numeric, counted numeric, resource text, dimensions jsonb, recorded_at timestamptz, standing text)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
     query text := $query$
         , weighed AS ($query$ || billing.weighed_rows() || $query$
         ), behind AS (
             SELECT u.key, u.revision, u.consumed, u.ends_at, r.key AS resource, u.dimensions, u.recorded_at, u.resource_id,
-                   c.contract_no, s.segment_no, s.looks_back, h.from_at, h.to_at, billing.chosen_dimensions(s.rate_by, u.dimensions, r.key) AS rate_group,
+                   c.contract_no, s.segment_no, s.looks_back, h.from_at, h.to_at, billing.chosen_dimensions(s.rate_by, CASE WHEN s.by_tenant THEN billing.with_tenant(u.dimensions, u.account_id) ELSE u.dimensions END, r.key) AS rate_group,
                    CASE WHEN x.recorded_at < l.known_at THEN 'taken back' WHEN u.recorded_at >= prev.known_at THEN 'new' ELSE 'counted' END AS standing
               FROM this_line AS l
              CROSS JOIN this_contract AS c
@@ -225,7 +226,7 @@ DECLARE
                -- what the price has no cell for is not on the line
                AND NOT EXISTS (SELECT FROM this_amount AS a
                                 WHERE a.contract_no = c.contract_no AND a.segment_no = s.segment_no AND a.sqlstate IS NOT NULL
-                                  AND a.rate_group = billing.chosen_dimensions(s.rate_by, u.dimensions, r.key))
+                                  AND a.rate_group = billing.chosen_dimensions(s.rate_by, CASE WHEN s.by_tenant THEN billing.with_tenant(u.dimensions, u.account_id) ELSE u.dimensions END, r.key))
         ), taken_back AS (   -- of what a meter that looks back no longer counts: rows that no other such row replaced before the period
             SELECT b.*, lead(b.ends_at) OVER (PARTITION BY b.contract_no, b.segment_no, b.rate_group, b.resource_id ORDER BY b.ends_at, b.key, b.revision) AS next_at
               FROM behind AS b WHERE b.looks_back AND b.standing = 'taken back'
@@ -253,7 +254,7 @@ COMMENT ON FUNCTION billing.line_usage(bigint) IS
 
 CREATE FUNCTION billing.usage_lines(account text, id text, source text DEFAULT NULL)
     RETURNS TABLE (line_id bigint, invoice_number text, line_amount billing.monetary, period_from date, period_to date, item text, kind text)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     consumer bigint := billing.find_account(account);

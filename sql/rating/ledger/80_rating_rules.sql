@@ -177,31 +177,80 @@ $$;
 COMMENT ON FUNCTION billing.rules_tariff(int, text, timestamp) IS
 'The rules of a service that hold at a local time, as a tariff of the model hashmap; null when there are none. Fields come in the order in which they were first named. Stable.';
 
-CREATE FUNCTION billing.apply_rating_rules(service text, price_list text DEFAULT 'default', seller text DEFAULT NULL, applies_to text DEFAULT NULL) RETURNS int
+CREATE FUNCTION billing.check_chain(item_id int, tariff billing.tariff) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    meter  record;
+    beyond text := (SELECT min(k) FROM jsonb_object_keys(check_chain.tariff::text::jsonb) AS k WHERE k NOT IN ('model', 'currency', 'dialect', 'rounding', 'unit_price', 'services', 'window'));
+BEGIN
+    SELECT i.key, m.aggregation, m.prorated, m.carried_over INTO meter FROM item AS i JOIN meter_definition AS m USING (item_id) WHERE i.item_id = check_chain.item_id AND upper_inf(m.known);
+    IF meter.aggregation NOT IN ('sum', 'count') OR meter.prorated IS NOT NULL OR meter.carried_over THEN
+        RAISE feature_not_supported USING MESSAGE = format('usage of meter "%s" is no sum of its rows, which rating modules price one by one', meter.key),
+            HINT = 'Modules go with meters of the aggregations sum and count, without proration.';
+    ELSIF beyond IS NOT NULL THEN
+        RAISE feature_not_supported USING MESSAGE = format('the price of meter "%s" depends on more than one usage row (%s), but rating modules price rows one by one', meter.key, beyond),
+            HINT = 'Give the meter rules, or a price of the model per_unit without anything else.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.check_chain(int, billing.tariff) IS 'Raises 0A000 if the meter does not add its rows up, or the tariff says more than a price of each row. Stable.';
+
+-- Where something is to be said of a service, cut where rules or modules change.
+CREATE FUNCTION billing.rule_spans(list_id int, item_id int, service text, OUT from_at timestamp, OUT to_at timestamp, OUT tariff billing.tariff) RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    WITH rule AS (
+        SELECT r.valid FROM billing.rating_rule AS r WHERE r.list_id = $1 AND r.service = $3
+    ), said AS (   -- with rules: from the first on; without: where it has a price
+        SELECT tsrange(NULLIF(min(coalesce(lower(r.valid), '-infinity')), '-infinity'), NULL) AS valid, NULL::billing.tariff AS tariff FROM rule AS r HAVING count(*) > 0
+         UNION ALL
+        SELECT p.valid, p.tariff FROM billing.price AS p
+         WHERE p.list_id = $1 AND p.item_id = $2 AND p.account_id = 0 AND upper_inf(p.known) AND NOT EXISTS (SELECT FROM rule)
+    ), border AS (
+        SELECT s.valid, s.tariff, coalesce(lower(s.valid), '-infinity') AS at FROM said AS s
+         UNION
+        SELECT s.valid, s.tariff, b.at
+          FROM said AS s
+          JOIN (SELECT lower(x.valid) AS at FROM (SELECT r.valid FROM rule AS r UNION ALL SELECT m.valid FROM billing.rating_module AS m WHERE upper_inf(m.known)) AS x
+                 UNION SELECT upper(x.valid) FROM (SELECT r.valid FROM rule AS r UNION ALL SELECT m.valid FROM billing.rating_module AS m WHERE upper_inf(m.known)) AS x) AS b ON s.valid @> b.at
+         WHERE NOT (b.at IS NULL OR lower(s.valid) = b.at)
+    )
+    SELECT b.at, lead(b.at, 1, upper(b.valid)) OVER (PARTITION BY b.valid ORDER BY b.at), coalesce(b.tariff, billing.rules_tariff($1, $3, b.at)) FROM border AS b ORDER BY b.at
+$$;
+COMMENT ON FUNCTION billing.rule_spans(int, int, text) IS
+'The spans in which the same rules, or the same price, and the same chain of modules hold for a service, with their tariff; null = no rule holds. Stable.';
+
+CREATE FUNCTION billing.apply_rating_rules(service text, price_list text DEFAULT 'default', seller text DEFAULT NULL, applies_to text DEFAULT NULL, each_row boolean DEFAULT false) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     this_list int := find_price_list(find_seller(apply_rating_rules.seller), apply_rating_rules.price_list);
+    this_item int := find_item(apply_rating_rules.service, 'meter');
     span   record;
     holds  billing.tariff;
+    chain  jsonb;
     priced int := 0;
 BEGIN
     PERFORM check_ledger();
-    FOR span IN
-        SELECT b.at AS from_at, lead(b.at) OVER (ORDER BY b.at) AS to_at
-          FROM (SELECT coalesce(lower(r.valid), '-infinity') AS at FROM rating_rule AS r WHERE r.list_id = this_list AND r.service = apply_rating_rules.service
-                UNION SELECT upper(r.valid) FROM rating_rule AS r WHERE r.list_id = this_list AND r.service = apply_rating_rules.service AND NOT upper_inf(r.valid)) AS b
-         ORDER BY 1
-    LOOP
-        holds := rules_tariff(this_list, apply_rating_rules.service, span.from_at);
+    FOR span IN SELECT s.* FROM rule_spans(this_list, this_item, apply_rating_rules.service) AS s LOOP
+        chain := rating_chain(span.from_at);
+        IF apply_rating_rules.each_row IS NOT TRUE AND chain = '[{"module": "hashmap"}]' THEN
+            chain := NULL;    -- what rows add up to is rated at once
+        END IF;
+        holds := span.tariff;
+        IF holds IS NULL AND jsonb_path_exists(chain, '$[*].routine') THEN
+            holds := jsonb_build_object('model', 'per_unit', 'currency', quote_currency(apply_rating_rules.price_list, apply_rating_rules.seller), 'unit_price', '0')::text;
+        END IF;
         IF holds IS NULL THEN
             PERFORM remove_price(apply_rating_rules.service, span.from_at, span.to_at, apply_rating_rules.price_list, apply_rating_rules.seller, kind => 'meter', applies_to => apply_rating_rules.applies_to);
-        ELSE
-            PERFORM set_price(apply_rating_rules.service, holds, span.from_at, span.to_at, apply_rating_rules.price_list, apply_rating_rules.seller, kind => 'meter', applies_to => apply_rating_rules.applies_to);
-            priced := priced + 1;
+            CONTINUE;
+        ELSIF chain IS NOT NULL THEN
+            PERFORM check_chain(this_item, holds);
         END IF;
+        PERFORM write_price(apply_rating_rules.service, holds, chain, span.from_at, span.to_at, apply_rating_rules.price_list, apply_rating_rules.seller, NULL, NULL, 'meter', apply_rating_rules.applies_to);
+        priced := priced + 1;
     END LOOP;
     RETURN priced;
 END $$;
-COMMENT ON FUNCTION billing.apply_rating_rules(text, text, text, text) IS
-'Makes the rules of a service the price of its meter in a price list: one price for each span in which the same rules hold, none where no rule holds; returns the number of prices. From then on charges follow them; call it after changing rules. Arguments and errors as set_price(); applies_to is needed when closed charge periods are touched. Volatile.';
+COMMENT ON FUNCTION billing.apply_rating_rules(text, text, text, text, boolean) IS
+'Makes the rules of a service and the chain of rating modules the price of its meter in a price list: one price for each span in which the same rules and modules hold, none where nothing does; returns the number of prices. A meter without rules keeps its prices, and the chain goes with them. From then on charges follow: with a function among the modules, or each_row, each usage row is priced by itself as quote() prices it; otherwise what rows add up to. Call it after changing rules or modules. Arguments and errors as set_price(); applies_to is needed when closed charge periods are touched; 0A000 where modules cannot price single rows: the meter does not add up, or its price depends on more than one row. Volatile.';

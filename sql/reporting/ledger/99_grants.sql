@@ -25,7 +25,7 @@ BEGIN
     EXECUTE format('GRANT UPDATE (prev_no) ON billing.line TO %s', owner);
     EXECUTE format('GRANT UPDATE (is_credit_note) ON billing.invoice TO %s', owner);
     -- A fact stops being believed when another one supersedes it; nothing else about it changes.
-    FOREACH final IN ARRAY '{price,agreement_term,subscription_term,tax_rate,meter_definition,fee_definition,bill_to,resource_tag,custom_field,correction_policy}'::text[] LOOP
+    FOREACH final IN ARRAY '{price,agreement_term,subscription_term,tax_rate,meter_definition,fee_definition,bill_to,resource_tag,custom_field,correction_policy,rating_module}'::text[] LOOP
         EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON billing.%I FROM PUBLIC, %s', final, owner);
         EXECUTE format('GRANT UPDATE (known) ON billing.%I TO %s', final, owner);
     END LOOP;
