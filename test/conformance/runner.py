@@ -11,6 +11,8 @@ import os
 import sys
 from fractions import Fraction
 
+import allocation
+
 try:
     import psycopg2
 except ImportError:
@@ -22,7 +24,6 @@ DATABASE = "conformance"
 
 # Kinds of cases whose feature does not exist yet.
 MISSING = {
-    "allocation": "the runner does not play cases of allocation yet",
     "credits": "credits are not built yet",
     "discounts-coupons-tax": "coupons and credit notes over taxes are not built yet",
     "minimums-commitments": "commitments are not built yet",
@@ -646,6 +647,9 @@ def check(server, name, case):
     for missing, reason in MISSING.items():
         if name.startswith(missing):
             raise Skip(reason)
+    if name.startswith("allocation"):
+        allocation.check(server, case, expect)
+        return
     if "aggregation" in case:
         check_metering(server, case)
         return

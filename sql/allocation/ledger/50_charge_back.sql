@@ -30,14 +30,15 @@ BEGIN
     PERFORM find_item(charge_back.meter, 'meter');
     PERFORM check_word('measure', charge_back.measure, '{billed,effective,list,contracted}');
     FOR bearer IN
-        SELECT s.key, s.currency, a.account_id, (account_setting_on(a.account_id, lower(charge_back.period))).currency AS pays_in,
-               amount(round(monetary(sum(s.total) OVER w, s.currency), 'half_up')) - amount(round(monetary(sum(s.total) OVER w - s.total, s.currency), 'half_up')) AS cents
-          FROM (SELECT c.cost_center AS key, c.currency, sum(CASE charge_back.measure WHEN 'billed' THEN c.billed WHEN 'effective' THEN c.effective WHEN 'list' THEN c.list ELSE c.contracted END) AS total
-                  FROM (SELECT h.cost_center, h.currency, h.billed, h.effective, h.list, h.contracted FROM cost_shares AS h WHERE h.scheme = charge_back.scheme AND h.period = charge_back.period
-                        UNION ALL
-                        SELECT o.key, b.currency, 0, 0, 0, 0 FROM charged_back AS b JOIN account AS o USING (account_id) WHERE b.scheme_id = of_scheme AND b.period = charge_back.period) AS c GROUP BY 1, 2) AS s
-          JOIN account AS a ON a.key = s.key
-        WINDOW w AS (PARTITION BY s.currency ORDER BY s.key COLLATE "C") ORDER BY s.currency, s.key COLLATE "C"
+        SELECT u.key, t.currency, u.account_id, (account_setting_on(u.account_id, lower(charge_back.period))).currency AS pays_in, u.cents
+          FROM (SELECT s.currency, array_agg(s.key ORDER BY s.key COLLATE "C") AS keys, array_agg(a.account_id ORDER BY s.key COLLATE "C") AS accounts, array_agg(s.total ORDER BY s.key COLLATE "C") AS totals
+                  FROM (SELECT c.cost_center AS key, c.currency, sum(CASE charge_back.measure WHEN 'billed' THEN c.billed WHEN 'effective' THEN c.effective WHEN 'list' THEN c.list ELSE c.contracted END) AS total
+                          FROM (SELECT h.cost_center, h.currency, h.billed, h.effective, h.list, h.contracted FROM cost_shares AS h WHERE h.scheme = charge_back.scheme AND h.period = charge_back.period
+                                UNION ALL
+                                SELECT o.key, b.currency, 0, 0, 0, 0 FROM charged_back AS b JOIN account AS o USING (account_id) WHERE b.scheme_id = of_scheme AND b.period = charge_back.period) AS c GROUP BY 1, 2) AS s
+                  JOIN account AS a ON a.key = s.key GROUP BY s.currency) AS t
+         CROSS JOIN LATERAL unnest(t.keys, t.accounts, round_shares(t.totals, minor_unit(t.currency))) AS u (key, account_id, cents)
+         ORDER BY t.currency, u.key COLLATE "C"
     LOOP
         account := bearer.key;  currency := bearer.currency;  cost := bearer.cents;
         id := format('%s/%s/%s', charge_back.scheme, charge_back.period, bearer.currency);

@@ -1,0 +1,90 @@
+"""Cases of allocation: cost rows come in as a provider delivers them, rules divide them, and reports say what each target bears.
+
+Each case has a month, a cost source and a scheme of its own, because a run divides all cost of its period.
+"""
+
+import json
+
+CURRENCY_OF_DIGITS = {"0": "JPY", "2": "EUR", "3": "BHD"}
+STAGED = """CREATE TEMP TABLE staged ("BillingAccountId" text, "BillingCurrency" text, "BillingPeriodStart" text, "BillingPeriodEnd" text, "ChargePeriodStart" text, "ChargePeriodEnd" text, "ChargeCategory" text,
+                                      "ServiceName" text, "SubAccountId" text, "BilledCost" text, "EffectiveCost" text, "ListCost" text, "ContractedCost" text)"""
+
+
+class World:
+    """The month, the cost and the scheme of one case."""
+    months = 0
+
+    def __init__(self, server, case, targets):
+        self.server, self.case, self.key = server, case, case["id"]
+        month, World.months = World.months, World.months + 1
+        self.starts, self.ends = f"{2001 + month // 12}-{month % 12 + 1:02}-01", f"{2001 + (month + 1) // 12}-{(month + 1) % 12 + 1:02}-01"
+        self.period = f"[{self.starts},{self.ends})"
+        server.rows("SELECT set_allocation_scheme(%(key)s), set_cost_source(%(key)s)", key=self.key)
+        for target in ["payer", *targets]:
+            server.rows("SELECT set_cost_center(%(key)s, %(target)s)", key=self.key, target=target)
+        server.rows("SELECT set_billing_account(%(key)s, 'payer', %(key)s, 'payer')", key=self.key)
+
+    def take(self, costs):
+        """Cost rows: (service, sub-account, amount)."""
+        if not self.server.value("SELECT to_regclass('pg_temp.staged') IS NOT NULL"):
+            self.server.cursor.execute(STAGED)
+        for service, sub_account, amount in costs:
+            self.server.cursor.execute("INSERT INTO staged VALUES ('payer', %(currency)s, %(starts)s, %(ends)s, %(starts)s, %(ends)s, 'Usage', %(service)s, %(sub)s, %(amount)s, %(amount)s, %(amount)s, %(amount)s)",
+                                       dict(currency=self.currency(), starts=self.starts, ends=self.ends, service=service, sub=sub_account, amount=amount))
+        outcome = self.server.value("SELECT outcome FROM import_focus('pg_temp.staged', %(key)s, %(period)s)", key=self.key, period=self.period)
+        self.server.cursor.execute("TRUNCATE staged")
+        return outcome
+
+    def currency(self):
+        return CURRENCY_OF_DIGITS[self.case["input"]["digits"]]
+
+    def rule(self, place, key, action, condition=None, from_target=None):
+        self.server.rows("SELECT set_allocation_rule(%(scheme)s, %(key)s, %(place)s, %(action)s, %(condition)s, %(giver)s)", scheme=self.key, key=key, place=place, action=json.dumps(action),
+                         condition=json.dumps(condition or {}), giver=from_target)
+
+    def allocate(self):
+        self.server.rows("CALL allocate(%(period)s, NULL, %(scheme)s)", period=self.period, scheme=self.key)
+
+    def reported(self):
+        return dict(self.server.rows("SELECT cost_center, sum(billed) FROM report_lines(%(period)s) WHERE scheme = %(scheme)s GROUP BY 1", period=self.period, scheme=self.key))
+
+
+def check_proportional(server, case, expect):
+    """An amount over weights; a target with weight 0 gets no share."""
+    weights = case["input"]["weights"]
+    targets = [f"target {number:03}" for number in range(len(weights))]
+    world = World(server, case, targets)
+    expect("rows taken in", 1 if world.take([("shared", "shared", case["input"]["amount"])]) == "changed" else 0, 1)
+    world.rule(1, "all", {"split": "fixed", "weights": dict(zip(targets, weights, strict=True))})
+    world.allocate()
+    got = world.reported()
+    for target, wanted in zip(targets, case["expected"]["shares"], strict=True):
+        expect(target, got.get(target, 0), wanted)
+
+
+def check_share_pool(server, case, expect):
+    """Direct and idle cost of namespaces; those marked as shared give theirs on by the direct cost of the others."""
+    costs = case["input"]["costs"]
+    world = World(server, case, [cost["key"] for cost in costs])
+    world.take([(service, cost["key"], cost[service]) for cost in costs for service in ("direct", "idle")])
+    for place, service in enumerate(("direct", "idle")):
+        world.rule(place, service, {"target_from": "column:SubAccountId"}, {"column": "ServiceName", "equals": service})
+    for place, cost in enumerate(costs):
+        if cost.get("share") == "true":
+            world.rule(10 + place, f"share {cost['key']}", {"split": "proportional", "rule": "direct"}, from_target=cost["key"])
+    world.allocate()
+    got = world.reported()
+    for key, wanted in case["expected"]["totals"].items():
+        expect(f"total of {key}", got.get(key), wanted)
+    expect("the sum", sum(got.values()), case["expected"]["sum"])
+    idle = dict(server.rows("""SELECT unnest(array_agg(cost_center ORDER BY cost_center)), unnest(round_shares(array_agg(billed ORDER BY cost_center), minor_unit(currency)))
+                                 FROM (SELECT cost_center, currency, sum(billed) AS billed FROM cost_shares WHERE scheme = %(scheme)s AND service = 'idle' GROUP BY 1, 2) AS s GROUP BY currency""", scheme=world.key))
+    for key, wanted in case["expected"]["idle"].items():
+        expect(f"idle cost of {key}", idle.get(key), wanted)
+
+
+KINDS = {"proportional": check_proportional, "share_pool": check_share_pool}
+
+
+def check(server, case, expect):
+    KINDS[case["kind"]](server, case, expect)

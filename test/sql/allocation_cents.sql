@@ -1,0 +1,30 @@
+-- Exact shares become cents that add up: the largest loss gains, of equal losses the first.
+CREATE DATABASE billing_allocation_cents;
+\c billing_allocation_cents
+SET client_min_messages = warning;
+CREATE EXTENSION billing CASCADE;
+RESET client_min_messages;
+SET search_path = billing, public;
+\pset format unaligned
+\pset tuples_only on
+SELECT minor_unit('EUR'), minor_unit('JPY'), minor_unit('BHD');
+\set VERBOSITY sqlstate
+SELECT minor_unit('XAU');
+SELECT minor_unit('abc');
+\set VERBOSITY default
+-- thirds that were cut at a decimal are equal losses
+SELECT round_shares('{33.333333333333333,33.333333333333334,33.333333333333333}', 2);
+SELECT round_shares('{-33.333333333333333,-33.333333333333334,-33.333333333333333}', 2);
+SELECT round_shares('{0.014285714285714,0.014285714285715,0.014285714285714,0.014285714285714,0.014285714285715,0.014285714285714,0.014285714285714}', 2);
+-- nothing stays nothing, both signs, whole units, units above one
+SELECT round_shares('{0,5,0}', 2), round_shares('{10.006,-0.003,0.002}', 2), round_shares('{0.5,0.5}', 0), round_shares('{149,151}', -2), round_shares('{}', 2), round_shares('{0.004,-0.004}', 2);
+-- by chance: sums are kept, no share is off by a unit, and the order of rows with other losses does not matter
+SELECT setseed(0.5);
+WITH chance AS (SELECT t, array_agg(round((random() * 2000 - 500)::numeric, 15)) AS shares FROM generate_series(1, 300) AS t, generate_series(1, 1 + t % 17) GROUP BY t),
+     cents AS (SELECT c.t, c.shares, round_shares(c.shares, 2) AS cents, (SELECT array_agg(x ORDER BY x) FROM unnest(c.shares) AS x) AS sorted FROM chance AS c)
+SELECT count(*) AS worlds, count(*) FILTER (WHERE (SELECT sum(x) FROM unnest(c.cents) AS x) = (SELECT round(sum(x), 2) FROM unnest(c.shares) AS x)) AS conserved,
+       count(*) FILTER (WHERE NOT EXISTS (SELECT FROM unnest(c.shares, c.cents) AS u (share, cent) WHERE abs(u.share - u.cent) >= 0.01)) AS near,
+       count(*) FILTER (WHERE (SELECT array_agg(x ORDER BY x) FROM unnest(c.cents) AS x) = (SELECT array_agg(x ORDER BY x) FROM unnest(round_shares(c.sorted, 2)) AS x)) AS stable
+  FROM cents AS c;
+\c contrib_regression
+DROP DATABASE billing_allocation_cents;
