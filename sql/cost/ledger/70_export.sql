@@ -11,26 +11,49 @@ CREATE FUNCTION billing.focus_of_cost(period daterange) RETURNS SETOF jsonb
             JOIN billing.cost AS o USING (cost_id) LEFT JOIN billing.tag_set AS s USING (tag_set_id) ORDER BY c.cost_id $$;
 COMMENT ON FUNCTION billing.focus_of_cost(daterange) IS 'Imported cost of the billing periods that begin in a period, each row an object of FOCUS columns and the provider''s own, as delivered. Stable.';
 
+CREATE FUNCTION billing.focus_of_line(of_line billing.invoice_lines) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT jsonb_build_object(
+                     'ChargePeriodStart', to_char(of_line.period_from, 'YYYY-MM-DD"T00:00:00Z"'), 'ChargePeriodEnd', to_char(of_line.period_to, 'YYYY-MM-DD"T00:00:00Z"'),
+                     'ChargeCategory', CASE WHEN of_line.component IN ('usage', 'fee') THEN 'Usage' WHEN of_line.component IN ('discount', 'account_discount') THEN 'Credit' ELSE 'Adjustment' END, 'ChargeClass', CASE WHEN of_line.chain_no > 1 THEN 'Correction' END,
+                     'ChargeFrequency', CASE WHEN of_line.component = 'usage' THEN 'Usage-Based' ELSE 'Recurring' END, 'ChargeDescription', coalesce(of_line.name, of_line.item),
+                     'ConsumedQuantity', CASE of_line.component WHEN 'usage' THEN of_line.quantity WHEN 'fee' THEN coalesce(of_line.quantity, 1) END,
+                     'ConsumedUnit', CASE WHEN of_line.component = 'usage' AND of_line.quantity IS NOT NULL OR of_line.component = 'fee' THEN coalesce(of_line.unit, 'Units') END,
+                     'PricingQuantity', CASE WHEN of_line.amount_numeric < 0 THEN -1.0 ELSE 1.0 END, 'PricingUnit', 'Charges', 'PricingCategory', 'Standard',
+                     'ListUnitPrice', abs(of_line.amount_numeric), 'ContractedUnitPrice', abs(of_line.amount_numeric),
+                     'PricingCurrencyListUnitPrice', abs(of_line.amount_numeric), 'PricingCurrencyContractedUnitPrice', abs(of_line.amount_numeric),
+                     'ServiceName', of_line.item, 'SkuId', of_line.item, 'SkuPriceId', of_line.item, 'SkuMeter', of_line.unit,
+                     'SubAccountId', of_line.consumer, 'SubAccountName', of_line.consumer, 'SubAccountType', 'Account', 'Tags', NULLIF(jsonb_strip_nulls(of_line.charge_group), '{}')) $$;
+COMMENT ON FUNCTION billing.focus_of_line(billing.invoice_lines) IS
+'What FOCUS 1.2 asks of a line of a final invoice beside its amount and its invoice. A line is priced as one charge, because a price with tiers has no unit price. A fee is usage of a subscription in its period: a purchase would be what later charges use up, at an effective cost of 0. Discounts are credits, minimums and commitments adjustments. Used by focus_of_charges(). Stable.';
+
+CREATE FUNCTION billing.focus_of_tax(of_tax billing.invoice_taxes) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT jsonb_build_object(
+                     'ChargePeriodStart', to_char(min(l.period_from), 'YYYY-MM-DD"T00:00:00Z"'), 'ChargePeriodEnd', to_char(max(l.period_to), 'YYYY-MM-DD"T00:00:00Z"'),
+                     'ChargeCategory', 'Tax', 'ChargeClass', CASE WHEN bool_and(l.chain_no > 1) THEN 'Correction' END, 'ChargeFrequency', 'One-Time',
+                     'ChargeDescription', format('%s, %s %% of %s', coalesce(of_tax.category_name, of_tax.category), of_tax.rate, of_tax.taxable_numeric), 'ServiceName', coalesce(of_tax.tax_code, of_tax.category))
+            FROM billing.invoice_lines AS l
+           WHERE l.invoice_id = of_tax.invoice_id AND (l.tax_code, l.tax_category, l.tax_rate) IS NOT DISTINCT FROM (of_tax.tax_code, of_tax.category, of_tax.rate) $$;
+COMMENT ON FUNCTION billing.focus_of_tax(billing.invoice_taxes) IS
+'What FOCUS 1.2 asks of the tax of a final invoice beside its amount and its invoice: its charge period spans those of the lines that it taxes, and it is a correction where all of them are. Used by focus_of_charges(). Stable.';
+
 CREATE FUNCTION billing.focus_of_charges(period daterange) RETURNS SETOF jsonb
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
-    AS $$ SELECT jsonb_strip_nulls(jsonb_build_object(
-                     'BilledCost', l.amount_numeric, 'EffectiveCost', l.amount_numeric, 'ListCost', l.amount_numeric, 'ContractedCost', l.amount_numeric,
-                     'BillingAccountId', l.payer, 'BillingAccountName', l.payer, 'BillingAccountType', 'Account', 'BillingCurrency', l.currency, 'PricingCurrency', l.currency,
-                     'BillingPeriodStart', to_char(date_trunc('month', l.issue_date::timestamp), 'YYYY-MM-DD"T00:00:00Z"'),
-                     'BillingPeriodEnd', to_char(date_trunc('month', l.issue_date::timestamp) + interval '1 month', 'YYYY-MM-DD"T00:00:00Z"'),
-                     'ChargePeriodStart', to_char(l.period_from, 'YYYY-MM-DD"T00:00:00Z"'), 'ChargePeriodEnd', to_char(l.period_to, 'YYYY-MM-DD"T00:00:00Z"'),
-                     'ChargeCategory', CASE WHEN l.component = 'usage' THEN 'Usage' ELSE 'Purchase' END, 'ChargeClass', CASE WHEN l.chain_no > 1 THEN 'Correction' END,
-                     'ChargeFrequency', CASE WHEN l.component = 'usage' THEN 'Usage-Based' ELSE 'Recurring' END, 'ChargeDescription', coalesce(l.name, l.item),
-                     'ConsumedQuantity', CASE WHEN l.component = 'usage' THEN l.quantity END, 'ConsumedUnit', CASE WHEN l.component = 'usage' AND l.quantity IS NOT NULL THEN l.unit END))
-                 || jsonb_strip_nulls(jsonb_build_object(
-                     'PricingQuantity', CASE WHEN l.amount_numeric < 0 THEN -1.0 ELSE 1.0 END, 'PricingUnit', 'Charges', 'ListUnitPrice', abs(l.amount_numeric), 'ContractedUnitPrice', abs(l.amount_numeric),
-                     'PricingCurrencyListUnitPrice', abs(l.amount_numeric), 'PricingCurrencyContractedUnitPrice', abs(l.amount_numeric), 'PricingCurrencyEffectiveCost', l.amount_numeric,
-                     'PricingCategory', 'Standard', 'InvoiceId', l.number, 'InvoiceIssuerName', l.seller, 'ProviderName', l.seller, 'PublisherName', l.seller,
-                     'ServiceCategory', 'Other', 'ServiceSubcategory', 'Other (Other)', 'ServiceName', l.item, 'SkuId', l.item, 'SkuPriceId', l.item, 'SkuMeter', l.unit,
-                     'SubAccountId', l.consumer, 'SubAccountName', l.consumer, 'SubAccountType', 'Account', 'Tags', NULLIF(l.charge_group, '{}')))
-            FROM billing.invoice_lines AS l WHERE focus_of_charges.period @> l.issue_date ORDER BY l.line_id $$;
+    AS $$ SELECT jsonb_strip_nulls(c.detail || jsonb_build_object(
+                     'BilledCost', c.amount, 'EffectiveCost', c.amount, 'ListCost', c.amount, 'ContractedCost', c.amount, 'PricingCurrencyEffectiveCost', c.amount,
+                     'BillingAccountId', c.payer, 'BillingAccountName', c.payer, 'BillingAccountType', 'Account', 'BillingCurrency', c.currency, 'PricingCurrency', c.currency,
+                     'BillingPeriodStart', to_char(date_trunc('month', c.issue_date::timestamp), 'YYYY-MM-DD"T00:00:00Z"'),
+                     'BillingPeriodEnd', to_char(date_trunc('month', c.issue_date::timestamp) + interval '1 month', 'YYYY-MM-DD"T00:00:00Z"'),
+                     'InvoiceId', c.number, 'InvoiceIssuerName', c.seller, 'ProviderName', c.seller, 'PublisherName', c.seller, 'ServiceCategory', 'Other', 'ServiceSubcategory', 'Other (Other)'))
+            FROM (SELECT l.invoice_id, 0 AS part, l.line_id AS place, l.amount_numeric AS amount, l.payer, l.currency, l.issue_date, l.number, l.seller, billing.focus_of_line(l) AS detail
+                    FROM billing.invoice_lines AS l WHERE focus_of_charges.period @> l.issue_date
+                  UNION ALL
+                  SELECT t.invoice_id, 1, t.group_no, t.tax_numeric, t.payer, t.currency, t.issue_date, t.number, t.seller, billing.focus_of_tax(t)
+                    FROM billing.invoice_taxes AS t WHERE focus_of_charges.period @> t.issue_date AND t.tax_numeric <> 0) AS c
+           ORDER BY c.invoice_id, c.part, c.place $$;
 COMMENT ON FUNCTION billing.focus_of_charges(daterange) IS
-'Lines of final invoices issued in a period, each an object of FOCUS 1.2 columns: the payer is the billing account, the consumer the sub-account, the seller the provider; amounts are without tax. A line is priced as one charge, because a price with tiers has no unit price. Stable.';
+'Lines of final invoices issued in a period and their taxes, each an object of FOCUS 1.2 columns: the payer is the billing account, the consumer the sub-account, the seller the provider. Lines are without tax; each tax of an invoice that is not 0 is a row of its own (ChargeCategory Tax), so that the rows of an invoice add up to its total. Stable.';
 
 CREATE FUNCTION billing.export_focus(period daterange, what text DEFAULT 'cost') RETURNS SETOF text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
