@@ -1,6 +1,6 @@
 -- What FOCUS (FinOps Open Cost and Usage Specification, version 1.2) asks of a row: its columns, and the rules a row can break.
 --
--- Rules are data: a rule's condition is an SQL expression over r, the row as jsonb, that is true where the row breaks the rule.
+-- Rules are data: a rule's condition is an SQL expression over the columns of the row that is true where the row breaks the rule.
 -- import_focus() evaluates all of them in one pass.
 
 CREATE FUNCTION billing.focus_columns() RETURNS TABLE ("position" pg_catalog.int4, name pg_catalog.text, kind pg_catalog.text, required pg_catalog.bool, allowed pg_catalog.text[])
@@ -35,71 +35,148 @@ END;
 COMMENT ON FUNCTION billing.focus_columns() IS
 'The 57 columns of a FOCUS 1.2 cost and usage row in alphabetical order: position; name; kind (text, decimal, time, object); required: never null; allowed: the only values, null = any. Source: FOCUS Specification 1.2. Immutable.';
 
-CREATE FUNCTION billing.focus_rules() RETURNS TABLE (rule pg_catalog.text, severity pg_catalog.text, focus_column pg_catalog.text, condition pg_catalog.text, message pg_catalog.text)
+CREATE FUNCTION billing.focus_subcategories() RETURNS TABLE (category pg_catalog.text, subcategory pg_catalog.text)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT c.category, s.subcategory
+      FROM (VALUES
+        ('AI and Machine Learning', '{AI Platforms,Bots,Generative AI,Machine Learning,Natural Language Processing,"Other (AI and Machine Learning)"}'),
+        ('Analytics', '{Analytics Platforms,Business Intelligence,Data Processing,Search,Streaming Analytics,"Other (Analytics)"}'),
+        ('Business Applications', '{Productivity and Collaboration,"Other (Business Applications)"}'),
+        ('Compute', '{Containers,End User Computing,Quantum Compute,Serverless Compute,Virtual Machines,"Other (Compute)"}'),
+        ('Databases', '{Caching,Data Warehouses,Ledger Databases,NoSQL Databases,Relational Databases,Time Series Databases,"Other (Databases)"}'),
+        ('Developer Tools', '{Developer Platforms,Continuous Integration and Deployment,Development Environments,Source Code Management,Quality Assurance,"Other (Developer Tools)"}'),
+        ('Identity', '{Identity and Access Management,"Other (Identity)"}'),
+        ('Integration', '{API Management,Messaging,Workflow Orchestration,"Other (Integration)"}'),
+        ('Internet of Things', '{IoT Analytics,IoT Platforms,"Other (Internet of Things)"}'),
+        ('Management and Governance', '{Architecture,Compliance,Cost Management,Data Governance,Disaster Recovery,Endpoint Management,Observability,Support,"Other (Management and Governance)"}'),
+        ('Media', '{Content Creation,Gaming,Media Streaming,Mixed Reality,"Other (Media)"}'),
+        ('Migration', '{Data Migration,Resource Migration,"Other (Migration)"}'),
+        ('Mobile', '{"Other (Mobile)"}'),
+        ('Multicloud', '{Multicloud Integration,"Other (Multicloud)"}'),
+        ('Networking', '{Application Networking,Content Delivery,Network Connectivity,Network Infrastructure,Network Routing,Network Security,"Other (Networking)"}'),
+        ('Security', '{Secret Management,Security Posture Management,Threat Detection and Response,"Other (Security)"}'),
+        ('Storage', '{Backup Storage,Block Storage,File Storage,Object Storage,Storage Platforms,"Other (Storage)"}'),
+        ('Web', '{Application Platforms,"Other (Web)"}'),
+        ('Other', '{"Other (Other)"}')) AS c (category, subcategories)
+     CROSS JOIN LATERAL pg_catalog.unnest(c.subcategories::pg_catalog.text[]) AS s (subcategory);
+END;
+COMMENT ON FUNCTION billing.focus_subcategories() IS 'The values of ServiceSubcategory in FOCUS 1.2, each with the ServiceCategory that it belongs to. Source: FOCUS Specification 1.2. Immutable.';
+
+CREATE FUNCTION billing.focus_rules()
+    RETURNS TABLE (rule pg_catalog.text, severity pg_catalog.text, focus_column pg_catalog.text, if_delivered pg_catalog.bool, condition pg_catalog.text, message pg_catalog.text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- Without these a row has no place or no amount: the load is refused.
-    SELECT pg_catalog.concat(c.name, '-required'), 'fatal', c.name, pg_catalog.format('NULLIF(r ->> %L, '''') IS NULL', c.name), pg_catalog.concat(c.name, ' must not be null')
-      FROM billing.focus_columns() AS c
-     WHERE c.name OPERATOR(pg_catalog.=) ANY ('{BilledCost,BillingAccountId,BillingCurrency,BillingPeriodStart,BillingPeriodEnd,ChargePeriodStart,ChargePeriodEnd}'::pg_catalog.text[])
+    SELECT pg_catalog.concat(c.name, '-required'),
+           CASE WHEN c.name OPERATOR(pg_catalog.=) ANY ('{BilledCost,BillingAccountId,BillingCurrency,BillingPeriodStart,BillingPeriodEnd,ChargePeriodStart,ChargePeriodEnd}'::pg_catalog.text[]) THEN 'fatal' ELSE 'error' END,
+           c.name, false, pg_catalog.format('%I IS NULL', c.name), pg_catalog.concat(c.name, ' must not be null')
+      FROM billing.focus_columns() AS c WHERE c.required
     UNION ALL
-    SELECT pg_catalog.concat(c.name, '-required'), 'error', c.name, pg_catalog.format('NULLIF(r ->> %L, '''') IS NULL', c.name), pg_catalog.concat(c.name, ' must not be null')
-      FROM billing.focus_columns() AS c
-     WHERE c.required AND c.name OPERATOR(pg_catalog.<>) ALL ('{BilledCost,BillingAccountId,BillingCurrency,BillingPeriodStart,BillingPeriodEnd,ChargePeriodStart,ChargePeriodEnd}'::pg_catalog.text[])
-    UNION ALL
-    SELECT pg_catalog.concat(c.name, '-decimal'), CASE WHEN c.name OPERATOR(pg_catalog.~~) '%Cost' THEN 'fatal' ELSE 'error' END, c.name,
-           pg_catalog.format('r ->> %L !~ ''^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$''', c.name), pg_catalog.concat(c.name, ' must be a decimal number')
+    SELECT pg_catalog.concat(c.name, '-decimal'), CASE WHEN c.name OPERATOR(pg_catalog.~~) '%Cost' THEN 'fatal' ELSE 'error' END, c.name, false,
+           pg_catalog.format('%I IS NOT NULL AND %I IS NULL', c.name, pg_catalog.concat(c.name, ' number')), pg_catalog.concat(c.name, ' must be a decimal number')
       FROM billing.focus_columns() AS c WHERE c.kind OPERATOR(pg_catalog.=) 'decimal'
     UNION ALL
-    SELECT pg_catalog.concat(c.name, '-time'), 'fatal', c.name,
-           pg_catalog.format('r ->> %L !~ ''^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?)? ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)?$''', c.name),
+    SELECT pg_catalog.concat(c.name, '-time'), 'fatal', c.name, false,
+           pg_catalog.format('%I !~ ''^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?)? ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)?$''', c.name),
            pg_catalog.concat(c.name, ' must be an instant in ISO 8601, such as 2026-10-01T00:00:00Z')
       FROM billing.focus_columns() AS c WHERE c.kind OPERATOR(pg_catalog.=) 'time'
     UNION ALL
-    SELECT pg_catalog.concat(c.name, '-allowed'), 'error', c.name, pg_catalog.format('r ->> %L <> ALL (%L::text[])', c.name, c.allowed),
+    SELECT pg_catalog.concat(c.name, '-object'), 'error', c.name, false, pg_catalog.format('%I = ANY (not_objects)', c.name), pg_catalog.concat(c.name, ' must be a JSON object')
+      FROM billing.focus_columns() AS c WHERE c.kind OPERATOR(pg_catalog.=) 'object'
+    UNION ALL
+    SELECT pg_catalog.concat(c.name, '-allowed'), 'error', c.name, false, pg_catalog.format('%I <> ALL (%L::text[])', c.name, c.allowed),
            pg_catalog.concat(c.name, ' must be one of: ', pg_catalog.array_to_string(c.allowed, ', '))
       FROM billing.focus_columns() AS c WHERE c.allowed IS NOT NULL
     UNION ALL
+    -- What says more about a thing that is named is null when nothing is named ...
+    SELECT v.rule, 'error', v.name, false, pg_catalog.format('%I IS NOT NULL AND %I IS NULL', v.name, v.owner), pg_catalog.concat(v.name, ' must be null when ', v.owner, ' is null')
+      FROM (VALUES ('CapacityReservationStatus-C-003-C', 'CapacityReservationStatus', 'CapacityReservationId'), ('CommitmentDiscountCategory-C-003-C', 'CommitmentDiscountCategory', 'CommitmentDiscountId'),
+                   ('CommitmentDiscountName-C-004-C', 'CommitmentDiscountName', 'CommitmentDiscountId'), ('CommitmentDiscountStatus-C-003-C', 'CommitmentDiscountStatus', 'CommitmentDiscountId'),
+                   ('CommitmentDiscountType-C-004-C', 'CommitmentDiscountType', 'CommitmentDiscountId'), ('CommitmentDiscountUnit-C-005-C', 'CommitmentDiscountUnit', 'CommitmentDiscountQuantity'),
+                   ('ConsumedUnit-C-005-C', 'ConsumedUnit', 'ConsumedQuantity'), ('PricingUnit-C-005-C', 'PricingUnit', 'PricingQuantity'), ('RegionName-C-004-C', 'RegionName', 'RegionId'),
+                   ('ResourceName-C-004-C', 'ResourceName', 'ResourceId'), ('ResourceType-C-004-C', 'ResourceType', 'ResourceId'), ('SkuMeter-C-004-C', 'SkuMeter', 'SkuId'),
+                   ('SkuPriceDetails-C-004-C', 'SkuPriceDetails', 'SkuPriceId'), ('SubAccountName-C-004-C', 'SubAccountName', 'SubAccountId'), ('SubAccountType-C-004-C', 'SubAccountType', 'SubAccountId')) AS v (rule, name, owner)
+    UNION ALL
+    -- ... and not null when it is; columns that are newer than FOCUS 1.0 are asked for where the delivery has them at all.
+    SELECT v.rule, v.severity, v.name, v.newer, pg_catalog.format('%I IS NULL AND %I IS NOT NULL', v.name, v.owner), pg_catalog.concat(v.name, CASE v.severity WHEN 'error' THEN ' must not' ELSE ' should not' END, ' be null when ', v.owner, ' is not null')
+      FROM (VALUES ('BillingAccountType-C-005-C', 'error', true, 'BillingAccountType', 'BillingAccountId'), ('CommitmentDiscountCategory-C-004-C', 'error', false, 'CommitmentDiscountCategory', 'CommitmentDiscountId'),
+                   ('CommitmentDiscountType-C-005-C', 'error', false, 'CommitmentDiscountType', 'CommitmentDiscountId'), ('CommitmentDiscountUnit-C-006-C', 'error', false, 'CommitmentDiscountUnit', 'CommitmentDiscountQuantity'),
+                   ('ConsumedUnit-C-006-C', 'error', false, 'ConsumedUnit', 'ConsumedQuantity'), ('PricingUnit-C-006-C', 'error', false, 'PricingUnit', 'PricingQuantity'), ('RegionName-C-005-C', 'error', false, 'RegionName', 'RegionId'),
+                   ('ResourceType-C-005-C', 'error', false, 'ResourceType', 'ResourceId'), ('SkuMeter-C-005-C', 'warning', true, 'SkuMeter', 'SkuId'), ('SubAccountName-C-005-C', 'error', false, 'SubAccountName', 'SubAccountId'),
+                   ('SubAccountType-C-005-C', 'error', true, 'SubAccountType', 'SubAccountId')) AS v (rule, severity, newer, name, owner)
+    UNION ALL
+    SELECT v.rule, 'error', v.name, false, pg_catalog.format('%I IS NOT NULL AND "ChargeCategory" = ''Tax''', v.name), pg_catalog.concat(v.name, ' must be null when ChargeCategory is Tax')
+      FROM (VALUES ('ContractedUnitPrice-C-005-C', 'ContractedUnitPrice'), ('ListUnitPrice-C-004-C', 'ListUnitPrice'), ('PricingCategory-C-003-C', 'PricingCategory'),
+                   ('PricingCurrencyContractedUnitPrice-C-004-C', 'PricingCurrencyContractedUnitPrice'), ('PricingCurrencyListUnitPrice-C-004-C', 'PricingCurrencyListUnitPrice'),
+                   ('PricingQuantity-C-004-C', 'PricingQuantity'), ('SkuId-C-004-C', 'SkuId'), ('SkuPriceId-C-004-C', 'SkuPriceId')) AS v (rule, name)
+    UNION ALL
+    SELECT v.rule, 'error', v.name, v.newer, pg_catalog.format('%I IS NULL AND "ChargeCategory" IN (''Usage'', ''Purchase'') AND "ChargeClass" IS DISTINCT FROM ''Correction''', v.name),
+           pg_catalog.concat(v.name, ' must not be null for usage and purchases, corrections apart')
+      FROM (VALUES ('ContractedUnitPrice-C-006-C', false, 'ContractedUnitPrice'), ('ListUnitPrice-C-005-C', false, 'ListUnitPrice'), ('PricingCategory-C-004-C', false, 'PricingCategory'),
+                   ('PricingCurrencyContractedUnitPrice-C-005-C', true, 'PricingCurrencyContractedUnitPrice'), ('PricingCurrencyListUnitPrice-C-005-C', true, 'PricingCurrencyListUnitPrice'),
+                   ('PricingQuantity-C-005-C', false, 'PricingQuantity'), ('SkuId-C-005-C', false, 'SkuId'), ('SkuPriceId-C-005-C', false, 'SkuPriceId')) AS v (rule, newer, name)
+    UNION ALL
+    SELECT v.rule, 'error', v.name, false, pg_catalog.format('%I < 0', pg_catalog.concat(v.name, ' number')), pg_catalog.concat(v.name, ' must not be negative')
+      FROM (VALUES ('ContractedUnitPrice-C-009-C', 'ContractedUnitPrice'), ('ListUnitPrice-C-008-M', 'ListUnitPrice'), ('PricingCurrencyContractedUnitPrice-C-008-C', 'PricingCurrencyContractedUnitPrice'),
+                   ('PricingCurrencyListUnitPrice-C-008-M', 'PricingCurrencyListUnitPrice')) AS v (rule, name)
+    UNION ALL
+    -- Prices and quantities have been rounded, so a product matches within a billionth.
+    SELECT v.rule, 'error', v.name, false,
+           pg_catalog.format('abs(%I * "PricingQuantity number" - %I) > 1e-9 * greatest(abs(%I), 1) AND "ChargeClass" IS DISTINCT FROM ''Correction''',
+                             pg_catalog.concat(v.price, ' number'), pg_catalog.concat(v.name, ' number'), pg_catalog.concat(v.name, ' number')),
+           pg_catalog.concat(v.name, ' must be the product of ', v.price, ' and PricingQuantity')
+      FROM (VALUES ('ContractedCost-C-009-C', 'ContractedCost', 'ContractedUnitPrice'), ('ListCost-C-009-C', 'ListCost', 'ListUnitPrice')) AS v (rule, name, price)
+    UNION ALL
+    SELECT v.rule, 'warning', v.name, false,
+           pg_catalog.format('%I !~ ''^([0-9]+ )?[A-Za-z][A-Za-z0-9]*( [A-Za-z][A-Za-z0-9]*)*(-(Year|Month|Day|Hour|Minute|Second)s)?(/([0-9]+ )?[A-Za-z]+)?$''', v.name),
+           pg_catalog.concat(v.name, ' should be a unit such as GB, GB-Hours, Requests/Second or 1000 Requests')
+      FROM (VALUES ('CommitmentDiscountUnit-C-003-C', 'CommitmentDiscountUnit'), ('ConsumedUnit-C-003-O', 'ConsumedUnit'), ('PricingUnit-C-003-O', 'PricingUnit')) AS v (rule, name)
+    UNION ALL
+    SELECT 'BillingCurrency-C-006-M', 'error', 'BillingCurrency', false, pg_catalog.format('"BillingCurrency" <> ALL (%L::text[])', pg_catalog.array_agg(c.code)), 'BillingCurrency must be a national currency of ISO 4217'
+      FROM billing.currencies() AS c WHERE c.minor_unit IS NOT NULL
+    UNION ALL
+    SELECT 'ServiceSubcategory-C-003-M', 'error', 'ServiceSubcategory', false, pg_catalog.format('"ServiceSubcategory" <> ALL (%L::text[])', pg_catalog.array_agg(s.subcategory)), 'ServiceSubcategory must be one of focus_subcategories()'
+      FROM billing.focus_subcategories() AS s
+    UNION ALL
+    SELECT 'ServiceSubcategory-C-004-M', 'error', 'ServiceSubcategory', false,
+           pg_catalog.format('"ServiceSubcategory" = ANY (%L::text[]) AND concat("ServiceCategory", ''/'', "ServiceSubcategory") <> ALL (%L::text[])',
+                             pg_catalog.array_agg(s.subcategory), pg_catalog.array_agg(pg_catalog.concat(s.category, '/', s.subcategory))), 'ServiceSubcategory must belong to ServiceCategory, see focus_subcategories()'
+      FROM billing.focus_subcategories() AS s
+    UNION ALL
     SELECT * FROM (VALUES
-        ('BillingCurrency-C-003-M', 'fatal', 'BillingCurrency', $$ r ->> 'BillingCurrency' !~ '^[A-Z]{3}$' $$, 'BillingCurrency must be a code of ISO 4217'),
-        ('ChargePeriod-order', 'error', 'ChargePeriodEnd', $$ r ->> 'ChargePeriodEnd' < r ->> 'ChargePeriodStart' $$, 'ChargePeriodEnd must not be before ChargePeriodStart'),
-        ('ListUnitPrice-C-004-C', 'error', 'ListUnitPrice', $$ r ->> 'ChargeCategory' = 'Tax' AND r ? 'ListUnitPrice' $$, 'ListUnitPrice must be null when ChargeCategory is Tax'),
-        ('ListUnitPrice-C-005-C', 'error', 'ListUnitPrice', $$ r ->> 'ChargeCategory' IN ('Usage', 'Purchase') AND r ->> 'ChargeClass' IS DISTINCT FROM 'Correction' AND NOT r ? 'ListUnitPrice' $$, 'ListUnitPrice must not be null for usage and purchases'),
-        ('ListUnitPrice-C-008-M', 'error', 'ListUnitPrice', $$ r ->> 'ListUnitPrice' LIKE '-%' $$, 'ListUnitPrice must not be negative'),
-        ('PricingQuantity-C-005-C', 'error', 'PricingQuantity', $$ r ->> 'ChargeCategory' IN ('Usage', 'Purchase') AND r ->> 'ChargeClass' IS DISTINCT FROM 'Correction' AND NOT r ? 'PricingQuantity' $$, 'PricingQuantity must not be null for usage and purchases'),
-        ('PricingUnit-C-005-C', 'error', 'PricingUnit', $$ r ? 'PricingUnit' AND NOT r ? 'PricingQuantity' $$, 'PricingUnit must be null when PricingQuantity is null'),
-        ('PricingUnit-C-006-C', 'error', 'PricingUnit', $$ r ? 'PricingQuantity' AND NOT r ? 'PricingUnit' $$, 'PricingUnit must not be null when PricingQuantity is not null'),
-        ('PricingCategory-C-003-C', 'error', 'PricingCategory', $$ r ->> 'ChargeCategory' = 'Tax' AND r ? 'PricingCategory' $$, 'PricingCategory must be null when ChargeCategory is Tax'),
-        ('PricingCategory-C-004-C', 'error', 'PricingCategory', $$ r ->> 'ChargeCategory' IN ('Usage', 'Purchase') AND r ->> 'ChargeClass' IS DISTINCT FROM 'Correction' AND NOT r ? 'PricingCategory' $$, 'PricingCategory must not be null for usage and purchases'),
-        ('SkuId-C-005-C', 'error', 'SkuId', $$ r ->> 'ChargeCategory' IN ('Usage', 'Purchase') AND r ->> 'ChargeClass' IS DISTINCT FROM 'Correction' AND NOT r ? 'SkuId' $$, 'SkuId must not be null for usage and purchases'),
-        ('SkuPriceId-C-004-C', 'error', 'SkuPriceId', $$ r ->> 'ChargeCategory' = 'Tax' AND r ? 'SkuPriceId' $$, 'SkuPriceId must be null when ChargeCategory is Tax'),
-        ('SkuPriceId-C-005-C', 'error', 'SkuPriceId', $$ r ->> 'ChargeCategory' IN ('Usage', 'Purchase') AND r ->> 'ChargeClass' IS DISTINCT FROM 'Correction' AND NOT r ? 'SkuPriceId' $$, 'SkuPriceId must not be null for usage and purchases'),
-        ('ConsumedQuantity-C-004-C', 'error', 'ConsumedQuantity', $$ r ? 'ConsumedQuantity' AND (r ->> 'ChargeCategory' <> 'Usage' OR r ->> 'CommitmentDiscountStatus' = 'Unused') $$, 'ConsumedQuantity must be null for what is no usage and for unused commitments'),
-        ('ConsumedUnit-C-006-C', 'error', 'ConsumedUnit', $$ r ? 'ConsumedQuantity' AND NOT r ? 'ConsumedUnit' $$, 'ConsumedUnit must not be null when ConsumedQuantity is not null'),
-        ('ResourceType-C-005-C', 'error', 'ResourceType', $$ r ? 'ResourceId' AND NOT r ? 'ResourceType' $$, 'ResourceType must not be null when ResourceId is not null'),
-        ('RegionName-C-005-C', 'error', 'RegionName', $$ r ? 'RegionId' AND NOT r ? 'RegionName' $$, 'RegionName must not be null when RegionId is not null'),
-        ('SubAccountName-C-005-C', 'error', 'SubAccountName', $$ r ? 'SubAccountId' AND NOT r ? 'SubAccountName' $$, 'SubAccountName must not be null when SubAccountId is not null'),
-        ('CommitmentDiscountCategory-C-004-C', 'error', 'CommitmentDiscountCategory', $$ r ? 'CommitmentDiscountId' AND NOT r ? 'CommitmentDiscountCategory' $$, 'CommitmentDiscountCategory must not be null when CommitmentDiscountId is not null'),
-        ('CommitmentDiscountType-C-005-C', 'error', 'CommitmentDiscountType', $$ r ? 'CommitmentDiscountId' AND NOT r ? 'CommitmentDiscountType' $$, 'CommitmentDiscountType must not be null when CommitmentDiscountId is not null'),
-        ('CommitmentDiscountStatus-C-003-C', 'error', 'CommitmentDiscountStatus', $$ r ? 'CommitmentDiscountStatus' AND NOT r ? 'CommitmentDiscountId' $$, 'CommitmentDiscountStatus must be null when CommitmentDiscountId is null'),
-        ('CommitmentDiscountStatus-C-004-C', 'error', 'CommitmentDiscountStatus', $$ r ->> 'ChargeCategory' = 'Usage' AND r ? 'CommitmentDiscountId' AND NOT r ? 'CommitmentDiscountStatus' $$, 'CommitmentDiscountStatus must not be null for usage under a commitment'),
-        ('CommitmentDiscountUnit-C-006-C', 'error', 'CommitmentDiscountUnit', $$ r ? 'CommitmentDiscountQuantity' AND NOT r ? 'CommitmentDiscountUnit' $$, 'CommitmentDiscountUnit must not be null when CommitmentDiscountQuantity is not null'),
-        ('CapacityReservationStatus-C-004-C', 'error', 'CapacityReservationStatus', $$ r ->> 'ChargeCategory' = 'Usage' AND r ? 'CapacityReservationId' AND NOT r ? 'CapacityReservationStatus' $$, 'CapacityReservationStatus must not be null for usage under a reservation'),
-        ('Tags-C-001-M', 'error', 'Tags', $$ billing.try_object(r -> 'Tags') IS NULL AND r ? 'Tags' $$, 'Tags must be a JSON object'))
-        AS special (rule, severity, focus_column, condition, message);
+        ('BillingCurrency-C-003-M', 'fatal', 'BillingCurrency', false, $$ "BillingCurrency" !~ '^[A-Z]{3}$' $$, 'BillingCurrency must be a code of ISO 4217'),
+        ('CapacityReservationId-C-005-C', 'error', 'CapacityReservationId', false, $$ "CapacityReservationId" IS NULL AND "CapacityReservationStatus" = 'Unused' $$, 'CapacityReservationId must not be null for what is unused of a reservation'),
+        ('CapacityReservationStatus-C-004-C', 'error', 'CapacityReservationStatus', false, $$ "ChargeCategory" = 'Usage' AND "CapacityReservationId" IS NOT NULL AND "CapacityReservationStatus" IS NULL $$, 'CapacityReservationStatus must not be null for usage under a reservation'),
+        ('ChargeDescription-C-003-O', 'warning', 'ChargeDescription', false, $$ "ChargeDescription" IS NULL $$, 'ChargeDescription should not be null'),
+        ('ChargeFrequency-C-002-M', 'error', 'ChargeFrequency', true, $$ "ChargeFrequency" IS NULL $$, 'ChargeFrequency must not be null'),
+        ('ChargeFrequency-C-004-C', 'error', 'ChargeFrequency', false, $$ "ChargeFrequency" = 'Usage-Based' AND "ChargeCategory" = 'Purchase' $$, 'ChargeFrequency must not be Usage-Based for a purchase'),
+        ('ChargePeriod-order', 'error', 'ChargePeriodEnd', false, $$ left("ChargePeriodEnd", 19) < left("ChargePeriodStart", 19) $$, 'ChargePeriodEnd must not be before ChargePeriodStart'),
+        ('CommitmentDiscountQuantity-C-005-C', 'error', 'CommitmentDiscountQuantity', true, $$ "CommitmentDiscountQuantity" IS NULL AND "CommitmentDiscountId" IS NOT NULL AND "ChargeCategory" IN ('Usage', 'Purchase') AND "ChargeClass" IS DISTINCT FROM 'Correction' $$,
+         'CommitmentDiscountQuantity must not be null for usage and purchases under a commitment, corrections apart'),
+        ('CommitmentDiscountQuantity-C-007-C', 'error', 'CommitmentDiscountQuantity', false, $$ "CommitmentDiscountQuantity" IS NOT NULL AND ("CommitmentDiscountId" IS NULL OR "ChargeCategory" NOT IN ('Usage', 'Purchase')) $$,
+         'CommitmentDiscountQuantity must be null for what is no usage or purchase under a commitment'),
+        ('CommitmentDiscountStatus-C-004-C', 'error', 'CommitmentDiscountStatus', false, $$ "ChargeCategory" = 'Usage' AND "CommitmentDiscountId" IS NOT NULL AND "CommitmentDiscountStatus" IS NULL $$, 'CommitmentDiscountStatus must not be null for usage under a commitment'),
+        ('ConsumedQuantity-C-004-C', 'error', 'ConsumedQuantity', false, $$ "ConsumedQuantity" IS NOT NULL AND ("ChargeCategory" <> 'Usage' OR "CommitmentDiscountStatus" = 'Unused') $$, 'ConsumedQuantity must be null for what is no usage and for unused commitments'),
+        ('ConsumedQuantity-C-006-C', 'error', 'ConsumedQuantity', true, $$ "ConsumedQuantity" IS NULL AND "ChargeCategory" = 'Usage' AND "CommitmentDiscountStatus" IS DISTINCT FROM 'Unused' AND "ChargeClass" IS DISTINCT FROM 'Correction' $$,
+         'ConsumedQuantity must not be null for usage, unused commitments and corrections apart'),
+        ('EffectiveCost-C-005-C', 'error', 'EffectiveCost', false, $$ "EffectiveCost number" <> 0 AND "ChargeCategory" = 'Purchase' AND "CommitmentDiscountId" IS NOT NULL $$, 'EffectiveCost must be 0 for the purchase of a commitment'),
+        ('PricingCategory-C-009-C', 'error', 'PricingCategory', false, $$ "PricingCategory" <> 'Committed' AND "ChargeCategory" = 'Usage' AND "CommitmentDiscountId" IS NOT NULL $$, 'PricingCategory must be Committed for usage under a commitment'),
+        ('PricingCurrency-C-003-M', 'error', 'PricingCurrency', false, $$ "PricingCurrency" !~ '^[A-Za-z][A-Za-z0-9 _-]*$' $$, 'PricingCurrency must be a code of ISO 4217 or the name of a virtual currency'),
+        ('PricingCurrency-C-004-M', 'error', 'PricingCurrency', true, $$ "PricingCurrency" IS NULL $$, 'PricingCurrency must not be null'),
+        ('PricingCurrencyEffectiveCost-C-003-M', 'error', 'PricingCurrencyEffectiveCost', true, $$ "PricingCurrencyEffectiveCost" IS NULL $$, 'PricingCurrencyEffectiveCost must not be null'),
+        ('ServiceSubcategory-C-002-M', 'error', 'ServiceSubcategory', true, $$ "ServiceSubcategory" IS NULL $$, 'ServiceSubcategory must not be null'))
+        AS special (rule, severity, focus_column, if_delivered, condition, message);
 END;
 COMMENT ON FUNCTION billing.focus_rules() IS
-'Rules of FOCUS 1.2 that import_focus() checks on each row: rule: its id in the specification''s model, or column-required, -decimal, -time, -allowed; severity: fatal (the load is refused) or error (recorded as a finding); focus_column; condition: SQL over r, the row as jsonb, true where the rule is broken; message. Immutable.';
+'Rules of FOCUS 1.2 that import_focus() checks on each row: rule: its id in the specification''s model, or column-required, -decimal, -time, -object, -allowed; severity: fatal (the load is refused), error or warning (recorded as a finding); focus_column; if_delivered: asked only of a delivery that has a value in that column somewhere, because FOCUS 1.0 does not know the column; condition: SQL over the FOCUS columns as text, "X number" for decimal column X as a number (null if it is none) and not_objects, a list of values that are no JSON objects; true where the rule is broken; message. Immutable.';
 
-CREATE FUNCTION billing.try_object(value pg_catalog.jsonb) RETURNS pg_catalog.jsonb
+CREATE FUNCTION billing.try_object(value pg_catalog.text) RETURNS pg_catalog.jsonb
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF jsonb_typeof(value) = 'string' THEN
-        value := (value #>> '{}')::jsonb;
-    END IF;
-    RETURN CASE WHEN jsonb_typeof(value) = 'object' THEN value END;
+    RETURN CASE WHEN jsonb_typeof(value::jsonb) = 'object' THEN value::jsonb END;
 EXCEPTION WHEN data_exception THEN
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION billing.try_object(pg_catalog.jsonb) IS 'The JSON object that the value is, or that its text spells; null if it is none. Immutable.';
+COMMENT ON FUNCTION billing.try_object(pg_catalog.text) IS 'The JSON object that the text spells; null if it spells none. Immutable.';

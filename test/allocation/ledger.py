@@ -17,7 +17,7 @@ class Ledger:
 
     def rows(self, query, *arguments):
         with self.connection.cursor() as cursor:
-            cursor.execute(query, arguments)
+            cursor.execute(query, arguments or None)
             return cursor.fetchall() if cursor.description else []
 
     def set_rules(self, scheme, rules):
@@ -35,9 +35,8 @@ class Ledger:
         return found
 
 
-def differences(expected, found):
-    return [f"{key}: {[str(a) for a in expected.get(key, [])]}, the ledger says {[str(a) for a in found.get(key, [])]}" for key in sorted(set(expected) | set(found), key=str)
-            if expected.get(key) != found.get(key)]
+def differences(expected, found, shown=lambda amounts: [str(a) for a in amounts]):
+    return [f"{key}: {shown(expected.get(key, ''))}, the ledger says {shown(found.get(key, ''))}" for key in sorted(set(expected) | set(found), key=str) if expected.get(key) != found.get(key)]
 
 
 def report(name, problems):

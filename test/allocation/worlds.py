@@ -11,6 +11,9 @@ import random
 import threading
 from decimal import Decimal
 
+import psycopg2
+import psycopg2.errors
+
 from ledger import Ledger, differences
 from oracle import KINDS, divide
 
@@ -230,6 +233,23 @@ def play(ledger, batch, usage):
     return problems
 
 
+def cycles(ledger):
+    """Steps that would bring cost back to where it came from are refused, and the others are not."""
+    problems, rng = [], random.Random(1)
+    for number in range(60):
+        rules = [dict(r, condition={}) for r in random_rules(rng, month(0)) if "from_target" in r]
+        refused = False
+        try:
+            ledger.set_rules("w0", rules)
+        except psycopg2.errors.InvalidParameterValue:
+            refused = True
+        finally:
+            ledger.connection.rollback()
+        if refused == acyclic(rules):
+            problems.append(f"rule set {number} was {'refused' if refused else 'taken'}: {[(r['from_target'], r['action']) for r in rules]}")
+    return problems
+
+
 def worlds(ledger, report):
     count = 10000 if os.environ.get("FULL") == "1" else 500 if os.environ.get("SAMPLE") == "1" else 50
     first, problems, usage = int(os.environ.get("SEED", "1")), [], prepare(ledger)
@@ -240,6 +260,7 @@ def worlds(ledger, report):
         if len(problems) > 20:
             break
     report(f"allocation: {count} random rule sets over random cost (seeds {first} to {first + count - 1}), closed, corrected and restated, equal to fractions", problems)
+    report("allocation: cycles of steps are refused", cycles(ledger))
     report("allocation: two sessions at once divide as one does", at_once(ledger, usage))
 
 

@@ -64,7 +64,7 @@ SELECT c - '{ProviderName,PublisherName}'::text[] FROM focus_of_charges('[2026-1
 SELECT count(*) AS lines, count(*) FILTER (WHERE e LIKE '%,,%') AS with_nulls FROM export_focus('[2026-11-01,2026-12-01)', 'charges') AS e;
 CREATE TABLE public.own AS SELECT x.* FROM focus_of_charges('[2026-11-01,2026-12-01)') AS c, jsonb_to_record(c) AS x ("BilledCost" numeric, "EffectiveCost" numeric, "ListCost" numeric, "ContractedCost" numeric, "BillingAccountId" text,
     "BillingAccountName" text, "BillingCurrency" text, "BillingPeriodStart" text, "BillingPeriodEnd" text, "ChargePeriodStart" text, "ChargePeriodEnd" text, "ChargeCategory" text, "ChargeClass" text, "ChargeFrequency" text,
-    "ChargeDescription" text, "ConsumedQuantity" numeric, "ConsumedUnit" text, "PricingQuantity" numeric, "PricingUnit" text, "ListUnitPrice" numeric, "PricingCategory" text, "InvoiceId" text, "InvoiceIssuerName" text,
+    "ChargeDescription" text, "ConsumedQuantity" numeric, "ConsumedUnit" text, "PricingQuantity" numeric, "PricingUnit" text, "ListUnitPrice" numeric, "ContractedUnitPrice" numeric, "PricingCategory" text, "InvoiceId" text, "InvoiceIssuerName" text,
     "ProviderName" text, "PublisherName" text, "ServiceCategory" text, "ServiceName" text, "SkuId" text, "SkuPriceId" text, "SubAccountId" text, "SubAccountName" text, "Tags" jsonb);
 SELECT set_cost_source('ours'), set_billing_account('ours', a.key, 'project', 'atlas') FROM account AS a \g /dev/null
 SELECT outcome, delivered, findings FROM import_focus('public.own', 'ours', '[2026-11-01,2026-12-01)');

@@ -124,7 +124,7 @@ CREATE INDEX cost_resource ON billing.cost (resource) WHERE resource IS NOT NULL
 COMMENT ON TABLE billing.cost IS 'One row a charge of a provider, in FOCUS terms; facts. A restatement closes known of the rows that are gone and adds the new ones; rows that are delivered again stay as they are.';
 COMMENT ON COLUMN billing.cost.cost_id IS 'The cost row.';
 COMMENT ON COLUMN billing.cost.window_id IS 'Its window, see cost_window.';
-COMMENT ON COLUMN billing.cost.row_key IS 'First 128 bits of the SHA-256 of all its columns: with ordinal its identity within the window.';
+COMMENT ON COLUMN billing.cost.row_key IS 'First 128 bits of the SHA-256 of all its columns as delivered, amounts without zeros at their end: with ordinal its identity within the window.';
 COMMENT ON COLUMN billing.cost.ordinal IS 'Its number among equal rows of one delivery, from 1.';
 COMMENT ON COLUMN billing.cost.load_id IS 'The load that brought it, see cost_load.';
 COMMENT ON COLUMN billing.cost.charge_start IS 'ChargePeriodStart.';
@@ -142,18 +142,18 @@ COMMENT ON COLUMN billing.cost.contracted IS 'ContractedCost: at negotiated pric
 COMMENT ON COLUMN billing.cost.tag_set_id IS 'Its tags, see tag_set; null = none.';
 COMMENT ON COLUMN billing.cost.attributes IS 'All other columns as delivered, FOCUS and the provider''s own.';
 
-CREATE TABLE billing.cost_staged (
-    source_id int       NOT NULL,
-    period    daterange NOT NULL,
-    row_no    bigint    NOT NULL,
-    r         jsonb     NOT NULL
-);
-CREATE INDEX cost_staged_source ON billing.cost_staged (source_id);
+-- One column for each of FOCUS, as text; a provider may deliver any other beside them.
+DO $$
+BEGIN
+    EXECUTE (SELECT pg_catalog.format('CREATE TABLE billing.cost_staged (source_id int NOT NULL, period daterange NOT NULL, row_no bigint NOT NULL, %s, more jsonb)',
+                                      pg_catalog.string_agg(pg_catalog.format('%I text', f.name), ', ' ORDER BY f.position)) FROM billing.focus_columns() AS f);
+    EXECUTE (SELECT pg_catalog.string_agg(pg_catalog.format('COMMENT ON COLUMN billing.cost_staged.%I IS %L', f.name, pg_catalog.concat(f.name, ' as delivered.')), '; ') FROM billing.focus_columns() AS f);
+END $$;
 COMMENT ON TABLE billing.cost_staged IS 'Rows of a delivery on their way in, and parts that wait for the rest of it.';
 COMMENT ON COLUMN billing.cost_staged.source_id IS 'The source that delivers.';
 COMMENT ON COLUMN billing.cost_staged.period IS 'The billing periods that the delivery is about.';
 COMMENT ON COLUMN billing.cost_staged.row_no IS 'Number of the row in its part.';
-COMMENT ON COLUMN billing.cost_staged.r IS 'The row: FOCUS names of its columns, without those that are null.';
+COMMENT ON COLUMN billing.cost_staged.more IS 'The other columns of the row, without those that are null.';
 
 CREATE TABLE billing.cost_finding (
     load_id      bigint NOT NULL REFERENCES billing.cost_load,

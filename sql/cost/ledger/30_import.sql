@@ -2,34 +2,58 @@
 -- cost_staged; the owner's rights do the rest, in the same transaction: check, find the windows, and change each window from what it
 -- was to what was delivered, as a whole.
 
-CREATE FUNCTION billing.staging_columns(staging regclass) RETURNS text
+CREATE FUNCTION billing.staging_sql(staging regclass) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
-    AS $$ SELECT string_agg(format('%s AS %I', CASE WHEN a.atttypid IN ('text'::regtype, 'varchar'::regtype) THEN format('NULLIF(s.%I, '''')', a.attname)
-                                                    ELSE format('s.%I', a.attname) END, coalesce(f.name, a.attname)), ', ' ORDER BY a.attnum)
-            FROM pg_attribute AS a
-            LEFT JOIN billing.focus_columns() AS f ON lower(f.name) = lower(replace(a.attname, '_', ''))
-           WHERE a.attrelid = staging AND a.attnum > 0 AND NOT a.attisdropped $$;
-COMMENT ON FUNCTION billing.staging_columns(regclass) IS 'Select list that reads a staging table under FOCUS names; billingaccountid and billing_account_id are BillingAccountId. Stable.';
+    AS $$ WITH delivered AS (
+              SELECT a.attnum, a.attname, f.name,
+                     CASE WHEN a.atttypid IN ('text'::regtype, 'varchar'::regtype) THEN format('NULLIF(s.%I, '''')', a.attname)
+                          WHEN f.name IS NULL THEN format('s.%I', a.attname)
+                          WHEN a.atttypid = 'timestamptz'::regtype THEN format('to_char(s.%I AT TIME ZONE ''UTC'', ''YYYY-MM-DD"T"HH24:MI:SS.US"Z"'')', a.attname)
+                          ELSE format('s.%I::text', a.attname) END AS value
+                FROM pg_attribute AS a LEFT JOIN billing.focus_columns() AS f ON lower(f.name) = lower(replace(a.attname, '_', ''))
+               WHERE a.attrelid = staging AND a.attnum > 0 AND NOT a.attisdropped)
+          SELECT format('INSERT INTO billing.cost_staged (source_id, period, row_no%s, more) SELECT $1, $2, row_number() OVER ()%s, %s FROM %s AS s',
+                        string_agg(format(', %I', d.name), '' ORDER BY d.attnum) FILTER (WHERE d.name IS NOT NULL), string_agg(', ' || d.value, '' ORDER BY d.attnum) FILTER (WHERE d.name IS NOT NULL),
+                        coalesce(format('(SELECT jsonb_strip_nulls(to_jsonb(m)) FROM (SELECT %s) AS m)', string_agg(format('%s AS %I', d.value, d.attname), ', ' ORDER BY d.attnum) FILTER (WHERE d.name IS NULL)), 'NULL'), staging)
+            FROM delivered AS d $$;
+COMMENT ON FUNCTION billing.staging_sql(regclass) IS
+'SQL with parameters $1 (source) and $2 (billing period) that copies a staging table into cost_staged: FOCUS columns as text under their names (billingaccountid and billing_account_id are BillingAccountId), the others as one object; empty texts are null. Used by import_focus(). Stable.';
+
+CREATE FUNCTION billing.staged_not_objects(source_id int, period daterange) RETURNS text[]
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT coalesce(array_agg(v.value), '{}')
+            FROM (SELECT s."Tags" AS value FROM billing.cost_staged AS s WHERE s.source_id = staged_not_objects.source_id AND s.period = staged_not_objects.period GROUP BY 1
+                  UNION
+                  SELECT s."SkuPriceDetails" FROM billing.cost_staged AS s WHERE s.source_id = staged_not_objects.source_id AND s.period = staged_not_objects.period GROUP BY 1) AS v
+           WHERE v.value IS NOT NULL AND billing.try_object(v.value) IS NULL $$;
+COMMENT ON FUNCTION billing.staged_not_objects(int, daterange) IS 'Values of Tags and SkuPriceDetails among the staged rows of a delivery that are no JSON objects. Used by import_focus(). Stable.';
 
 CREATE FUNCTION billing.record_cost_findings(load_id bigint, source_id int, period daterange) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '64MB'
 AS $$
 DECLARE
-    -- A row is read once into columns; asking jsonb for each of them anew costs ten times as much.
-    broken_rules text := (SELECT string_agg(format('CASE WHEN %s THEN %L END', regexp_replace(regexp_replace(f.condition,
-                              'r ->> ''(\w+)''', 'x."\1"', 'g'), 'r \? ''(\w+)''', '(x."\1" IS NOT NULL)', 'g'), f.rule), ', ') FROM focus_rules() AS f);
-    columns      text := (SELECT string_agg(format('%I text', f.name), ', ') FROM focus_columns() AS f);
-    fatal        bigint;
+    numbers   text := (SELECT string_agg(format('CASE WHEN s.%I ~ ''^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$'' THEN s.%I::numeric END AS %I', f.name, f.name, f.name || ' number'), ', ')
+                         FROM focus_columns() AS f WHERE f.kind = 'decimal');
+    counts    text := (SELECT string_agg(format('CASE WHEN count(s.%I) > 0 THEN %L END', f.focus_column, f.focus_column), ', ') FROM focus_rules() AS f WHERE f.if_delivered);
+    delivered text[];
+    rules     text[];
+    broken    text;
+    fatal     bigint;
 BEGIN
+    EXECUTE format('SELECT ARRAY[%s] FROM cost_staged AS s WHERE s.source_id = $1 AND s.period = $2', counts) INTO delivered USING record_cost_findings.source_id, record_cost_findings.period;
+    SELECT array_agg(f.rule ORDER BY f.place), string_agg(format('CASE WHEN %s THEN %s END', f.condition, f.place), ', ' ORDER BY f.place) INTO rules, broken
+      FROM (SELECT f.*, row_number() OVER () AS place FROM focus_rules() AS f WHERE NOT f.if_delivered OR f.focus_column = ANY (delivered)) AS f;
+    -- A row is read once, and each of its numbers too.
     EXECUTE format($q$
         INSERT INTO cost_finding (load_id, finding_no, severity, rule, focus_column, row_no, value, message, affected)
-        SELECT $1, row_number() OVER (ORDER BY f.severity <> 'fatal', f.rule, b.row_no), f.severity, f.rule, f.focus_column, b.row_no, left(b.r ->> f.focus_column, 200), f.message, b.affected
-          FROM (SELECT broken.rule, s.row_no, s.r, row_number() OVER (PARTITION BY broken.rule ORDER BY s.row_no) AS place, count(*) OVER (PARTITION BY broken.rule) AS affected
-                  FROM cost_staged AS s CROSS JOIN LATERAL jsonb_to_record(s.r) AS x (%s) CROSS JOIN LATERAL unnest(array_remove(ARRAY[%s], NULL)) AS broken (rule)
-                 WHERE s.source_id = $2 AND s.period = $3) AS b
-          JOIN focus_rules() AS f ON f.rule = b.rule
-         WHERE b.place <= 100 $q$, columns, broken_rules)
-        USING record_cost_findings.load_id, record_cost_findings.source_id, record_cost_findings.period;
+        SELECT $1, row_number() OVER (ORDER BY f.severity <> 'fatal', f.rule, b.row_no, b.row_id), f.severity, f.rule, f.focus_column, b.row_no, left(to_jsonb(s) ->> f.focus_column, 200), f.message, b.affected
+          FROM (SELECT broken.rule_no, x.row_id, x.row_no, row_number() OVER (PARTITION BY broken.rule_no ORDER BY x.row_no, x.row_id) AS place, count(*) OVER (PARTITION BY broken.rule_no) AS affected
+                  FROM (SELECT s.ctid AS row_id, s.*, $4 AS not_objects, %s FROM cost_staged AS s WHERE s.source_id = $2 AND s.period = $3 OFFSET 0) AS x
+                 CROSS JOIN LATERAL unnest(array_remove(ARRAY[%s], NULL)) AS broken (rule_no)) AS b
+          JOIN focus_rules() AS f ON f.rule = $5[b.rule_no]
+          JOIN cost_staged AS s ON s.ctid = b.row_id
+         WHERE b.place <= 100 $q$, numbers, replace(broken, '(not_objects)', '($4)'))
+        USING record_cost_findings.load_id, record_cost_findings.source_id, record_cost_findings.period, staged_not_objects(record_cost_findings.source_id, record_cost_findings.period), rules;
     SELECT count(*) FILTER (WHERE f.severity = 'fatal') INTO fatal FROM cost_finding AS f WHERE f.load_id = record_cost_findings.load_id;
     RETURN fatal;
 END $$;
@@ -42,7 +66,7 @@ DECLARE
     problem record;
 BEGIN
     FOR problem IN
-        SELECT s.r ->> 'BillingAccountId' AS account, s.r ->> 'BillingPeriodStart' AS starts, s.r ->> 'BillingPeriodEnd' AS ends, count(*) AS rows
+        SELECT s."BillingAccountId" AS account, s."BillingPeriodStart" AS starts, s."BillingPeriodEnd" AS ends, count(*) AS rows
           FROM cost_staged AS s WHERE s.source_id = check_cost_windows.source_id AND s.period = check_cost_windows.period GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
     LOOP
         IF problem.ends::timestamptz::date <= problem.starts::timestamptz::date
@@ -67,51 +91,67 @@ CREATE FUNCTION billing.store_tag_sets(source_id int, period daterange) RETURNS 
     AS $$ INSERT INTO billing.tag_set (delivered, tags)
           SELECT t.delivered, billing.normal_tags(t.delivered)
             FROM (SELECT DISTINCT billing.try_object(d.raw) AS delivered
-                    FROM (SELECT DISTINCT s.r -> 'Tags' AS raw FROM billing.cost_staged AS s
-                           WHERE s.source_id = store_tag_sets.source_id AND s.period = store_tag_sets.period AND s.r ? 'Tags') AS d) AS t
+                    FROM (SELECT s."Tags" AS raw FROM billing.cost_staged AS s WHERE s.source_id = store_tag_sets.source_id AND s.period = store_tag_sets.period GROUP BY 1) AS d) AS t
            WHERE t.delivered IS NOT NULL AND t.delivered <> '{}'
            ORDER BY 1 ON CONFLICT DO NOTHING $$;
 COMMENT ON FUNCTION billing.store_tag_sets(int, daterange) IS 'Stores the sets of tags that the staged rows of a delivery bring for the first time. Used by import_focus(). Volatile.';
 
 CREATE FUNCTION billing.change_cost_windows(load bigint, of_source int, of_period daterange, stamp timestamptz) RETURNS void
     -- The planner cannot guess how many rows a delivery has; loops over a million of them would never end.
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET timezone = 'UTC' SET enable_nestloop = off SET jit = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET timezone = 'UTC' SET enable_nestloop = off SET jit = off SET work_mem = '256MB'
 AS $$
-    WITH keyed AS (
-        SELECT w.window_id, s.row_no, s.r,
-               encode(substring(sha256(convert_to((s.r || jsonb_strip_nulls(jsonb_build_object(
-                   'BilledCost', trim_scale((s.r ->> 'BilledCost')::numeric), 'EffectiveCost', trim_scale((s.r ->> 'EffectiveCost')::numeric),
-                   'ListCost', trim_scale((s.r ->> 'ListCost')::numeric), 'ContractedCost', trim_scale((s.r ->> 'ContractedCost')::numeric))))::text, 'UTF8')) FOR 16), 'hex')::uuid AS row_key
-          FROM billing.cost_staged AS s
-          JOIN billing.cost_window AS w ON w.source_id = s.source_id AND w.billing_account = s.r ->> 'BillingAccountId'
-           AND w.period = daterange((s.r ->> 'BillingPeriodStart')::timestamptz::date, (s.r ->> 'BillingPeriodEnd')::timestamptz::date)
-         WHERE s.source_id = of_source AND s.period = of_period),
-    parsed AS MATERIALIZED (SELECT k.*, (row_number() OVER (PARTITION BY k.window_id, k.row_key ORDER BY k.row_no))::int AS ordinal FROM keyed AS k),
-    delivered AS (SELECT p.window_id, count(*) AS rows FROM parsed AS p GROUP BY p.window_id),
+DECLARE
+    identity   text := (SELECT string_agg(CASE WHEN f.name = ANY ('{BilledCost,EffectiveCost,ListCost,ContractedCost}') THEN format('trim_scale(s.%I::numeric)', f.name) ELSE format('s.%I', f.name) END, ', ' ORDER BY f.position)
+                          FROM focus_columns() AS f);
+    attributes record;
+BEGIN
+    SELECT array_agg(f.name ORDER BY f.position) AS names, string_agg(format('s.%I', f.name), ', ' ORDER BY f.position) AS columns INTO attributes FROM focus_columns() AS f
+     WHERE f.name <> ALL ('{BillingAccountId,BillingPeriodStart,BillingPeriodEnd,ChargePeriodStart,ChargePeriodEnd,ChargeCategory,ServiceName,ProviderName,SubAccountId,ResourceId,BillingCurrency,
+                            BilledCost,EffectiveCost,ListCost,ContractedCost,Tags}'::text[]);
+    EXECUTE format($q$
+    WITH staged_window AS (
+        SELECT x.account, x.starts, x.ends, w.window_id
+          FROM (SELECT DISTINCT s."BillingAccountId" AS account, s."BillingPeriodStart" AS starts, s."BillingPeriodEnd" AS ends FROM billing.cost_staged AS s WHERE s.source_id = $2 AND s.period = $3) AS x
+          JOIN billing.cost_window AS w ON w.source_id = $2 AND w.billing_account = x.account AND w.period = daterange(x.starts::timestamptz::date, x.ends::timestamptz::date)),
+    tags AS (
+        SELECT x.raw, t.tag_set_id
+          FROM (SELECT x.raw, try_object(x.raw) AS delivered FROM (SELECT s."Tags" AS raw FROM billing.cost_staged AS s WHERE s.source_id = $2 AND s.period = $3 GROUP BY 1) AS x) AS x
+          JOIN billing.tag_set AS t ON md5(t.delivered::text) = md5(x.delivered::text)),
+    -- Identities stand apart from the rows: what is sorted and looked up is small.
+    keyed AS MATERIALIZED (
+        SELECT k.row_id, k.window_id, k.row_key, (row_number() OVER (PARTITION BY k.window_id, k.row_key ORDER BY k.row_no, k.row_id))::int AS ordinal
+          FROM (SELECT s.ctid AS row_id, s.row_no, w.window_id, encode(substring(sha256(convert_to(ROW(%s, s.more)::text, 'UTF8')) FOR 16), 'hex')::uuid AS row_key
+                  FROM billing.cost_staged AS s JOIN staged_window AS w ON w.account = s."BillingAccountId" AND w.starts = s."BillingPeriodStart" AND w.ends = s."BillingPeriodEnd"
+                 WHERE s.source_id = $2 AND s.period = $3) AS k),
+    delivered AS (SELECT k.window_id, count(*) AS rows FROM keyed AS k GROUP BY k.window_id),
     gone AS (
-        UPDATE billing.cost AS c SET known = tstzrange(lower(c.known), stamp)
+        UPDATE billing.cost AS c SET known = tstzrange(lower(c.known), $4)
           FROM delivered AS d
          WHERE c.window_id = d.window_id AND upper_inf(c.known)
-           AND NOT EXISTS (SELECT FROM parsed AS p WHERE p.window_id = c.window_id AND p.row_key = c.row_key AND p.ordinal = c.ordinal)
+           AND NOT EXISTS (SELECT FROM keyed AS k WHERE k.window_id = c.window_id AND k.row_key = c.row_key AND k.ordinal = c.ordinal)
         RETURNING c.window_id),
+    new_key AS (
+        SELECT k.* FROM keyed AS k
+         WHERE NOT EXISTS (SELECT FROM billing.cost AS c WHERE c.window_id = k.window_id AND c.row_key = k.row_key AND c.ordinal = k.ordinal AND upper_inf(c.known))),
     fresh AS (
         INSERT INTO billing.cost (window_id, row_key, ordinal, load_id, known, charge_start, charge_end, category, service, provider, sub_account, resource,
                                   currency, billed, effective, list, contracted, tag_set_id, attributes)
-        SELECT p.window_id, p.row_key, p.ordinal, load, tstzrange(stamp, NULL), (p.r ->> 'ChargePeriodStart')::timestamptz, (p.r ->> 'ChargePeriodEnd')::timestamptz,
-               p.r ->> 'ChargeCategory', p.r ->> 'ServiceName', p.r ->> 'ProviderName', p.r ->> 'SubAccountId', p.r ->> 'ResourceId', p.r ->> 'BillingCurrency',
-               (p.r ->> 'BilledCost')::numeric, (p.r ->> 'EffectiveCost')::numeric, (p.r ->> 'ListCost')::numeric, (p.r ->> 'ContractedCost')::numeric, t.tag_set_id,
-               p.r - '{BillingAccountId,BillingPeriodStart,BillingPeriodEnd,ChargePeriodStart,ChargePeriodEnd,ChargeCategory,ServiceName,ProviderName,SubAccountId,ResourceId,BillingCurrency,BilledCost,EffectiveCost,ListCost,ContractedCost}'::text[]
-                   - CASE WHEN t.tag_set_id IS NOT NULL THEN 'Tags' ELSE '' END
-          FROM parsed AS p
-          LEFT JOIN billing.tag_set AS t ON p.r ? 'Tags' AND md5(t.delivered::text) = md5(billing.try_object(p.r -> 'Tags')::text)
-         WHERE NOT EXISTS (SELECT FROM billing.cost AS c WHERE c.window_id = p.window_id AND c.row_key = p.row_key AND c.ordinal = p.ordinal AND upper_inf(c.known))
+        SELECT k.window_id, k.row_key, k.ordinal, $1, tstzrange($4, NULL), s."ChargePeriodStart"::timestamptz, s."ChargePeriodEnd"::timestamptz,
+               s."ChargeCategory", s."ServiceName", s."ProviderName", s."SubAccountId", s."ResourceId", s."BillingCurrency",
+               s."BilledCost"::numeric, s."EffectiveCost"::numeric, s."ListCost"::numeric, s."ContractedCost"::numeric, t.tag_set_id,
+               CASE WHEN s."Tags" IS NULL OR t.tag_set_id IS NOT NULL THEN a.attributes ELSE a.attributes || jsonb_build_object('Tags', s."Tags") END
+          FROM billing.cost_staged AS s
+          JOIN new_key AS k ON k.row_id = s.ctid
+          LEFT JOIN tags AS t ON t.raw = s."Tags"
+         CROSS JOIN LATERAL (SELECT CASE WHEN s.more IS NULL THEN f.focus ELSE f.focus || s.more END AS attributes FROM (SELECT jsonb_strip_nulls(jsonb_object(%L, ARRAY[%s])) AS focus) AS f) AS a
         RETURNING window_id)
     INSERT INTO billing.cost_window_load (window_id, load_id, delivered, added, removed)
-    SELECT d.window_id, load, d.rows, coalesce(f.added, 0), coalesce(g.removed, 0)
+    SELECT d.window_id, $1, d.rows, coalesce(f.added, 0), coalesce(g.removed, 0)
       FROM delivered AS d
       LEFT JOIN (SELECT window_id, count(*) AS added FROM fresh GROUP BY window_id) AS f USING (window_id)
-      LEFT JOIN (SELECT window_id, count(*) AS removed FROM gone GROUP BY window_id) AS g USING (window_id)
-$$;
+      LEFT JOIN (SELECT window_id, count(*) AS removed FROM gone GROUP BY window_id) AS g USING (window_id) $q$, identity, attributes.names, attributes.columns)
+    USING load, of_source, of_period, stamp;
+END $$;
 COMMENT ON FUNCTION billing.change_cost_windows(bigint, int, daterange, timestamptz) IS
 'Makes the windows of a delivery hold what was delivered: rows that are gone stop being known at the stamp, rows that are new begin to be, the others stay. Used by import_focus(). Volatile.';
 
@@ -159,8 +199,7 @@ BEGIN
             HINT = 'A month is written ''[2026-10-01,2026-11-01)''.';
     END IF;
     PERFORM pg_advisory_xact_lock(1651076211, of_source);    -- one delivery of a source at a time
-    EXECUTE format('INSERT INTO billing.cost_staged (source_id, period, row_no, r) SELECT $1, $2, row_number() OVER (), jsonb_strip_nulls(to_jsonb(x)) FROM (SELECT %s FROM %s AS s) AS x',
-                   billing.staging_columns(staging), staging) USING of_source, billing_period;
+    EXECUTE billing.staging_sql(staging) USING of_source, billing_period;
     load := billing.take_staged_cost(of_source, billing_period, import_focus.complete);
     RETURN QUERY SELECT l.load, l.outcome, l.delivered, l.added, l.removed, l.findings FROM billing.cost_loads AS l WHERE l.load = import_focus.load;
 END $$;
