@@ -99,7 +99,7 @@ BEGIN ATOMIC
                    ('SkuPriceDetails-C-004-C', 'SkuPriceDetails', 'SkuPriceId'), ('SubAccountName-C-004-C', 'SubAccountName', 'SubAccountId'), ('SubAccountType-C-004-C', 'SubAccountType', 'SubAccountId')) AS v (rule, name, owner)
     UNION ALL
     -- ... and not null when it is; columns that are newer than FOCUS 1.0 are asked for where the delivery has them at all.
-    SELECT v.rule, v.severity, v.name, v.newer, pg_catalog.format('%I IS NULL AND %I IS NOT NULL', v.name, v.owner), pg_catalog.concat(v.name, CASE v.severity WHEN 'error' THEN ' must not' ELSE ' should not' END, ' be null when ', v.owner, ' is not null')
+    SELECT v.rule, v.severity, v.name, v.newer, pg_catalog.format('%I IS NULL AND %I IS NOT NULL', v.name, v.owner), pg_catalog.concat(v.name, CASE WHEN v.severity OPERATOR(pg_catalog.=) 'error' THEN ' must not' ELSE ' should not' END, ' be null when ', v.owner, ' is not null')
       FROM (VALUES ('BillingAccountType-C-005-C', 'error', true, 'BillingAccountType', 'BillingAccountId'), ('CommitmentDiscountCategory-C-004-C', 'error', false, 'CommitmentDiscountCategory', 'CommitmentDiscountId'),
                    ('CommitmentDiscountType-C-005-C', 'error', false, 'CommitmentDiscountType', 'CommitmentDiscountId'), ('CommitmentDiscountUnit-C-006-C', 'error', false, 'CommitmentDiscountUnit', 'CommitmentDiscountQuantity'),
                    ('ConsumedUnit-C-006-C', 'error', false, 'ConsumedUnit', 'ConsumedQuantity'), ('PricingUnit-C-006-C', 'error', false, 'PricingUnit', 'PricingQuantity'), ('RegionName-C-005-C', 'error', false, 'RegionName', 'RegionId'),
