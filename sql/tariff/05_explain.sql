@@ -8,7 +8,7 @@ COMMENT ON COLUMN billing.rating_step.tier_from IS 'Lower bound of the tier, whi
 COMMENT ON COLUMN billing.rating_step.tier_to IS 'Upper bound of the tier, which belongs to it; null for an open tier or none.';
 COMMENT ON COLUMN billing.rating_step.quantity IS 'Units that this step charges, after conversion, at most 15 decimals; null for fees and adjustments.';
 COMMENT ON COLUMN billing.rating_step.unit_price IS 'Price of one unit (a percentage as a part of 1); null for fees and adjustments.';
-COMMENT ON COLUMN billing.rating_step.amount IS 'What this step adds to the amount. The last step takes what rounding left over, so that all steps add up to rate() exactly.';
+COMMENT ON COLUMN billing.rating_step.amount IS 'What this step adds to the amount. The last step takes what rounding left over, so that all steps add up to rate() exactly; all of it where a step comes to more than monetary holds, which the steps then say in words.';
 COMMENT ON COLUMN billing.rating_step.what IS 'The step in words.';
 
 CREATE FUNCTION billing.rating_steps(tariff billing.tariff, quantity pg_catalog."numeric", events pg_catalog.int8 DEFAULT NULL, dimensions pg_catalog.jsonb DEFAULT NULL, fraction pg_catalog."numeric" DEFAULT 1, complete pg_catalog.bool DEFAULT true) RETURNS SETOF billing.rating_step

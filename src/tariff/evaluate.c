@@ -65,17 +65,31 @@ rating_fraction(Rating *rating, Number *fraction)
 	return true;
 }
 
-/* A running quantity as text, divided and cut for reading. */
+/* A running value as it is: divided, and then rounded at 15 decimals. */
+Number
+rating_plain(const Rating *rating, Number value)
+{
+	if (!rating->divided)
+		return value;
+	return number_multiply(number_quotient(number_multiply(value, number_make(FIXED_ONE, 0)),
+										   rating->divisor, NUMBER_ROUND_HALF_EVEN),
+						   number_make(1, FIXED_SCALE));
+}
+
+/* A running quantity as text. */
 char *
 rating_quantity_text(const Rating *rating, Number quantity)
 {
-	Fixed		value;
+	return number_to_text(rating_plain(rating, quantity));
+}
 
-	if (!rating->divided)
-		return number_to_text(quantity);
-	if (number_to_fixed(&quantity, &rating->divisor, &value))
-		return number_to_text(number_from_fixed(value));
-	return number_to_text(quantity);
+/* So many of something, as "1 unit" or "2.5 units". */
+char *
+rating_counted(const Rating *rating, Number quantity, const char *singular)
+{
+	char	   *text = rating_quantity_text(rating, quantity);
+
+	return psprintf("%s %s%s", text, singular, strcmp(text, "1") == 0 ? "" : "s");
 }
 
 /* Read the next wrapper number, if the tariff has it. */
@@ -139,7 +153,8 @@ take_free_units(Rating *rating, Number free)
 	else
 		rating->quantity = number_subtract(rating->quantity, scaled);
 	if (rating->steps)
-		rating_note(rating, STEP_NOTE, number_zero(), "%s free units: %s remain", number_to_text(free),
+		rating_note(rating, STEP_NOTE, number_zero(), "%s taken off, %s left",
+					rating_counted(rating, scaled, "free unit"),
 					rating_quantity_text(rating, rating->quantity));
 	return true;
 }

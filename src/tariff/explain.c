@@ -43,8 +43,6 @@ put_step(ReturnSetInfo *result, const Tariff *tariff, int number, const RatingSt
 	Datum		values[7];
 	bool		nulls[7] = {false};
 
-	if (!monetary_in_range(step->amount))
-		monetary_range_error(tariff->head.currency);
 	values[0] = Int32GetDatum(number);
 	nulls[1] = !step->has_from;
 	nulls[2] = !step->has_to;
@@ -56,7 +54,7 @@ put_step(ReturnSetInfo *result, const Tariff *tariff, int number, const RatingSt
 		values[2] = NumericGetDatum(number_to_numeric(step->tier_to));
 	if (step->has_price)
 	{
-		values[3] = NumericGetDatum(fixed_to_numeric(step->quantity));
+		values[3] = DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(number_to_numeric(step->quantity)));
 		values[4] = NumericGetDatum(number_to_numeric(step->unit_price));
 	}
 	values[5] = MonetaryPGetDatum(monetary_new(tariff->head.currency, step->amount));
@@ -75,10 +73,7 @@ steps_common(FunctionCallInfo fcinfo, bool units)
 	ListCell   *cell;
 	int			number = 0;
 
-	if (!steps_settle(&steps, total))
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("a step of the rating is out of range")));
+	steps_settle(&steps, total);
 	InitMaterializedSRF(fcinfo, 0);
 	foreach(cell, steps.list)
 		put_step((ReturnSetInfo *) fcinfo->resultinfo, &tariff, ++number,

@@ -144,7 +144,9 @@ extern bool tariff_price_each(const Tariff *tariff, Rating *rating,
 extern bool rating_fail(Rating *rating, int sqlstate, const char *hint, const char *format,...) pg_attribute_printf(4, 5);
 extern bool rating_fail_negative(Rating *rating, const char *model);
 extern bool rating_fraction(Rating *rating, Number *fraction);
+extern Number rating_plain(const Rating *rating, Number value);
 extern char *rating_quantity_text(const Rating *rating, Number quantity);
+extern char *rating_counted(const Rating *rating, Number quantity, const char *singular);
 
 /* rate.c */
 extern bool rating_decode_quantity(Rating *rating, const JsonbValue *value, Number *quantity);

@@ -420,8 +420,8 @@ blocks_charge(const BlockUnit *unit, int row, Rating *rating, Number blocks, Num
 	*amount = number_add(*amount, cost);
 	if (rating->steps && number_sign(blocks) > 0)
 		rating_step(rating, NULL, NULL, blocks, &price, cost,
-					"tier %d, unit \"%.*s\": %s blocks of %s at %s each", unit_tier(unit, row) + 1,
-					unit->name.length, unit->name.data, number_to_text(blocks),
+					"tier %d, unit \"%.*s\": %s of %s at %s each", unit_tier(unit, row) + 1,
+					unit->name.length, unit->name.data, rating_counted(rating, blocks, "block"),
 					number_to_text(column_value(&unit->size, row)), number_to_text(price));
 }
 

@@ -43,8 +43,8 @@ graduated_step(const TierTable *table, Rating *rating, int tier, Number units)
 	{
 		tiers_limits(table, tier, &lower, &upper, &bounded);
 		rating_step(rating, &lower, bounded ? &upper : NULL, units, &price, amount,
-					"tier %d: %s units at %s each", tier + 1,
-					rating_quantity_text(rating, units), number_to_text(price));
+					"tier %d: %s at %s each", tier + 1,
+					rating_counted(rating, units, "unit"), number_to_text(price));
 		if (number_sign(flat) != 0)
 			rating_step(rating, &lower, bounded ? &upper : NULL, number_zero(), NULL, flat,
 						"tier %d: flat amount", tier + 1);

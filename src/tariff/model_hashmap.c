@@ -710,8 +710,8 @@ static void
 group_steps(const Service *service, int group, Rating *rating, Number unit_price, Number cost,
 			const Threshold *threshold, Number added)
 {
-	rating_step(rating, NULL, NULL, rating->quantity, &unit_price, cost, "%s: %s units at %s each",
-				group_text(service, group), rating_quantity_text(rating, rating->quantity),
+	rating_step(rating, NULL, NULL, rating->quantity, &unit_price, cost, "%s: %s at %s each",
+				group_text(service, group), rating_counted(rating, rating->quantity, "unit"),
 				number_to_text(unit_price));
 	if (threshold != NULL)
 		rating_note(rating, STEP_LINE, added, "%s: threshold of the service from %s on, %s %s",

@@ -480,8 +480,8 @@ matrix_price(const Tariff *tariff, Rating *rating, Number *amount)
 	*amount = number_multiply(rating->quantity, unit_price);
 	if (rating->steps)
 		rating_step(rating, NULL, NULL, rating->quantity, &unit_price, *amount,
-					"%s units at %s each",
-					rating_quantity_text(rating, rating->quantity), number_to_text(unit_price));
+					"%s at %s each",
+					rating_counted(rating, rating->quantity, "unit"), number_to_text(unit_price));
 	return true;
 }
 

@@ -78,10 +78,10 @@ package_price(const Tariff *tariff, Rating *rating, Number *amount)
 	*amount = rating_scaled(rating, number_multiply(packages, price));
 	if (rating->steps)
 		rating_step(rating, NULL, NULL, rating_scaled(rating, packages), &price, *amount,
-					"%s units in packages of %s, rounded %s: %s packages at %s each",
-					rating_quantity_text(rating, rating->quantity), number_to_text(size),
+					"%s in packages of %s, rounded %s: %s at %s each",
+					rating_counted(rating, rating->quantity, "unit"), number_to_text(size),
 					rounding == NUMBER_ROUND_HALF_UP ? "half up" : package_roundings[rounding],
-					number_to_text(packages), number_to_text(price));
+					rating_counted(rating, rating_scaled(rating, packages), "package"), number_to_text(price));
 	return true;
 }
 

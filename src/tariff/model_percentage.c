@@ -152,7 +152,7 @@ percentage_event_fees(const Percentage *percentage, Rating *rating, Number *fees
 	if (rating->steps && rating->events > 0)
 		rating_step(rating, NULL, NULL, rating_scaled(rating, number_make(rating->events, 0)),
 					&percentage->number[PER_EVENT], *fees,
-					"%lld events at %s each", (long long) rating->events,
+					"%lld event%s at %s each", (long long) rating->events, rating->events == 1 ? "" : "s",
 					number_to_text(percentage->number[PER_EVENT]));
 	return true;
 }

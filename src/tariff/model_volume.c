@@ -44,8 +44,8 @@ volume_steps(const TierTable *table, Rating *rating, int tier, Number quantity, 
 					"tier %d: flat amount", tier + 1);
 	rating_step(rating, &lower, bounded ? &upper : NULL, quantity, &price,
 				number_multiply(quantity, price),
-				"all %s units in tier %d, at %s each",
-				rating_quantity_text(rating, quantity), tier + 1, number_to_text(price));
+				"%s%s in tier %d, at %s each", number_compare(quantity, rating_scaled(rating, number_make(1, 0))) == 0 ? "" : "all ",
+				rating_counted(rating, quantity, "unit"), tier + 1, number_to_text(price));
 }
 
 /* Find the tier, then one multiplication and its flat. */

@@ -9,20 +9,36 @@
  */
 #include "postgres.h"
 
+#include "monetary/monetary.h"
 #include "tariff/steps.h"
 
-/* A running quantity or amount, rounded by itself. */
-static Fixed
-step_value(Rating *rating, Number value)
+/*
+ * A step with an amount, at the end of the list.  One beyond what monetary
+ * holds counts as the most it holds, which a maximum of the price then cuts.
+ */
+static RatingStep *
+add_step(Rating *rating, RatingStepKind kind, Number amount)
 {
-	Fixed		result;
+	RatingStep *step = palloc0(sizeof(RatingStep));
 
-	if (!number_to_fixed(&value, rating->divided ? &rating->divisor : NULL, &result))
+	step->kind = kind;
+	step->exact = rating_plain(rating, amount);
+	if (!number_to_fixed(&step->exact, NULL, &step->amount) || !monetary_in_range(step->amount))
 	{
 		rating->steps->overflow = true;
-		return 0;
+		step->amount = number_sign(amount) < 0 ? -MONETARY_MAX : MONETARY_MAX;
 	}
-	return result;
+	rating->steps->list = lappend(rating->steps->list, step);
+	return step;
+}
+
+/* A number at no more than the 15 decimals that amounts have. */
+static Number
+cut_for_reading(Number value)
+{
+	Fixed		cut;
+
+	return number_to_fixed(&value, NULL, &cut) ? number_from_fixed(cut) : value;
 }
 
 static char *pg_attribute_printf(1, 0)
@@ -49,10 +65,9 @@ rating_step(Rating *rating, const Number *tier_from, const Number *tier_to,
 			Number quantity, const Number *unit_price, Number amount,
 			const char *format,...)
 {
-	RatingStep *step = palloc0(sizeof(RatingStep));
+	RatingStep *step = add_step(rating, STEP_LINE, amount);
 	va_list		arguments;
 
-	step->kind = STEP_LINE;
 	if (tier_from != NULL)
 	{
 		step->has_from = true;
@@ -67,48 +82,61 @@ rating_step(Rating *rating, const Number *tier_from, const Number *tier_to,
 	{
 		step->has_price = true;
 		step->unit_price = *unit_price;
-		step->has_quantity = true;
-		step->quantity = step_value(rating, quantity);
+		step->quantity = cut_for_reading(rating_plain(rating, quantity));
 	}
-	step->amount = step_value(rating, amount);
 	va_start(arguments, format);
 	step->what = step_text(format, arguments);
 	va_end(arguments);
-	rating->steps->list = lappend(rating->steps->list, step);
 }
 
 /* Report something that is not so many units at a price. */
 void
 rating_note(Rating *rating, RatingStepKind kind, Number amount, const char *format,...)
 {
-	RatingStep *step = palloc0(sizeof(RatingStep));
+	RatingStep *step = add_step(rating, kind, amount);
 	va_list		arguments;
 
-	step->kind = kind;
-	step->amount = step_value(rating, amount);
 	va_start(arguments, format);
 	step->what = step_text(format, arguments);
 	va_end(arguments);
-	rating->steps->list = lappend(rating->steps->list, step);
+}
+
+/* Say the amounts of all steps in words, and let the last have the total. */
+static void
+steps_in_words(RatingSteps *steps, Fixed total)
+{
+	RatingStep *step;
+	ListCell   *cell;
+
+	foreach(cell, steps->list)
+	{
+		step = (RatingStep *) lfirst(cell);
+		if (number_sign(step->exact) != 0)
+			step->what = psprintf("%s: %s", step->what, number_to_text(step->exact));
+		step->amount = 0;
+	}
+	step = (RatingStep *) llast(steps->list);
+	step->amount = total;
 }
 
 /*
  * Let the last step take what rounding the steps left over, so that they add
- * up to the total.  Returns false when a step was out of range.
+ * up to the total.  Steps on the way to it may be more than an amount can be.
  */
-bool
+void
 steps_settle(RatingSteps *steps, Fixed total)
 {
 	RatingStep *last;
+	Fixed		rest = total;
 	ListCell   *cell;
 
-	if (steps->overflow)
-		return false;
 	if (steps->list == NIL)
-		return true;
+		return;
 	foreach(cell, steps->list)
-		total -= ((RatingStep *) lfirst(cell))->amount;
+		rest -= ((RatingStep *) lfirst(cell))->amount;
 	last = (RatingStep *) llast(steps->list);
-	last->amount += total;
-	return true;
+	if (steps->overflow || !monetary_in_range(last->amount + rest))
+		steps_in_words(steps, total);
+	else
+		last->amount += rest;
 }

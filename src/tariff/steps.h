@@ -15,22 +15,22 @@ typedef struct RatingStep
 	RatingStepKind kind;
 	bool		has_from;
 	bool		has_to;
-	bool		has_quantity;
 	bool		has_price;
 	Number		tier_from;
 	Number		tier_to;
-	Fixed		quantity;
+	Number		quantity;
 	Number		unit_price;
-	Fixed		amount;			/* rounded by itself */
+	Number		exact;			/* amount, divided */
+	Fixed		amount;			/* rounded by itself, within what monetary holds */
 	char	   *what;
 } RatingStep;
 
 typedef struct RatingSteps
 {
 	List	   *list;			/* of RatingStep */
-	bool		overflow;		/* a number of a step is out of range */
+	bool		overflow;		/* an amount of a step was not within that */
 } RatingSteps;
 
-extern bool steps_settle(RatingSteps *steps, Fixed total);
+extern void steps_settle(RatingSteps *steps, Fixed total);
 
 #endif							/* BILLING_TARIFF_STEPS_H */

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The PostgreSQL versions of other releases, for "bash test/run all"; sourced by test/run after server.sh.
+# The PostgreSQL versions of other releases, for "bash test/run all" and "bash test/run releases"; sourced by test/run after server.sh.
 #
 #     noble     Ubuntu 24.04, PostgreSQL 16
 #     trixie    Debian 13, PostgreSQL 17
@@ -8,8 +8,8 @@
 # Each release is a root folder made once by debootstrap and kept in a cache; removing the cache folder makes them anew.  Debian comes
 # from the mirror that apt uses here.  Ubuntu is made inside Debian 13, whose debootstrap knows the release and its mirror.  The
 # checkout is copied into the root folder and its test/run started there, in a mount and process namespace of its own so that nothing
-# outlives the run, at sample counts: full ones take hours, and what they look for depends on no release.  What cannot be had is a
-# skip with its reason.
+# outlives the run, at sample counts at most: full ones take hours, and what they look for depends on no release.  What cannot be had
+# is a skip with its reason.
 
 RELEASES='trixie testing noble'
 RELEASE_CACHE=${BILLING_RELEASE_CACHE:-/var/tmp/billing-releases}
@@ -90,7 +90,7 @@ run_in_release() {
 	list_source_files | tar -C "$BILLING_SOURCE" --null --no-recursion -T - -c | as_root tar -C "$root/srv/billing" --no-same-owner -x
 	copy_network_settings "$root"
 	as_root unshare --mount --pid --fork --kill-child bash -c "$(declare -f enter_release); enter_release \"\$@\"" - \
-		"$root" "$BILLING_SHARED" "${FULL:+1}" "$release" "$@" </dev/null | sed "s/^/[$release] /"
+		"$root" "$BILLING_SHARED" "${FULL:+1}" "$release" "$@" </dev/null | sed -u "s/^/[$release] /"
 	if [ -s "$root/srv/results" ]; then
 		sed "s/\t/\t$release: /" "$root/srv/results" >>"$RESULTS"
 	else

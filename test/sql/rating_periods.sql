@@ -16,6 +16,8 @@ SELECT set_price('calls', '{"model":"per_unit","currency":"EUR","unit_price":"1"
 -- The pure matter of dates: a cycle day beyond the end of a month is its last day, and the cycle remembers the day.
 SELECT day, next_cycle_date(day, 31) AS next, last_cycle_date(day, 31) AS last
   FROM unnest('{2025-01-30,2025-01-31,2025-02-01,2025-02-28,2024-02-28,2024-02-29,2025-04-30}'::date[]) AS day;
+SELECT cycle_day, string_agg(to_char(cycle_date(month::date, cycle_day), 'MM-DD'), ' ' ORDER BY month) AS "2024, a leap year, and 2025"
+  FROM unnest('{28,29,30,31}'::int[]) AS cycle_day, unnest('{2024-02-01,2024-03-01,2024-04-01,2025-02-01,2025-03-01,2025-04-01}'::date[]) AS month GROUP BY cycle_day ORDER BY cycle_day;
 
 -- Cycle day 31 over the short months.  Berlin changes its clocks on 30 March: a day of 23 hours is one day.
 SELECT set_account('end-of-month', time_zone => 'Europe/Berlin', cycle_day => 31, starts_on => '2025-01-31') \gset
@@ -48,6 +50,11 @@ SELECT use('autumn', 'calls', '2025-10-25 21:59:59', 1), use('autumn', 'calls', 
 CALL run_invoicing(through => '2025-11-26') \gset
 SELECT no, date_from, date_to, days, starts_at, ends_at, hours FROM periods WHERE account = 'autumn';
 SELECT period, quantity FROM drafts WHERE account = 'autumn';
+-- That day is one of 31: a flat price that holds for it alone comes to a 31st, by hours it would be 25 of 745.  So are the 23 hours in March.
+SELECT set_meter('base', unit => 'unit') \gset
+SELECT set_price('base', '{"model":"flat","currency":"EUR","amount":"310"}', valid_from => '2025-10-26', valid_to => '2025-10-27', account => 'autumn') \gset
+SELECT set_price('base', '{"model":"flat","currency":"EUR","amount":"310"}', valid_from => '2025-03-30', valid_to => '2025-03-31', account => 'end-of-month', applies_to => 'closed') \gset
+SELECT a AS account, c.period_from, c.owed FROM unnest('{autumn,end-of-month}'::text[]) AS a CROSS JOIN LATERAL charges(a, '[2025-02-28,2025-11-26)') AS c WHERE c.item = 'base' ORDER BY a;
 
 -- A change of the cycle day starts with the first period that is not yet stored; the period of the change is a stub against the nominal
 -- period that ends with it.  Stored borders never move.
@@ -88,6 +95,10 @@ SELECT account, no, date_from, date_to, starts_at, ends_at FROM periods WHERE ac
 
 -- "through" chooses periods, it never cuts them, and an older day after a newer one takes nothing back.
 SELECT period, quantity FROM drafts WHERE account = 'border';
+CALL run_invoicing(through => '2025-02-15') \gset
+SELECT period, quantity FROM drafts WHERE account = 'border';
+-- a closed period that is looked at again is rated whole, though the run's day lies in it
+SELECT use('border', 'calls', '2025-02-10', 1) \gset
 CALL run_invoicing(through => '2025-02-15') \gset
 SELECT period, quantity FROM drafts WHERE account = 'border';
 

@@ -52,6 +52,11 @@ CALL run_invoicing(through => '2025-02-01') \gset
 SELECT count(*) AS drafts FROM drafts;
 SELECT * FROM held_now;
 SELECT account_key, meter, quantity, reason FROM unbilled_usage('[2025-01-01,2025-02-01)');
+-- also what has no price: it never will have one
+BEGIN;
+SELECT set_meter('unpriced', unit => 'unit'), use('acme', 'unpriced', '2025-01-21', 3) \gset
+SELECT account_key, meter, quantity, reason FROM unbilled_usage('[2025-01-01,2025-02-01)') WHERE meter = 'unpriced';
+ROLLBACK;
 -- an interval into an open period is charged there, with its part of it
 SELECT use('acme', 'calls', '2025-01-31', 4, to_at => '2025-02-02') \gset
 SELECT account_key, meter, quantity, reason FROM unbilled_usage('[2025-01-01,2025-02-01)');

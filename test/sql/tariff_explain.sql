@@ -14,6 +14,15 @@ SELECT * FROM rating_steps('{"model":"matrix","currency":"EUR","dimensions":["re
 -- Thirds of a unit: the last step takes what rounding leaves over.
 SELECT step, quantity, unit_price, amount FROM rating_steps('{"model":"graduated","currency":"EUR","tiers":[{"up_to":"0.1","unit_price":"0.0000000000000005"},{"up_to":"0.2","unit_price":"0.00000000000001"},{"unit_price":"1"}],"convert":{"divide_by":"3"}}', 1);
 SELECT sum(amount) = rate(t, 1) AS exact FROM (SELECT '{"model":"graduated","currency":"EUR","tiers":[{"up_to":"0.1","unit_price":"0.0000000000000005"},{"up_to":"0.2","unit_price":"0.00000000000001"},{"unit_price":"1"}],"convert":{"divide_by":"3"}}'::tariff AS t) AS s, rating_steps(t, 1) GROUP BY t;
+-- Whatever rate accepts is explained: quantities without bound, also divided ones.
+SELECT * FROM rating_steps('{"model":"per_unit","currency":"EUR","unit_price":"0.00000000000000000001"}', 1e30 + 0.5);
+SELECT * FROM rating_steps('{"model":"graduated","currency":"EUR","tiers":[{"up_to":"1","unit_price":"1"},{"unit_price":"0"}],"convert":{"divide_by":"3"}}', 1e40);
+-- A step on the way may be more than an amount can be: then the steps say theirs in words, and the last one has the whole.
+SELECT * FROM rating_steps('{"model":"graduated","currency":"EUR","tiers":[{"up_to":"10","unit_price":"1"},{"unit_price":"2"}],"maximum":"100"}', 1e25);
+SELECT * FROM rating_steps('{"model":"graduated","currency":"EUR","tiers":[{"up_to":"10","unit_price":"900000000000000"},{"unit_price":"800000000000000"}],"convert":{"divide_by":"3"},"discount_percent":"99"}', 60);
+-- OpenMeter cuts such a line at the maximum as well.
+SELECT amount FROM rated_lines('{"model":"graduated","dialect":"openmeter","currency":"USD","tiers":[{"up_to":"10","unit_price":"1"},{"unit_price":"2"}],"maximum":"100"}', 1e25);
+SELECT * FROM try_bill('{"model":"graduated","dialect":"openmeter","currency":"USD","tiers":[{"up_to":"10","unit_price":"1"},{"unit_price":"2"}],"maximum":"100"}', 1e25);
 -- The same errors as rate.
 SELECT * FROM rating_steps('{"model":"package","currency":"EUR","size":"10","amount":"3"}', -1);
 SELECT * FROM rating_steps(NULL, 1);

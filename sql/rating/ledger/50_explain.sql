@@ -125,10 +125,11 @@ DECLARE
               FROM this_line AS l WHERE billing.amount(l.booked_before) <> 0
         ), shown AS (
             SELECT 10 AS part, c.no, 'usage' AS stage,
-                   CASE WHEN c.aggregation = 'time_weighted' THEN 'levels held' ELSE c.events || ' usage rows' END || ', ' || c.aggregation
+                   CASE WHEN c.aggregation = 'time_weighted' THEN 'levels held' ELSE c.events || CASE c.events WHEN 1 THEN ' usage row' ELSE ' usage rows' END END || ', ' || c.aggregation
                        || coalesce(', prorated by ' || c.prorated, '') || CASE WHEN c.mutates THEN ', each ' || coalesce(c.mutate, 'with an offset') ELSE '' END || ', from ' || c.from_local || ' to ' || least(c.to_local, c.to_at AT TIME ZONE c.time_zone)
                        || coalesce(' in the window of ' || c.window_at, '') || CASE WHEN c.rate_group <> '{}' THEN ' ' || c.rate_group::text ELSE '' END
-                       || CASE WHEN c.scale_by <> 1 OR c.scale_over <> 1 THEN ', charged times ' || trim_scale(c.scale_by) || ' over ' || trim_scale(c.scale_over) ELSE '' END AS what,
+                       || CASE WHEN c.scale_by <> 1 OR c.scale_over <> 1 THEN ', charged times ' || trim_scale(c.scale_by) || ' over ' || trim_scale(c.scale_over) ELSE '' END
+                       || CASE WHEN c.rounded <> billing.scaled_quantity(c.quantity, c.scale_by, c.scale_over) THEN ', rounded to ' || trim_scale(c.rounded) ELSE '' END AS what,
                    NULL::numeric AS tier_from, NULL::numeric AS tier_to, trim_scale(c.quantity) AS quantity, NULL::numeric AS unit_price, NULL::billing.monetary AS amount
               FROM counted AS c
             UNION ALL
