@@ -60,6 +60,11 @@ SELECT account, day, usage_rows, quantity FROM usage_by_day ORDER BY account, da
 SELECT fails($$SELECT correct_usage('acme', 'u1')$$);
 SELECT fails($$SELECT correct_usage('acme', 'u1', quantity => 'NaN')$$);
 SELECT fails($$SELECT correct_usage('acme', 'u1', quantity => 0.0000000000000001)$$);
+-- what recording refuses is no correction either
+SELECT fails($$SELECT correct_usage('globex', 'u1', dimensions => '[1, 2]')$$);
+SELECT fails($$SELECT correct_usage('globex', 'u1', dimensions => '{"region": {"name": "eu"}}')$$);
+SELECT fails($$SELECT correct_usage('globex', 'u1', resource => '')$$);
+SELECT fails($$SELECT correct_usage('globex', 'u1', resource => repeat('x', 1001))$$);
 SELECT fails($$SELECT correct_usage('acme', 'u3', starts_at => '2027-01-01T00:00:00Z')$$);
 SELECT fails($$SELECT correct_usage('acme', 'never', quantity => 1)$$);
 SELECT fails($$SELECT correct_usage('acme', 'u1', ends_at => '20266-11-05T10:00:00Z')$$);

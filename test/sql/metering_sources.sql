@@ -113,4 +113,12 @@ SELECT fails($$ SELECT report_usage('acme', 'storage', NULL) $$);
 SELECT fails($$ SELECT report_usage('nobody', 'storage', 1) $$);
 SELECT fails($$ SELECT report_usage('acme', 'nothing', 1) $$);
 SELECT fails($$ SELECT report_usage('acme', 'storage', 1e30) $$);
+-- Copies stop at no account: nothing is reported for one that is closed; and a day without end is refused.
+SELECT set_account('leaves', time_zone => 'UTC', starts_on => '2025-01-01'), set_account('stays', time_zone => 'UTC', starts_on => '2025-01-01') \gset
+SELECT count(*) FROM unnest('{leaves,stays}'::text[]) AS a, report_usage(a, 'storage', 3, day => '2025-02-01', recurring => true);
+SELECT set_account('leaves', status => 'closed', from_date => '2025-03-20') \gset
+SELECT copy_recurring_usage('2025-05-10') > 0 AS copied;
+SELECT a.key, count(*), max(u.ends_at) FROM billing.usage AS u JOIN billing.account AS a USING (account_id) WHERE a.key IN ('leaves', 'stays') GROUP BY a.key ORDER BY a.key;
+SELECT fails($$ SELECT copy_recurring_usage('infinity') $$);
+SELECT fails($$ SELECT copy_recurring_usage('9000-01-01') $$);
 TABLE wrong;

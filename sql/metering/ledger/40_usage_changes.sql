@@ -77,6 +77,11 @@ DECLARE
     next_revision smallint;
 BEGIN
     PERFORM billing.check_ledger();
+    IF dimensions IS NOT NULL AND billing.try_dimensions(dimensions::text) IS NULL THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('dimensions %s are no JSON object of strings, numbers and booleans in at most 8192 bytes', left(dimensions::text, 64));
+    ELSIF resource = '' OR octet_length(resource) > 1000 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('resource "%s" must have 1 to 1000 bytes', left(resource, 64));
+    END IF;
     old := billing.current_usage(owner_id, usage_id);
     IF old.revision IS NULL THEN
         RAISE undefined_object USING
@@ -116,7 +121,7 @@ BEGIN
      WHERE k.account_id = target_id AND k.key = usage_id AND k.payload <> billing.usage_payload_moved(k.payload, new_part);
     next_revision := 1 + greatest(old.revision, (SELECT max(c.revision) FROM usage_change AS c WHERE c.account_id = target_id AND c.key = usage_id));
     INSERT INTO usage (account_id, ends_at, consumed, recorded_at, key, meter_id, load_id, revision, resource_id, dimensions)
-    SELECT target_id, billing.ends_at(p.part), p.part, stamp, usage_id, old.meter_id, load, next_revision, resource_no, coalesce(dimensions, old.dimensions)
+    SELECT target_id, billing.ends_at(p.part), p.part, stamp, usage_id, old.meter_id, load, next_revision, resource_no, NULLIF(coalesce(dimensions, old.dimensions), '{}')
       FROM (SELECT new_part AS part WHERE billing.ends_at(new_part) - billing.starts_at(new_part) <= '31 days'
             UNION ALL
             SELECT billing.split(new_part, 'month', 'UTC') WHERE billing.ends_at(new_part) - billing.starts_at(new_part) > '31 days') AS p;

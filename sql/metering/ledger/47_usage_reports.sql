@@ -83,17 +83,21 @@ DECLARE
     copied bigint := 0;
 BEGIN
     PERFORM check_ledger();
+    IF NOT isfinite(copy_recurring_usage.through) OR copy_recurring_usage.through > current_date + 3653 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('through must be a day, at most ten years ahead, not %s', copy_recurring_usage.through);
+    END IF;
     FOR report IN
-        SELECT l.*, a.key AS account, i.key AS meter, m.month::date AS next_month
+        SELECT l.*, a.key AS account, i.key AS meter, m.month::date AS next_month, m.month AT TIME ZONE t.time_zone AS counts_at
           FROM (SELECT DISTINCT ON (r.account_id, r.meter_id, r.subject) r.* FROM usage_report AS r ORDER BY r.account_id, r.meter_id, r.subject, r.month DESC) AS l
           JOIN billing.account AS a USING (account_id)
           JOIN item AS i ON i.item_id = l.meter_id
-         CROSS JOIN LATERAL (SELECT coalesce(copy_recurring_usage.through, (now() AT TIME ZONE s.time_zone)::date) AS day
+         CROSS JOIN LATERAL (SELECT coalesce(copy_recurring_usage.through, (now() AT TIME ZONE s.time_zone)::date) AS day, s.time_zone
                                FROM account_setting AS s WHERE s.account_id = l.account_id ORDER BY s.setting_no DESC LIMIT 1) AS t
          CROSS JOIN LATERAL generate_series(l.month + interval '1 month', t.day::timestamp, interval '1 month') AS m(month)
          WHERE l.recurring
          ORDER BY l.account_id, l.meter_id, l.subject, m.month
     LOOP
+        CONTINUE WHEN account_is_closed(report.account_id, report.counts_at);
         former := current_usage(report.account_id, usage_key_of(report.id, 'report'));
         CONTINUE WHEN former.revision IS NULL;   -- it was taken back, and what is not there is not copied
         PERFORM report_usage(report.account, report.meter, former.quantity, 'set', report.resource, report.next_month, true, report.dimensions);
@@ -102,4 +106,4 @@ BEGIN
     RETURN copied;
 END $$;
 COMMENT ON FUNCTION billing.copy_recurring_usage(date) IS
-'Reports again, for every month after the last report up to that of a day (null = today in each account''s calendar), what was reported as recurring; what was voided is not copied. Returns the number of reports made; schedule it monthly. Errors as report_usage(). Volatile.';
+'Reports again, for every month after the last report up to that of a day (null = today in each account''s calendar), what was reported as recurring; what was voided is not copied, and nothing while the account is closed. Returns the number of reports made; schedule it monthly. Errors as report_usage(). Volatile.';
