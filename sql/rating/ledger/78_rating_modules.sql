@@ -86,6 +86,11 @@ BEGIN
     IF NOT FOUND AND called IS NULL THEN
         RAISE undefined_object USING MESSAGE = format('rating module "%s" does not exist', set_rating_module.name), HINT = 'A new one needs a function: routine => ''my_schema.my_rating(jsonb)''.';
     END IF;
+    IF (SELECT range_agg(m.valid) @> span AND bool_and((m.priority, m.enabled, m.routine) IS NOT DISTINCT FROM
+               (coalesce(set_rating_module.priority, m.priority), coalesce(set_rating_module.enabled, m.enabled), coalesce(called, m.routine)))
+          FROM rating_module AS m WHERE m.name = set_rating_module.name AND upper_inf(m.known) AND m.valid && span) THEN
+        RETURN;
+    END IF;
     stamp := greatest(clock_timestamp(), (SELECT max(lower(m.known)) FROM rating_module AS m) + interval '1 microsecond');
     WITH closed AS (
         UPDATE rating_module AS m SET known = tstzrange(lower(m.known), stamp)

@@ -71,7 +71,7 @@ BEGIN
     FOR routine IN
         SELECT p.oid::regprocedure AS name,
                CASE WHEN p.proname LIKE 'worker\_%' OR p.proname LIKE '%\_connector' THEN 'billing_worker'
-                    WHEN p.provolatile <> 'v' THEN 'billing_reader'
+                    WHEN p.provolatile <> 'v' THEN CASE WHEN has_function_privilege('billing_reader', p.oid, 'EXECUTE') THEN 'billing_reader' END   -- not what was taken from PUBLIC where it was made
                     WHEN p.proname = ANY (operating || costing) THEN 'billing_operator'
                     WHEN p.proname = ANY (deciding || closing) OR p.proname LIKE 'set\_%' AND p.prosecdef THEN 'billing_admin' END AS grantee
           FROM pg_proc AS p
