@@ -30,11 +30,11 @@ BEGIN
     END IF;
     SELECT * INTO key FROM charge_key AS k WHERE k.account_id = this.account_id AND k.key_id = this.key_id;
     SELECT daterange(p.date_from, p.date_to) INTO span FROM charge_period AS p WHERE p.account_id = key.account_id AND p.period_no = key.period_no;
-    -- The words of the line last: nothing is looked for in what its charge group holds.
-    RETURN billing.fill_words(
+    -- The charge group last: nothing is looked for in what it holds.
+    RETURN billing.fill_words(billing.fill_words(
         billing.rating_query(ARRAY[this.account_id], span, this.interim_to, this.known_at, this.own_at, billing.line_rating_text() || result, true, this.kind = 'interim'),
         jsonb_build_object('line_id', this.line_id, 'agreement_id', key.agreement_id, 'consumer_id', key.consumer_id, 'item_id', key.item_id,
-                           'subscription_id', key.subscription_id, 'charge_group', format('%L::jsonb', key.charge_group)));
+                           'subscription_id', key.subscription_id)), jsonb_build_object('charge_group', format('%L::jsonb', key.charge_group)));
 END $$;
 COMMENT ON FUNCTION billing.line_query(bigint, text) IS 'SQL text that rates the charge of a final line again, as the run that billed it saw it, and ends in the given SELECT. Stable.';
 REVOKE ALL ON FUNCTION billing.line_query(bigint, text) FROM PUBLIC;

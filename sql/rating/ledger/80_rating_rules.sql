@@ -232,6 +232,7 @@ DECLARE
     priced int := 0;
 BEGIN
     PERFORM check_ledger();
+    PERFORM FROM item AS i WHERE i.item_id = this_item FOR NO KEY UPDATE;    -- rules that another session is applying are read after it
     FOR span IN SELECT s.* FROM rule_spans(this_list, this_item, apply_rating_rules.service) AS s LOOP
         chain := rating_chain(span.from_at);
         IF apply_rating_rules.each_row IS NOT TRUE AND chain = '[{"module": "hashmap"}]' THEN
