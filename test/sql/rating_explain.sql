@@ -75,3 +75,10 @@ CALL seal_period('2025-03-01') \gset
 SELECT count(*) FROM drop_sealed_usage() \gset
 SELECT stage, what, amount FROM explained('left', '2025-01-01');
 SELECT count(*) FROM wrong WHERE wrong LIKE 'line %';
+-- What a dimension holds is no word of the query.
+SELECT set_account('odd', time_zone => 'UTC', starts_on => '2025-01-01'), set_meter('odd', unit => 'x', dimensions => '{k}'), set_price('odd', '{"model":"per_unit","currency":"EUR","unit_price":"1"}', '2025-01-01') \gset
+SELECT sum(use('odd', 'odd', '2025-01-05', 1, jsonb_build_object('k', k))) FROM unnest(ARRAY['{subscription_id}', '{known_at}', '{batch}', '''%L']) AS k \gset
+SELECT bill_account('odd', '2025-02-01') > 0 AS billed \gset
+SELECT count(*) FROM finalize_invoices('2025-02-01', account => 'odd');
+SELECT l.charge_group ->> 'k' AS k, count(u.key) AS line_usage, (SELECT sum(e.amount) FROM explain_line(l.line_id) AS e WHERE e.stage <> 'tax') = l.amount AS explained
+  FROM billing.line AS l LEFT JOIN LATERAL line_usage(l.line_id) AS u ON true WHERE l.account_key = 'odd' GROUP BY l.line_id, 1, l.amount ORDER BY 1;

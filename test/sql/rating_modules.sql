@@ -87,8 +87,11 @@ SELECT apply_rating_rules('compute', applies_to => 'open') \gset
 SELECT owed, problem FROM charges('other', '[2025-03-01,2025-04-01)');
 CREATE OR REPLACE FUNCTION shop.night(point jsonb) RETURNS numeric LANGUAGE sql STABLE AS $$ SELECT 0.01 $$;
 SELECT problem FROM charges('other', '[2025-03-01,2025-04-01)');
+SELECT fails($$ SELECT apply_rating_rules('compute', applies_to => 'open') $$);
 DROP FUNCTION shop.night(jsonb);
 SELECT problem FROM charges('other', '[2025-03-01,2025-04-01)');
+SELECT fails($$ SELECT apply_rating_rules('compute', applies_to => 'open') $$);
+SELECT fails($$ SELECT quote('{"service": "compute", "desc": {"flavor": "small"}}', at => '2025-03-16') $$);
 -- so is what a function raises, or a number that is no amount
 CREATE FUNCTION shop.night(point jsonb) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$ SELECT 1 / (point ->> 'quantity')::numeric::int $$;
 SELECT apply_rating_rules('compute', applies_to => 'open') \gset

@@ -680,7 +680,7 @@ AS $function$
             SELECT k.*, coalesce(k.rated_interim, p.interim AND k.component = 'usage') AS interim, p.closed_known_at IS NOT NULL AS closed, p.sealed, p.date_from, p.date_to, p.ends_at, p.closed_known_at AS pin,
                    p.rating_version <> billing.rating_version() AND p.closed_known_at IS NOT NULL AND p.looked_known_at IS NOT NULL AND NOT p.sealed AS new_version, d.decided_since, w.causes AS drafted_causes, w.amount AS drafted,
                    k.failed AND NOT k.failed_now AND coalesce(v.price_now, false) AS failed_at_pin,
-                   coalesce(h.chain_no, 0) AS chain_no, h.booked_after AS head, h.kind IN ('void', 'cancellation') AS taken_back, d.decided, d.ignored, z.owed AS sealed_owed,
+                   coalesce(h.chain_no, 0) AS chain_no, h.booked_after AS head, h.kind IN ('void', 'cancellation') AS taken_back, coalesce(h.kind = 'interim', false) AS after_interim, d.decided, d.ignored, z.owed AS sealed_owed,
                    coalesce(v.price_now, false) AS price_now, coalesce(v.plan_now, false) AS plan_now, coalesce(v.reference_now, false) AS reference_now, coalesce(v.advanced, false) AS advanced, v.advance_cause,
                    billing.monetary(0, coalesce(k.currency, billing.currency(h.booked_after), billing.currency(d.decided), billing.currency(z.owed), billing.currency(k.looked_owed))) AS nothing
               FROM keyed AS k
@@ -734,7 +734,7 @@ AS $function$
         )
         SELECT c.account_id, c.period_no, c.agreement_id, c.item_id, c.subscription_id, c.consumer_id, c.charge_group, c.component, c.key_id,
                c.closed, c.sealed, c.interim, c.failed, c.failed_at_pin, c.problem, c.is_owed, c.frozen_at, c.progressive_threshold,
-               c.exact, c.base, c.base + c.billed AS target, coalesce(c.decided, c.nothing) AS decided, c.booked, c.chain_no, c.taken_back,
+               c.exact, c.base, c.base + c.billed AS target, coalesce(c.decided, c.nothing) AS decided, c.booked, c.chain_no, c.taken_back, c.after_interim,
                CASE WHEN c.ignored_more IS NOT NULL OR amount(c.engine_change) <> 0 THEN
                    (SELECT jsonb_object_agg(i.cause, i.amount) FROM (
                         SELECT e.key AS cause, e.value::text::numeric AS amount FROM jsonb_each(c.ignored_more) AS e WHERE e.value::text::numeric <> 0

@@ -89,7 +89,7 @@ DECLARE
     result CONSTANT text := $result$
         SELECT d.account_id, d.period_no, p.date_from, p.date_to, d.agreement_id, d.item_id, d.subscription_id, d.consumer_id,
                d.charge_group, d.component, d.key_id, d.closed, d.sealed, d.interim, d.failed, d.problem,
-               d.is_owed, d.frozen_at, d.progressive_threshold, coalesce(g.reached, false), d.exact, d.target, d.decided, d.booked, d.chain_no, d.held, d.nothing, d.causes,
+               d.is_owed, d.frozen_at, d.progressive_threshold, coalesce(g.reached, false), d.exact, d.target, d.decided, d.booked, d.chain_no, d.after_interim, d.held, d.nothing, d.causes,
                d.quantity, d.unit_price
           FROM rated_difference AS d
           JOIN rated_period AS p USING (account_id, period_no)
@@ -101,7 +101,7 @@ CREATE FUNCTION billing.rate_accounts(accounts bigint[], dates daterange, throug
     RETURNS TABLE (account_id bigint, period_no int, date_from date, date_to date, agreement_id int, item_id int, subscription_id bigint, consumer_id bigint,
                    charge_group jsonb, component text, key_id bigint, closed boolean, sealed boolean, interim boolean, failed boolean, problem text,
                    is_owed boolean, frozen_at timestamptz, progressive_threshold billing.monetary, reached boolean, exact billing.monetary, target billing.monetary,
-                   decided billing.monetary, booked billing.monetary, chain_no int, held jsonb, nothing billing.monetary, causes jsonb,
+                   decided billing.monetary, booked billing.monetary, chain_no int, after_interim boolean, held jsonb, nothing billing.monetary, causes jsonb,
                    quantity numeric, unit_price numeric)
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER ROWS 10
     SET search_path = pg_catalog, billing, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
@@ -188,7 +188,7 @@ BEGIN
     first_open := coalesce(first_open, (SELECT min(c.date_to) FROM account_calendar AS c WHERE c.account_id = ANY (buyers)));
     RETURN QUERY
         SELECT a.key, s.key, d.date_from, d.date_to, i.key, b.key, c.key, d.charge_group, d.component,
-               CASE WHEN d.interim THEN 'interim' WHEN d.chain_no > 0 THEN 'correction' ELSE 'charge' END,
+               CASE WHEN d.interim THEN 'interim' WHEN d.chain_no > 0 AND NOT d.after_interim THEN 'correction' ELSE 'charge' END,
                trim_scale(d.quantity), coalesce(m.unit, f.unit), d.unit_price, CASE WHEN NOT d.failed THEN x.difference END, CASE WHEN NOT d.failed THEN billing.amount(x.difference) END,
                billing.currency(d.nothing), d.causes, d.problem
           FROM billing.rate_accounts(buyers, daterange(first_open, through, '[]'), through, 'infinity') AS d

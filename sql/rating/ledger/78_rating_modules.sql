@@ -143,11 +143,11 @@ AS $function$
                 $$ CROSS JOIN LATERAL (SELECT coalesce(%3$s(jsonb_build_object('service', $4, 'quantity', trim_scale(p.quantity)::text, 'dimensions', p.dimensions,
                        'at', to_char(p.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'local_at', to_char(p.at AT TIME ZONE $6, 'YYYY-MM-DD"T"HH24:MI:SS.US'),
                        'currency', $7, 'price', trim_scale(x%1$s.price))), x%1$s.price) AS price OFFSET 0) AS x%2$s $$ END,
-              m.no - 1, m.no, to_regprocedure(m.module ->> 'routine')::regproc::text), '' ORDER BY m.no), '')
+              m.no - 1, m.no, (m.module ->> 'routine')::regprocedure::regproc::text), '' ORDER BY m.no), '')
       FROM jsonb_array_elements($1) WITH ORDINALITY AS m(module, no)
 $function$;
 COMMENT ON FUNCTION billing.chain_query(jsonb) IS
-'SQL text of what a chain of modules prices points at, all together: $1 their quantities, $2 their times, $3 their dimensions, $4 the service, $5 the tariff of hashmap or null, $6 the time zone, $7 the currency. Stable.';
+'SQL text of what a chain of modules prices points at, all together: $1 their quantities, $2 their times, $3 their dimensions, $4 the service, $5 the tariff of hashmap or null, $6 the time zone, $7 the currency. Errors: 42883 a function that is not there any more. Stable.';
 
 CREATE FUNCTION billing.rate_rows(chain jsonb, tariff billing.tariff, service text, time_zone text, quantities numeric[], times timestamptz[], dimensions jsonb[]) RETURNS billing.rating_result
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp

@@ -247,6 +247,7 @@ BEGIN
             CONTINUE;
         ELSIF chain IS NOT NULL THEN
             PERFORM check_chain(this_item, holds);
+            PERFORM check_routine(m ->> 'routine', m ->> 'module') FROM jsonb_array_elements(chain) AS m WHERE m ? 'routine';
         END IF;
         PERFORM write_price(apply_rating_rules.service, holds, chain, span.from_at, span.to_at, apply_rating_rules.price_list, apply_rating_rules.seller, NULL, NULL, 'meter', apply_rating_rules.applies_to);
         priced := priced + 1;
@@ -254,4 +255,4 @@ BEGIN
     RETURN priced;
 END $$;
 COMMENT ON FUNCTION billing.apply_rating_rules(text, text, text, text, boolean) IS
-'Makes the rules of a service and the chain of rating modules the price of its meter in a price list: one price for each span in which the same rules and modules hold, none where nothing does; returns the number of prices. A meter without rules keeps its prices, and the chain goes with them. From then on charges follow: with a function among the modules, or each_row, each usage row is priced by itself as quote() prices it; otherwise what rows add up to. Call it after changing rules or modules. Arguments and errors as set_price(); applies_to is needed when closed charge periods are touched; 0A000 where modules cannot price single rows: the meter does not add up, or its price depends on more than one row. Volatile.';
+'Makes the rules of a service and the chain of rating modules the price of its meter in a price list: one price for each span in which the same rules and modules hold, none where nothing does; returns the number of prices. A meter without rules keeps its prices, and the chain goes with them. From then on charges follow: with a function among the modules, or each_row, each usage row is priced by itself as quote() prices it; otherwise what rows add up to. Call it after changing rules or modules. Arguments and errors as set_price(); applies_to is needed when closed charge periods are touched; 0A000 where modules cannot price single rows: the meter does not add up, or its price depends on more than one row; 22023 where the function of a module is gone or can be one no longer. Volatile.';
