@@ -114,33 +114,65 @@ COMMENT ON COLUMN billing.draft_lines.amount_numeric IS 'The amount without its 
 COMMENT ON COLUMN billing.draft_lines.tax_rate_missing IS 'The tax code has no rate on the tax point date: finalize_invoices() leaves the whole invoice out until set_tax_rate() gives it one.';
 COMMENT ON COLUMN billing.draft_lines.frozen IS 'The charge was frozen: finalize_invoices() passes the line over.';
 
+-- Lines to tax groups, tax groups to documents: what draft_invoices shows is what finalize_drafts() writes.
+CREATE FUNCTION billing.document_sums_text() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT $text$tax_group AS MATERIALIZED (
+        -- Numbers, since the lines may come to more than monetary holds.
+        SELECT x.*, x.turnover > billing.greatest_amount() AS too_large,
+               CASE WHEN x.turnover <= billing.greatest_amount() THEN billing.monetary(x.taxable_amount, x.currency) END AS taxable
+          FROM (SELECT c.document_no, c.tax_category, c.tax_rate, c.tax_code, c.tax_exemption_code, c.tax_exemption_reason,
+                       row_number() OVER (PARTITION BY c.document_no
+                                          ORDER BY c.tax_rate DESC, c.tax_category, c.tax_code, c.tax_exemption_code, c.tax_exemption_reason) AS group_no,
+                       sum(billing.amount(c.amount)) AS taxable_amount, sum(abs(sum(billing.amount(c.amount)))) OVER (PARTITION BY c.document_no) AS turnover,
+                       bool_or(c.tax_rate_missing) AS tax_rate_missing, max(c.tax_point_date) AS tax_point_date, max(c.known_at) AS known_at,
+                       min(c.seller_id) AS seller_id, min(c.payer_id) AS payer_id, min(c.payer_key) AS payer_key, min(c.invoice_group_id) AS invoice_group_id,
+                       min(c.currency) AS currency, min(c.issue_date) AS issue_date, max(c.due_on) AS due_on, count(*) AS lines
+                  FROM chosen AS c
+                 GROUP BY c.document_no, c.tax_category, c.tax_rate, c.tax_code, c.tax_exemption_code, c.tax_exemption_reason) AS x
+    ), payer AS MATERIALIZED (
+        SELECT g.document_no, g.payer_key, s AS setting
+          FROM tax_group AS g
+          LEFT JOIN LATERAL (SELECT x.* FROM billing.account_setting AS x
+                              WHERE x.account_id = g.payer_id AND x.from_date <= g.issue_date
+                              ORDER BY x.setting_no DESC LIMIT 1) AS s ON true
+         WHERE g.group_no = 1
+    ), taxed AS MATERIALIZED (
+        SELECT g.*, billing.tax_of(g.taxable, g.tax_rate, COALESCE((p.setting).rounding_mode, 'half_up')) AS tax
+          FROM tax_group AS g JOIN payer AS p USING (document_no)
+    ), summed AS MATERIALIZED (
+        SELECT t.document_no, min(t.seller_id) AS seller_id, min(t.payer_id) AS payer_id, min(t.payer_key) AS payer_key,
+               min(t.invoice_group_id) AS invoice_group_id, min(t.currency) AS currency, min(t.issue_date) AS issue_date,
+               billing.sum(t.taxable) AS total_without_tax, billing.sum(t.tax) AS tax_total, max(t.tax_point_date) AS tax_point_date,
+               max(t.known_at) AS known_at, max(t.due_on) AS due_on, sum(t.lines)::bigint AS lines,
+               bool_or(t.tax_rate_missing) AS tax_rate_missing, bool_or(t.too_large) AS too_large
+          FROM taxed AS t
+         GROUP BY t.document_no
+    )$text$
+$function$;
+COMMENT ON FUNCTION billing.document_sums_text() IS
+'How drafts add up to invoices, as SQL text that follows a relation chosen, the lines of draft_detail with their document_no: tax_group and taxed, a row for each tax group of a document; payer, the payer''s settings on the issue date; summed, a row a document with its totals, or with the reason why it is left out. Immutable.';
+
+DO $define$
+BEGIN
+    EXECUTE replace($create$
 CREATE VIEW billing.draft_invoices AS
+  WITH chosen AS (
+        SELECT d.*, dense_rank() OVER (ORDER BY d.seller_id, d.payer_id, d.invoice_group_id, d.currency) AS document_no
+          FROM billing.draft_detail AS d
+         WHERE NOT d.interim AND d.frozen_at IS NULL
+    ), {document_sums}
 SELECT s.key AS seller, d.payer_key AS payer, g.key AS invoice_group, d.issue_date,
        d.currency, CASE WHEN billing.sign(d.total_without_tax) < 0 THEN 'credit note' ELSE 'invoice' END AS document,
        d.lines, d.due_on, d.total_without_tax, d.tax_total, d.total_without_tax OPERATOR(billing.+) d.tax_total AS total,
        billing.amount(d.total_without_tax) AS total_without_tax_numeric, billing.amount(d.tax_total) AS tax_total_numeric,
        billing.amount(d.total_without_tax OPERATOR(billing.+) d.tax_total) AS total_numeric, d.tax_rate_missing, d.too_large
-  FROM (SELECT t.seller_id, t.payer_id, t.payer_key, t.invoice_group_id, t.currency, t.issue_date, sum(t.lines)::bigint AS lines, max(t.due_on) AS due_on,
-               billing.sum(t.taxable) AS total_without_tax,
-               billing.sum(billing.tax_of(t.taxable, t.tax_rate, COALESCE(e.rounding_mode, 'half_up'))) AS tax_total,
-               bool_or(t.tax_rate_missing) AS tax_rate_missing, bool_or(t.too_large) AS too_large
-          FROM (SELECT g.*, g.turnover > billing.greatest_amount() AS too_large,
-                       CASE WHEN g.turnover <= billing.greatest_amount() THEN billing.monetary(g.taxable_amount, g.currency) END AS taxable
-                  FROM (
-                SELECT x.seller_id, x.payer_id, x.payer_key, x.invoice_group_id, x.currency, x.issue_date, x.tax_rate, count(*) AS lines, max(x.due_on) AS due_on,
-                       sum(billing.amount(x.amount)) AS taxable_amount,
-                       sum(abs(sum(billing.amount(x.amount)))) OVER (PARTITION BY x.seller_id, x.payer_id, x.invoice_group_id, x.currency) AS turnover,
-                       bool_or(x.tax_rate_missing) AS tax_rate_missing
-                  FROM billing.draft_detail AS x
-                 WHERE NOT x.interim AND x.frozen_at IS NULL
-                 GROUP BY x.seller_id, x.payer_id, x.payer_key, x.invoice_group_id, x.currency, x.issue_date,
-                          x.tax_code, x.tax_category, x.tax_rate, x.tax_exemption_code, x.tax_exemption_reason) AS g) AS t
-          LEFT JOIN LATERAL (SELECT y.rounding_mode FROM billing.account_setting AS y
-                              WHERE y.account_id = t.payer_id AND y.from_date <= t.issue_date
-                              ORDER BY y.setting_no DESC LIMIT 1) AS e ON true
-         GROUP BY t.seller_id, t.payer_id, t.payer_key, t.invoice_group_id, t.currency, t.issue_date) AS d
+  FROM summed AS d
   JOIN billing.seller AS s ON s.seller_id = d.seller_id
-  LEFT JOIN billing.invoice_group AS g ON g.invoice_group_id = d.invoice_group_id;
+  LEFT JOIN billing.invoice_group AS g ON g.invoice_group_id = d.invoice_group_id
+    $create$, '{document_sums}', billing.document_sums_text());
+END $define$;
 COMMENT ON VIEW billing.draft_invoices IS 'The invoices that finalize_invoices() would make of all drafts today: one a seller, payer, invoice group and currency. Charges that were frozen are not in them.';
 COMMENT ON COLUMN billing.draft_invoices.issue_date IS 'Today in the seller''s time zone, or the date in the setting billing.issue_date.';
 COMMENT ON COLUMN billing.draft_invoices.due_on IS 'From this day on, given as "through", finalize_invoices() bills all of its lines.';

@@ -131,6 +131,9 @@ COMMENT ON FUNCTION billing.drafts_to_finalize(date, bigint, boolean) IS
 -- draw numbers; write documents, lines, taxes and events; take the drafts away; pin the periods.  Constraints are checked when the
 -- statement ends, which is why lines may come before their invoices.  Nested loops are off because the planner takes the intermediate
 -- results for a few rows and would loop over two hundred thousand; choosing the drafts, which needs them, is a function of its own.
+DO $define$
+BEGIN
+    EXECUTE replace($create$
 CREATE FUNCTION billing.finalize_drafts(run_id bigint, through date, issue_date date, account_id bigint, series text, interim boolean)
     RETURNS TABLE (invoice_id bigint, number text, payer text, total billing.monetary)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -158,40 +161,15 @@ BEGIN
                                   ORDER BY d.account_key COLLATE "C", d.consumer_key COLLATE "C", stage_of(d.component), d.item_key COLLATE "C",
                                            d.charge_group::text COLLATE "C", d.date_from, d.subscription_id, d.key_id) AS line_no
           FROM drafts_to_finalize(last_day, one_account, interim_only) AS d
-    ), grouped AS MATERIALIZED (
-        SELECT x.*, x.turnover > greatest_amount() AS too_large,
-               CASE WHEN x.turnover <= greatest_amount() THEN monetary(x.taxable_amount, x.currency) END AS taxable
-          FROM (
-        SELECT c.document_no, c.tax_category, c.tax_rate, c.tax_code, c.tax_exemption_code, c.tax_exemption_reason,
-               row_number() OVER (PARTITION BY c.document_no
-                                  ORDER BY c.tax_rate DESC, c.tax_category, c.tax_code, c.tax_exemption_code, c.tax_exemption_reason) AS group_no,
-               sum(amount(c.amount)) AS taxable_amount, sum(abs(sum(amount(c.amount)))) OVER (PARTITION BY c.document_no) AS turnover,
-               bool_or(c.tax_rate_missing) AS tax_rate_missing, max(c.tax_point_date) AS tax_point_date, max(c.known_at) AS known_at,
-               min(c.seller_id) AS seller_id, min(c.payer_id) AS payer_id, min(c.payer_key) AS payer_key, min(c.invoice_group_id) AS invoice_group_id,
-               min(c.currency) AS currency, min(c.issue_date) AS issue_date
-          FROM chosen AS c
-         GROUP BY c.document_no, c.tax_category, c.tax_rate, c.tax_code, c.tax_exemption_code, c.tax_exemption_reason) AS x
-    ), party AS MATERIALIZED (
-        SELECT g.document_no, coalesce(s.rounding_mode, 'half_up') AS rounding_mode,
-               jsonb_strip_nulls(jsonb_build_object('key', g.payer_key, 'legal_name', s.legal_name, 'address', s.address, 'country', s.country,
-                                                    'vat_id', s.vat_id, 'endpoint_id', s.endpoint_id)) AS copy
-          FROM grouped AS g
-          LEFT JOIN LATERAL (SELECT x.* FROM account_setting AS x
-                              WHERE x.account_id = g.payer_id AND x.from_date <= g.issue_date
-                              ORDER BY x.setting_no DESC LIMIT 1) AS s ON true
-         WHERE g.group_no = 1
-    ), taxed AS MATERIALIZED (
-        SELECT g.*, tax_of(g.taxable, g.tax_rate, p.rounding_mode) AS tax FROM grouped AS g JOIN party AS p USING (document_no)
+    ), {document_sums}, party AS MATERIALIZED (
+        SELECT p.document_no,
+               jsonb_strip_nulls(jsonb_build_object('key', p.payer_key, 'legal_name', (p.setting).legal_name, 'address', (p.setting).address,
+                                                    'country', (p.setting).country, 'vat_id', (p.setting).vat_id, 'endpoint_id', (p.setting).endpoint_id)) AS copy
+          FROM payer AS p
     ), document AS MATERIALIZED (
         SELECT nextval(invoice_ids) AS invoice_id, d.*,
                CASE WHEN sign(d.total_without_tax) < 0 THEN '381' ELSE '380' END AS type
-          FROM (SELECT t.document_no, min(t.seller_id) AS seller_id, min(t.payer_id) AS payer_id, min(t.payer_key) AS payer_key,
-                       min(t.invoice_group_id) AS invoice_group_id, min(t.currency) AS currency, min(t.issue_date) AS issue_date,
-                       sum(t.taxable) AS total_without_tax, sum(t.tax) AS tax_total, max(t.tax_point_date) AS tax_point_date, max(t.known_at) AS known_at
-                  FROM taxed AS t
-                 GROUP BY t.document_no
-                HAVING NOT bool_or(t.tax_rate_missing OR t.too_large)
-                 ORDER BY t.document_no) AS d
+          FROM (SELECT s.* FROM summed AS s WHERE NOT s.tax_rate_missing AND NOT s.too_large ORDER BY s.document_no) AS d
     ), issuer AS MATERIALIZED (
         SELECT s.seller_id, s.payment_days,
                jsonb_strip_nulls(jsonb_build_object('key', k.key, 'legal_name', s.legal_name, 'address', s.address, 'country', s.country,
@@ -245,10 +223,10 @@ BEGIN
         SELECT d.invoice_id, 1, 'finalized', stamp FROM document AS d
     ), refused AS MATERIALIZED (
         SELECT c.account_id, c.key_id, c.period_no, c.agreement_id, c.item_id, c.charge_group, c.tax_rate_missing, c.tax_code, c.seller_id, c.tax_point_date,
-               c.payer_key, c.currency, t.too_large
+               c.payer_key, c.currency, s.too_large
           FROM chosen AS c
-          JOIN (SELECT x.document_no, bool_or(x.too_large) AS too_large FROM taxed AS x GROUP BY x.document_no
-                HAVING bool_or(x.tax_rate_missing OR x.too_large)) AS t USING (document_no)
+          JOIN summed AS s USING (document_no)
+         WHERE s.tax_rate_missing OR s.too_large
     ), used_draft AS (
         DELETE FROM draft_line AS x USING chosen AS l
          WHERE x.account_id = l.account_id AND x.key_id = l.key_id AND (one_account IS NULL OR x.account_id = one_account)
@@ -292,7 +270,9 @@ WHEN unique_violation OR foreign_key_violation THEN
         PERFORM raise_stale_draft(one_account, violation);
     END IF;
     RAISE;
-END $$;
+END $$
+    $create$, '{document_sums}', billing.document_sums_text());
+END $define$;
 COMMENT ON FUNCTION billing.finalize_drafts(bigint, date, date, bigint, text, boolean) IS
 'Behind finalize_invoices() and finalize_interim(), which have locked the number series: turns drafts into final invoices and notes counts in the run. One account or (null) all; interim: only those of progressive billing, whatever their day, and without pinning periods. Errors as finalize_invoices(). Volatile.';
 
