@@ -34,6 +34,14 @@ CREATE FUNCTION billing.killbill_code(answer billing.http_answer) RETURNS int
 AS $$ SELECT CASE WHEN jsonb_typeof(j.body -> 'code') = 'number' THEN (j.body ->> 'code')::int END FROM (SELECT billing.json_or_null(answer.body) AS body) AS j $$;
 COMMENT ON FUNCTION billing.killbill_code(billing.http_answer) IS 'The code of the server''s error message; null when it gave none. Immutable.';
 
+CREATE FUNCTION billing.killbill_succeeded(answer billing.http_answer) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT billing.succeeded(answer) AND CASE WHEN answer.body IS NULL THEN answer.raw_body IS NULL ELSE btrim(answer.body, E' \t\r\n') = '' OR billing.json_or_null(answer.body) IS NOT NULL END
+$$;
+COMMENT ON FUNCTION billing.killbill_succeeded(billing.http_answer) IS
+'Whether the server has done what was asked: a status from 200 to 299 with JSON or nothing in it. HTML with such a status comes from something before the server. Immutable.';
+
 CREATE FUNCTION billing.killbill_judge(answer billing.http_answer) RETURNS billing.delivery_step
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -46,7 +54,8 @@ BEGIN
     ELSIF answer.error IS NOT NULL THEN
         RETURN billing.step_retry(said, CASE WHEN answer.sent THEN interval '30 seconds' END);
     ELSIF answer.status BETWEEN 200 AND 299 THEN
-        RETURN billing.step_delivered();
+        -- Nothing that a Kill Bill server says here: a proxy, a login page, half an answer.
+        RETURN billing.step_retry(said || ', but not what a Kill Bill server answers');
     ELSIF answer.status = 400 AND (billing.killbill_code(answer) = 4 OR said LIKE '%failed to acquire lock%') THEN
         RETURN billing.step_retry(said);
     ELSIF answer.status = 401 THEN
@@ -57,7 +66,7 @@ BEGIN
     RETURN billing.step_failed(said);
 END $$;
 COMMENT ON FUNCTION billing.killbill_judge(billing.http_answer) IS
-'What to do with an answer that the connector has no use for: like judge_answer(), but a lock that the server could not get (400, code 4) is tried again, and 401 says what is wrong. Some 5xx are permanent errors of data; the attempts of the endpoint end those. Immutable.';
+'What to do with an answer that the connector has no use for: like judge_answer(), but a success that the connector cannot read is tried again, a lock that the server could not get (400, code 4) is tried again, and 401 says what is wrong. Some 5xx are permanent errors of data; the attempts of the endpoint end those. Immutable.';
 
 CREATE FUNCTION billing.killbill_located(answer billing.http_answer) RETURNS uuid
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

@@ -71,6 +71,18 @@ SELECT * FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-
 SELECT * FROM jsonb_path_query(killbill_usage_body(NULL, '{"tracking_id": "t", "records": [{"unit": "gb", "day": "2026-04-05", "amount": 1900000000}]}', false, 'UTC'), '$.unitUsageRecords[*].usageRecords[*].amount');
 ROLLBACK;
 
+-- Decimals where they are wanted: 9 of them, rounded up, at noon of the account's day; not for a server that would cut them off.
+BEGIN;
+ALTER SERVER kb OPTIONS (ADD usage_decimals 'true');
+SELECT use('d1', 'gb', '2026-04-05T12:00:00Z', 0.1234567891), use('d2', 'gb', '2026-04-06T12:00:00Z', 7) \gset
+SELECT * FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-04-01');
+SELECT regexp_replace(d, '"trackingId": "[^"]*"', '"trackingId": …') FROM deliver('{"status": 201}') AS d;
+SELECT use('d3', 'gb', '2026-04-06T12:00:00Z', 0.5) \gset
+INSERT INTO killbill_server (endpoint, version) VALUES ('kb', '0.22.26');
+SELECT * FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-04-01');
+SELECT * FROM deliver();
+ROLLBACK;
+
 -- Reconciling: nothing was read; the server bills otherwise; it bills right.
 SELECT * FROM killbill_reconcile('kb', '[2026-01-01,2026-02-01)');
 SELECT killbill_pull_invoices('kb'), killbill_pull_invoices('kb');

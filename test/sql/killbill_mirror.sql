@@ -58,7 +58,15 @@ SELECT * FROM deliver('{"status": 204}');
 SELECT fails($$SELECT killbill_mirror_account('kb', 'acme', external_key => repeat('x', 256))$$);
 SELECT fails($$SELECT killbill_mirror_account('kb', 'acme', external_key => 'other')$$);
 SELECT fails($$SELECT killbill_mirror_account('kb', 'acme', fields => jsonb_build_object('n', repeat('x', 256)))$$);
+SELECT fails($$SELECT killbill_mirror_account('kb', 'acme', fields => jsonb_build_object(repeat('n', 65), 'x'))$$);
 SELECT fails($$SELECT killbill_mirror_account('nowhere', 'acme')$$);
+SELECT fails($$SELECT killbill_subscribe('kb', 'acme', 'server', '2026-01-15', repeat('x', 256))$$);
+SELECT fails($$SELECT killbill_subscribe('kb', 'acme', 'server', '2026-01-15', 's-3', bundle_key => repeat('x', 256))$$);
+SELECT fails($$SELECT killbill_subscribe('kb', 'acme', 'server', '2026-01-15', 's-3', fields => jsonb_build_object('n', repeat('x', 256)))$$);
+SELECT fails($$SELECT killbill_set_unit('kb', 'server/traffic/gb', 'server', repeat('u', 256))$$);
+SELECT fails($$SELECT killbill_credit('kb', 'acme', 1, repeat('x', 256))$$);
+SELECT fails($$SELECT set_account('acme', legal_name => repeat('x', 101)), killbill_mirror_account('kb', 'acme')$$);
+SELECT fails(format('SELECT set_account(''acme'', address => %L), killbill_mirror_account(''kb'', ''acme'')', jsonb_build_object(k.key, repeat('x', k.size)))) FROM (VALUES ('line_1', 101), ('line_2', 101), ('post_code', 17), ('city', 51)) AS k(key, size);
 SELECT fails($$SELECT killbill_subscribe('kb', 'acme', 'gold', '2026-01-15', 's-3')$$);
 SELECT fails($$SELECT killbill_subscribe('kb', 'acme', 'server', '2026-01-15', 's-3', overrides => '[{"usagePrices": [{"tierPrices": [{"blockPrices": [{"unitName": "gb", "currency": "EUR"}]}]}]}]')$$);
 SELECT fails($$SELECT killbill_subscribe('kb', 'acme', 'server', '2026-02-01', 's-1')$$);
@@ -108,3 +116,29 @@ SELECT fails($$SELECT killbill_set_clock('kb', '2026-02-01 12:00Z')$$);
 ALTER SERVER kb OPTIONS (ADD test_clock 'true');
 SELECT killbill_set_clock('kb', '2026-02-01 12:00Z') \gset
 SELECT * FROM deliver('{"status": 200}', '{"status": 412}', '{"status": 200}');
+
+-- HTML with a status of success comes from something before the server: nothing counts as done, whatever was asked.
+BEGIN;
+CREATE FUNCTION meets_html(tell bigint, VARIADIC before jsonb[] DEFAULT '{}') RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    said text;
+BEGIN
+    SELECT d INTO STRICT said FROM deliver(VARIADIC before || '{"status": 200, "body": "<html>log in</html>"}'::jsonb) AS d WHERE starts_with(d, '=>') OR d ~ 'left over';
+    UPDATE message SET state = 'discarded', finished_at = clock_timestamp(), next_try_at = NULL WHERE state = 'delayed';
+    RETURN said;
+END $$;
+SELECT found(('{"accountId": "' || id(1) || '", "currency": "EUR", "name": "Acme SE", "address1": "Kurze Gasse 2", "postalCode": "80331", "city": "Muenchen", "country": "DE"}')::jsonb) AS account \gset
+SELECT killbill_set_threshold('kb', 'acme', NULL) \gset
+SELECT meets_html(killbill_mirror_account('kb', 'acme'));
+SELECT meets_html(killbill_mirror_account('kb', 'acme', fields => '{"region": "eu"}'), :'account');
+SELECT meets_html(killbill_mirror_account('kb', 'acme', fields => '{"region": "eu"}'), :'account', found('[]'));
+SELECT meets_html(killbill_subscribe('kb', 'acme', 'server', '2026-01-15', 's-7'));
+SELECT meets_html(killbill_subscribe('kb', 'acme', 'server', '2026-01-15', 's-7'), refused(404));
+SELECT meets_html(killbill_record_push('kb', account_id, external_key, '[{"unit": "gb", "day": "2026-01-20", "amount": 1}]')) FROM killbill_subscription WHERE external_key = 's-1';
+SELECT meets_html(killbill_credit('kb', 'acme', 1, 'x'));
+SELECT meets_html(killbill_credit('kb', 'acme', 1, 'x'), found('[]'));
+SELECT meets_html(killbill_dry_run('kb', 'acme'));
+SELECT meets_html(killbill_close_account('kb', 'acme'));
+SELECT meets_html(enqueue_message('kb', 'catalog', '{"effective_on": "2026-01-01", "catalog": "<catalog/>"}', NULL, 'catalog'));
+SELECT meets_html(enqueue_message('kb', 'catalog', '{"effective_on": "2026-01-01", "catalog": "<catalog/>"}', NULL, 'catalog'), found('[]'), found('{"catalogValidationErrors": []}'));
+ROLLBACK;

@@ -176,11 +176,11 @@ COMMENT ON FUNCTION billing.killbill_close_account(text, text) IS
 CREATE FUNCTION billing.killbill_found(answer billing.http_answer) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
-    SELECT CASE WHEN answer.error IS NOT NULL THEN NULL WHEN answer.status = 200 THEN jsonb_typeof(billing.json_or_null(answer.body)) IS NOT NULL
+    SELECT CASE WHEN answer.error IS NOT NULL THEN NULL WHEN answer.status = 200 AND billing.json_or_null(answer.body) IS NOT NULL THEN true
                 WHEN answer.status = 404 AND billing.json_or_null(answer.body) IS NOT NULL THEN false END
 $$;
 COMMENT ON FUNCTION billing.killbill_found(billing.http_answer) IS
-'Whether a search found something: true, false (404 in the server''s own words), null = neither (an HTML 404 is no Kill Bill at all). Immutable.';
+'Whether a search found something: true, false (404 in the server''s own words), null = neither (HTML, with whatever status, is no Kill Bill at all). Immutable.';
 
 CREATE FUNCTION billing.killbill_sync_fields(message billing.outgoing_message, answer billing.http_answer, at text, object_path text, wanted jsonb) RETURNS billing.delivery_step
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -190,7 +190,7 @@ DECLARE
     missing jsonb;
     changed jsonb;
 BEGIN
-    IF at = 'look_fields' AND answer.status = 200 THEN
+    IF at = 'look_fields' AND answer.status = 200 AND jsonb_typeof(json_or_null(answer.body)) = 'array' THEN
         SELECT coalesce(jsonb_agg(jsonb_build_object('name', w.key, 'value', w.value)) FILTER (WHERE p.id IS NULL), '[]'),
                coalesce(jsonb_agg(jsonb_build_object('customFieldId', p.id, 'name', w.key, 'value', w.value)) FILTER (WHERE p.id IS NOT NULL AND p.value <> w.value), '[]')
           INTO missing, changed
@@ -202,7 +202,7 @@ BEGIN
             RETURN step_send(killbill_request('POST', object_path || '/customFields', missing, message.idempotency_key), message.progress || '{"at": "add_fields"}');
         END IF;
         RETURN NULL;
-    ELSIF at IN ('add_fields', 'change_fields') AND NOT succeeded(answer) OR at = 'look_fields' THEN
+    ELSIF at IN ('add_fields', 'change_fields') AND NOT killbill_succeeded(answer) OR at = 'look_fields' THEN
         RETURN killbill_judge(answer);
     ELSIF wanted = '{}' THEN
         RETURN NULL;
@@ -249,7 +249,7 @@ BEGIN
             RETURN killbill_judge(answer);
         END IF;
         UPDATE killbill_account AS k SET killbill_id = killbill_located(answer), state = 'present' WHERE k.endpoint = mirror.endpoint AND k.account_id = mirror.account_id RETURNING k.* INTO mirror;
-    ELSIF at IN ('update', 'tag') AND NOT succeeded(answer) THEN
+    ELSIF at IN ('update', 'tag') AND NOT killbill_succeeded(answer) THEN
         RETURN killbill_judge(answer);
     END IF;
     IF at <> 'tag' THEN
@@ -276,7 +276,7 @@ BEGIN
         RETURN step_failed('the account was never made there');
     ELSIF answer IS NULL THEN
         RETURN step_send(killbill_request('DELETE', format('/accounts/%s?cancelAllSubscriptions=true&writeOffUnpaidInvoices=false&itemAdjustUnpaidInvoices=false', mirror.killbill_id), NULL, message.idempotency_key));
-    ELSIF NOT succeeded(answer) THEN
+    ELSIF NOT killbill_succeeded(answer) THEN
         RETURN killbill_judge(answer);
     END IF;
     UPDATE killbill_account AS k SET state = 'closed' WHERE k.endpoint = mirror.endpoint AND k.account_id = mirror.account_id;
@@ -310,11 +310,11 @@ BEGIN
     SELECT k.killbill_id INTO owner FROM killbill_account AS k WHERE k.endpoint = mirror.endpoint AND k.account_id = mirror.account_id;
     IF owner IS NULL THEN
         RETURN step_retry('the account is not there yet');
-    ELSIF at = 'begin' OR at = 'create' AND (succeeded(answer) OR answer.status IN (400, 409, 500) AND NOT message.progress ? 'again') OR at = 'cancel' AND succeeded(answer) THEN
+    ELSIF at = 'begin' OR at = 'create' AND (killbill_succeeded(answer) OR answer.status IN (400, 409, 500) AND NOT message.progress ? 'again') OR at = 'cancel' AND killbill_succeeded(answer) THEN
         -- What was just made is read by its own id, which says that it is the one.
         RETURN step_send(killbill_request('GET', CASE WHEN at = 'create' AND killbill_located(answer) IS NOT NULL THEN '/subscriptions/' || killbill_located(answer)
                                                       ELSE '/subscriptions?' || url_query(jsonb_build_object('externalKey', mirror.external_key)) END),
-                         coalesce(message.progress, '{}') - CASE WHEN at = 'begin' THEN 'again' ELSE '' END || CASE WHEN at = 'create' AND NOT succeeded(answer) THEN jsonb_build_object('at', 'find', 'again', killbill_error(answer))
+                         coalesce(message.progress, '{}') - CASE WHEN at = 'begin' THEN 'again' ELSE '' END || CASE WHEN at = 'create' AND NOT killbill_succeeded(answer) THEN jsonb_build_object('at', 'find', 'again', killbill_error(answer))
                                                                     WHEN at = 'cancel' THEN '{"at": "find", "cancelled": true}' ELSE '{"at": "find"}' END);
     ELSIF at = 'find' THEN
         IF killbill_found(answer) IS NULL THEN

@@ -377,7 +377,7 @@ DECLARE
 BEGIN
     IF NOT answer IS NULL THEN
         -- The server knows the tracking id: it was told already.
-        IF answer.status = 201 OR answer.status = 400 AND killbill_code(answer) = 50000 THEN
+        IF answer.status = 201 AND killbill_succeeded(answer) OR answer.status = 400 AND killbill_code(answer) = 50000 THEN
             RETURN step_delivered(CASE WHEN answer.status = 400 THEN '{"repeated": true}'::jsonb END);
         END IF;
         RETURN killbill_judge(answer);

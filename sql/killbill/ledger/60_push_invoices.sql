@@ -134,7 +134,7 @@ BEGIN
         RETURN step_send(killbill_request('GET', format('/accounts/%s/invoices?', mirror.killbill_id)
                              || url_query(jsonb_build_object('includeInvoiceComponents', true, 'startDate', CASE WHEN message.options ->> 'test_clock' IS DISTINCT FROM 'true' THEN
                                     least(this_invoice.issue_date, (SELECT m.enqueued_at::date FROM message AS m WHERE m.message_id = message.message_id)) - 31 END)), NULL, NULL, '60s'), '{"at": "search"}');
-    ELSIF at = 'commit' AND (succeeded(answer) OR answer.status = 400 AND killbill_code(answer) = 4023) OR at = 'add' AND succeeded(answer) THEN
+    ELSIF at = 'commit' AND (killbill_succeeded(answer) OR answer.status = 400 AND killbill_code(answer) = 4023) OR at = 'add' AND killbill_succeeded(answer) THEN
         RETURN step_send(killbill_request('GET', '/invoices/' || coalesce(message.progress ->> 'draft', body #>> '{0,invoiceId}')), message.progress || '{"at": "look"}');
     ELSIF at IN ('search', 'look') AND answer.status = 200 AND body IS NOT NULL THEN
         RETURN killbill_act_on_draft(message, mirror.killbill_id, this_invoice.invoice_id,
@@ -220,7 +220,7 @@ BEGIN
     SELECT a.* INTO adjustment FROM killbill_adjustment AS a WHERE a.adjustment_id = (message.payload ->> 'adjustment_id')::bigint;
     IF mirror.killbill_id IS NULL THEN
         RETURN step_retry('the account is not there yet');
-    ELSIF at = 'begin' OR at = 'add' AND succeeded(answer) THEN
+    ELSIF at = 'begin' OR at = 'add' AND killbill_succeeded(answer) THEN
         RETURN step_send(killbill_request('GET', format('/accounts/%s/invoices?includeInvoiceComponents=true', mirror.killbill_id), NULL, NULL, '60s'),
                          jsonb_build_object('at', 'search', 'there', CASE WHEN at = 'add' THEN message.progress -> 'there' END));
     ELSIF at = 'search' AND answer.status = 200 AND body IS NOT NULL THEN

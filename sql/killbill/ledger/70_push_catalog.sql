@@ -183,7 +183,7 @@ DECLARE
     wrong  text;
     upload CONSTANT jsonb := jsonb_build_object('Content-Type', 'text/xml', 'Accept', 'application/json', 'X-Killbill-CreatedBy', 'billing');
 BEGIN
-    IF at = 'begin' OR at = 'upload' AND succeeded(answer) THEN
+    IF at = 'begin' OR at = 'upload' AND killbill_succeeded(answer) THEN
         RETURN step_send(killbill_request('GET', '/catalog/versions'), jsonb_build_object('at', 'versions', 'uploaded', at = 'upload'));
     ELSIF at = 'versions' AND answer.status = 200 AND jsonb_typeof(body) = 'array' THEN
         -- Uploaded by this or an earlier attempt: a version of a time is there once.

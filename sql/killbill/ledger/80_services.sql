@@ -136,7 +136,7 @@ DECLARE
 BEGIN
     IF answer IS NULL THEN
         RETURN step_send(killbill_request('PUT', format('/bundles/%s/%s', bundle, CASE WHEN pause THEN 'pause' ELSE 'resume' END), NULL, message.idempotency_key, '60s'));
-    ELSIF NOT succeeded(answer) THEN
+    ELSIF NOT killbill_succeeded(answer) THEN
         RETURN killbill_judge(answer);
     END IF;
     UPDATE killbill_subscription AS s SET state = CASE WHEN pause THEN 'paused' ELSE 'active' END
@@ -222,7 +222,7 @@ BEGIN
         RETURN step_failed('the endpoint is not said to be a test server');
     ELSIF at = 'begin' THEN
         RETURN step_send(killbill_request('POST', '/test/clock?' || url_query(jsonb_build_object('requestedDate', message.payload -> 'at', 'timeoutSec', 30)), NULL, message.idempotency_key, '120s'), '{"at": "set"}');
-    ELSIF at = 'set' AND succeeded(answer) OR at = 'wait' AND answer.status = 412 AND message.step < 30 THEN
+    ELSIF at = 'set' AND killbill_succeeded(answer) OR at = 'wait' AND answer.status = 412 AND message.step < 30 THEN
         RETURN step_send(killbill_request('GET', '/test/queues?timeoutSec=60', NULL, NULL, '120s'), '{"at": "wait"}');
     ELSIF at = 'wait' AND answer.status = 200 THEN
         RETURN step_delivered();
