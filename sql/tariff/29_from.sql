@@ -49,3 +49,16 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.tariff_from(text, xml, text) IS
 'The same for the usage element of a Kill Bill catalog. It gives the tariff that the JSON form gives. Errors: as there, and 0A000 when the server was built without XML.';
+
+-- A bare literal fits jsonb and xml alike, and a text fits neither: this form takes both and looks which it is.
+CREATE FUNCTION billing.tariff_from(dialect text, price text, currency text DEFAULT NULL) RETURNS billing.tariff
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF price ~ '^\s*<' THEN
+        RETURN billing.tariff_from(dialect, xmlparse(CONTENT price), currency);
+    END IF;
+    RETURN billing.tariff_from(dialect, price::jsonb, currency);
+END $$;
+COMMENT ON FUNCTION billing.tariff_from(text, text, text) IS
+'The same for a price as text: XML where it begins with <, else JSON. Errors: as there, and 22P02 for malformed JSON, 2200N for malformed XML.';

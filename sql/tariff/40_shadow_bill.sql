@@ -95,13 +95,27 @@ END $$;
 COMMENT ON FUNCTION billing.shadow_rungs(billing.tariff, text[]) IS
 'Behind shadow_bill: the ladder from a product''s tariff (rung 0) to a plain one; each rung drops one rule that is not kept. A rung has one tariff, or one a unit when blocks of several units were taken apart. Immutable.';
 
+CREATE FUNCTION billing.shadow_fraction(used jsonb) RETURNS numeric
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fraction numeric := coalesce((used ->> 'fraction')::numeric, 1);
+BEGIN
+    IF fraction < 0 OR fraction >= 'Infinity' THEN   -- NaN is above all
+        RAISE invalid_parameter_value USING MESSAGE = format('fraction must be a number from 0 on, but is %s', fraction);
+    END IF;
+    RETURN fraction;
+END $$;
+COMMENT ON FUNCTION billing.shadow_fraction(jsonb) IS
+'Behind shadow_bill: the part of a period that a usage row is for, 1 unless it says so. Prices that do not depend on it are no reason to let nonsense pass. Errors: 22023 below 0, NaN or infinite, 22P02 no number. Immutable.';
+
 CREATE FUNCTION billing.shadow_rate(price billing.tariff, unit text, used jsonb) RETURNS billing.monetary
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     events     bigint := (used ->> 'events')::bigint;
     dimensions jsonb := NULLIF(used -> 'dimensions', 'null');
-    fraction   numeric := coalesce((used ->> 'fraction')::numeric, 1);
+    fraction   numeric := billing.shadow_fraction(used);
 BEGIN
     IF used ? 'each' THEN
         RETURN (SELECT billing.rate_each(price, (e.value ->> 'amount')::numeric, coalesce((e.value ->> 'at')::timestamptz, '2000-01-01'::timestamptz + e.position * interval '1 second'), coalesce((e.value ->> 'fraction')::numeric, 1), dimensions)
@@ -122,7 +136,7 @@ AS $$
 DECLARE
     events     bigint := (used ->> 'events')::bigint;
     dimensions jsonb := NULLIF(used -> 'dimensions', 'null');
-    fraction   numeric := coalesce((used ->> 'fraction')::numeric, 1);
+    fraction   numeric := billing.shadow_fraction(used);
     nothing    billing.monetary := billing.monetary(0, billing.currency(price));
 BEGIN
     IF used ? 'each' THEN

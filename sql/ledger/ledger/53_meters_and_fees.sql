@@ -52,7 +52,7 @@ DECLARE
     wrong text;
 BEGIN
     PERFORM check_word('aggregation', meter.aggregation, '{sum,count,max,min,avg,latest,unique_count,percentile,time_weighted,weighted_sum,increase}');
-    PERFORM check_word('rounding', meter.rounding, '{half_up,half_even,up,down}');
+    PERFORM check_word('rounding', meter.rounding, '{half_up,half_even,up,down,ceiling,floor}');
     PERFORM check_word('prorated', meter.prorated, '{day_inclusive,day_half_open,second}');
     PERFORM check_word('mutate', meter.mutate, '{numbool,notnumbool,floor,ceil,map}');
     wrong := CASE
@@ -71,7 +71,7 @@ BEGIN
             THEN format('hours_in_month must be ''actual'' or a number above 0, such as 720, not "%s"', meter.hours_in_month)
         WHEN (meter.mutate = 'map') IS TRUE <> (meter.mutate_map IS NOT NULL) THEN 'mutate_map and mutate => ''map'' need each other'
         WHEN (meter.rounding IS NULL) <> (meter.decimals IS NULL) THEN 'rounding and decimals need each other'
-        WHEN meter.decimals NOT BETWEEN -15 AND 15 THEN format('decimals must be between -15 and 15, not %s', meter.decimals)
+        WHEN meter.decimals NOT BETWEEN -15 AND 20 THEN format('decimals must be between -15 and 20, not %s', meter.decimals)
         WHEN array_position(meter.dimensions, NULL) IS NOT NULL OR '' = ANY (meter.dimensions) THEN 'a dimension must not be null or empty'
         WHEN cardinality(meter.dimensions) > (SELECT count(DISTINCT d) FROM unnest(meter.dimensions) AS d) THEN format('dimensions %s name one twice', meter.dimensions)
         ELSE billing.filter_fault(meter.filter)
@@ -135,8 +135,8 @@ BEGIN
     PERFORM check_ledger();
     PERFORM check_key('a meter', set_meter.key);
     -- before they are stored as smallint
-    IF set_meter.decimals NOT BETWEEN -15 AND 15 THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('decimals must be between -15 and 15, not %s', set_meter.decimals);
+    IF set_meter.decimals NOT BETWEEN -15 AND 20 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('decimals must be between -15 and 20, not %s', set_meter.decimals);
     ELSIF set_meter.proration_decimals NOT BETWEEN 0 AND 15 THEN
         RAISE invalid_parameter_value USING MESSAGE = format('proration_decimals must be between 0 and 15, not %s', set_meter.proration_decimals);
     END IF;

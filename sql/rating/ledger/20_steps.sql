@@ -39,20 +39,22 @@ COMMENT ON FUNCTION billing.descendants(bigint, timestamptz, timestamptz) IS 'Al
 CREATE FUNCTION billing.round_quantity(quantity numeric, mode text, decimals int) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
+    -- the last decimal's unit is written out, since a power of ten below 10^-16 comes out as 0
     SELECT CASE
+        WHEN $2 IS NULL THEN $1
         WHEN $2 OPERATOR(pg_catalog.=) 'half_up' THEN pg_catalog.round($1, $3)
+        WHEN $2 OPERATOR(pg_catalog.=) 'down' OR pg_catalog.trunc($1, $3) OPERATOR(pg_catalog.=) $1 THEN pg_catalog.trunc($1, $3)
         WHEN $2 OPERATOR(pg_catalog.=) 'half_even' THEN
-            CASE WHEN pg_catalog.abs($1 OPERATOR(pg_catalog.-) pg_catalog.trunc($1, $3)) OPERATOR(pg_catalog.*) 2 OPERATOR(pg_catalog.=) (10.0 OPERATOR(pg_catalog.^) (OPERATOR(pg_catalog.-) $3))
-                  AND pg_catalog.mod(pg_catalog.trunc($1 OPERATOR(pg_catalog.*) (10.0 OPERATOR(pg_catalog.^) $3)), 2) OPERATOR(pg_catalog.=) 0
+            CASE WHEN (pg_catalog.abs($1 OPERATOR(pg_catalog.-) pg_catalog.trunc($1, $3)) OPERATOR(pg_catalog.*) 2) OPERATOR(pg_catalog.=) ('1e' OPERATOR(pg_catalog.||) (OPERATOR(pg_catalog.-) $3)::pg_catalog.text)::pg_catalog.numeric
+                  AND pg_catalog.mod(pg_catalog.trunc($1 OPERATOR(pg_catalog.*) ('1e' OPERATOR(pg_catalog.||) $3::pg_catalog.text)::pg_catalog.numeric), 2) OPERATOR(pg_catalog.=) 0
                  THEN pg_catalog.trunc($1, $3) ELSE pg_catalog.round($1, $3) END
-        WHEN $2 OPERATOR(pg_catalog.=) 'down' THEN pg_catalog.trunc($1, $3)
-        WHEN $2 OPERATOR(pg_catalog.=) 'up' THEN pg_catalog.trunc($1, $3) OPERATOR(pg_catalog.+)
-            CASE WHEN pg_catalog.trunc($1, $3) OPERATOR(pg_catalog.=) $1 THEN 0
-                 ELSE pg_catalog.sign($1) OPERATOR(pg_catalog.*) (10.0 OPERATOR(pg_catalog.^) (OPERATOR(pg_catalog.-) $3)) END
+        WHEN $2 OPERATOR(pg_catalog.=) 'up' OR $2 OPERATOR(pg_catalog.=) CASE WHEN $1 OPERATOR(pg_catalog.>) 0 THEN 'ceiling' ELSE 'floor' END
+            THEN pg_catalog.trunc($1, $3) OPERATOR(pg_catalog.+) (pg_catalog.sign($1) OPERATOR(pg_catalog.*) ('1e' OPERATOR(pg_catalog.||) (OPERATOR(pg_catalog.-) $3)::pg_catalog.text)::pg_catalog.numeric)
+        WHEN $2 OPERATOR(pg_catalog.=) 'ceiling' OR $2 OPERATOR(pg_catalog.=) 'floor' THEN pg_catalog.trunc($1, $3)
         ELSE $1 END
 $$;
 COMMENT ON FUNCTION billing.round_quantity(numeric, text, int) IS
-'A quantity rounded as its meter says: half_up (half away from zero), half_even, up (away from zero), down (towards zero), to a number of decimals; a null mode leaves it as it is. Immutable.';
+'A quantity rounded as its meter says: half_up (half away from zero), half_even, up (away from zero), down (towards zero), ceiling, floor, to a number of decimals; a null mode leaves it as it is. Immutable.';
 
 CREATE FUNCTION billing.with_tenant(dimensions jsonb, account_id bigint) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -557,12 +559,12 @@ AS $function$
                    CASE WHEN k.before <> 0 AND k.units IS NULL AND NOT (s.walks AND k.events > 0) THEN billing.try_rate(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim) END AS priced_before,
                    1::numeric AS weight, 1::numeric AS divisor,
                    CASE WHEN s.rounded_by = 'detail' AND NOT s.walks AND s.chain IS NULL AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed,
-                   CASE WHEN s.rounded_by = 'detail' AND NOT s.walks AND s.chain IS NULL AND k.before <> 0 AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed_before
+                   CASE WHEN s.rounded_by = 'detail' AND NOT s.walks AND s.chain IS NULL AND k.before <> 0 AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed_before, 0::numeric AS unused
               FROM carried AS k JOIN rated_segment AS s USING (segment_no)
             UNION ALL
             SELECT c.contract_no, s.segment_no, '{}', '{}', d.weight * t.quantity, NULL, b.subscription_id,
                    billing.try_rate(s.tariff, t.quantity), NULL, d.weight,
-                   CASE WHEN s.proration IN ('day_half_open', 'day_inclusive') THEN s.nominal_days ELSE coalesce(s.nominal_seconds, 1) END, NULL, NULL
+                   CASE WHEN s.proration IN ('day_half_open', 'day_inclusive') THEN s.nominal_days ELSE coalesce(s.nominal_seconds, 1) END, NULL, NULL, e.unused
               FROM rated_contract AS c
               JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_kind = 'fee' AND s.enabled
               JOIN billing.subscription AS b ON b.agreement_id = c.agreement_id AND b.item_id = s.item_id
@@ -573,6 +575,12 @@ AS $function$
                                                       least(c.to_date, s.to_local, CASE WHEN s.proration = 'day_inclusive' AND NOT EXISTS (
                                                               SELECT FROM billing.subscription_term AS n WHERE n.subscription_id = t.subscription_id AND lower(n.dates) = upper(t.dates) AND billing.known(n.known, c.usage_at, c.usage_own))
                                                           THEN upper(t.dates) + 1 ELSE upper(t.dates) END), c.time_zone) END AS weight) AS d
+             -- what a subscription that ends leaves of a fee in advance, where that is credited by an amount rounded by itself
+             CROSS JOIN LATERAL (SELECT CASE WHEN s.in_advance AND s.rounds AND upper(t.dates) < least(c.to_date, s.to_local)
+                                              AND NOT EXISTS (SELECT FROM billing.subscription_term AS n
+                                                               WHERE n.subscription_id = t.subscription_id AND lower(n.dates) >= upper(t.dates) AND billing.known(n.known, c.usage_at, c.usage_own))
+                                             THEN billing.fee_weight(s.proration, greatest(c.from_date, lower(t.dates), s.from_local), least(c.to_date, s.to_local), c.time_zone) - d.weight
+                                             ELSE 0 END AS unused) AS e
              WHERE c.bears_fees AND d.weight > 0
                AND CASE WHEN s.in_advance THEN c.rate_advance ELSE c.rate_arrears END
              OFFSET 0
@@ -581,7 +589,7 @@ AS $function$
                CASE WHEN t.priced_before IS NULL THEN (t.priced).amount ELSE (t.priced).amount - (t.priced_before).amount END AS amount,
                coalesce((t.priced).sqlstate, (t.priced_before).sqlstate) AS sqlstate, coalesce((t.priced).detail, (t.priced_before).detail) AS detail,
                -- where the parts of the price are rounded one by one: the sum of those
-               CASE WHEN t.detailed_before IS NULL THEN t.detailed ELSE t.detailed - t.detailed_before END AS detailed
+               CASE WHEN t.detailed_before IS NULL THEN t.detailed ELSE t.detailed - t.detailed_before END AS detailed, t.unused
           FROM tried AS t
     $step$
 
@@ -594,13 +602,15 @@ AS $function$
               FROM rated_amount AS r
              UNION ALL   -- prices that are rounded by themselves: a row more for what each comes to in a segment
             SELECT x.contract_no, x.segment_no, x.charge_group, x.subscription_id, NULL, x.divisor, NULL, NULL, NULL,
-                   amount(billing.round_line(x.tariff, billing.monetary(x.exact, billing.currency(x.tariff)))) * x.divisor
+                   (amount(billing.round_line(x.tariff, billing.monetary(x.exact + x.unused, billing.currency(x.tariff))))
+                    - CASE WHEN x.unused = 0 THEN 0 ELSE amount(billing.round_line(x.tariff, billing.monetary(x.unused, billing.currency(x.tariff)))) END) * x.divisor
               FROM (SELECT r.contract_no, r.segment_no, r.charge_group, r.subscription_id, r.divisor, (array_agg(s.tariff))[1] AS tariff,
-                           sum(coalesce(amount(r.detailed), CASE WHEN r.divisor = 1 THEN amount(r.amount) * r.weight ELSE round(amount(r.amount) * r.weight, 30) / r.divisor END)) AS exact
+                           sum(coalesce(amount(r.detailed), CASE WHEN r.divisor = 1 THEN amount(r.amount) * r.weight ELSE round(amount(r.amount) * r.weight, 30) / r.divisor END)) AS exact,
+                           coalesce(sum(round(amount(r.amount) * r.unused, 30) / r.divisor) FILTER (WHERE r.unused <> 0), 0) AS unused
                       FROM rated_amount AS r JOIN rated_segment AS s USING (segment_no)
                      WHERE s.rounds
                      GROUP BY r.contract_no, r.segment_no, r.charge_group, r.subscription_id, r.divisor) AS x
-             WHERE abs(x.exact) <= billing.greatest_amount()
+             WHERE abs(x.exact) + abs(x.unused) <= billing.greatest_amount()
         ), added AS (
             SELECT c.account_id, c.period_no, c.variant, c.agreement_id, s.item_id, r.subscription_id, c.consumer_id, r.charge_group,
                    CASE s.item_kind WHEN 'fee' THEN 'fee' ELSE 'usage' END AS component, bool_or(c.closed) AS closed,
