@@ -429,10 +429,12 @@ class Ledger:
                      if u.starts_at < limit and (levels or u.ends_at >= period.starts_at) and u.counts(view.usage)]
             before = defaultdict(Fraction)
             for start, end, tariff, *_ in segments:
-                end = min(end, limit)
-                if start >= end:
+                limited = min(end, limit)
+                if start >= limited:
                     continue
-                fraction = Fraction((period.local_border(end) - period.local_border(start)) // MICROSECOND,
+                # limits of a running period are those of the whole one; only a flat amount is earned by time
+                end, earned_to = limited, limited if tariff["model"] == "flat" else end
+                fraction = Fraction((period.local_border(earned_to) - period.local_border(start)) // MICROSECOND,
                                     period.nominal_days * 86400 * 10**6)
                 for (group, rate_group), parts in self.groups(definition, tariff, usage, start, end).items():
                     key = Key(account.key, period.number, agreement, item, None, consumer, group, "usage")

@@ -224,6 +224,7 @@ CREATE TABLE billing.fee_definition (
     unit        text NOT NULL DEFAULT 'month',
     in_advance  boolean NOT NULL DEFAULT false,
     proration   text NOT NULL DEFAULT 'day_half_open' CHECK (proration IN ('day_half_open', 'day_inclusive', 'second', 'month', 'half_month', 'day', 'hour')),
+    price_days  int CHECK (price_days > 0),
     known       tstzrange NOT NULL DEFAULT pg_catalog.tstzrange(billing.recorded_at(), NULL),
     recorded_by text NOT NULL DEFAULT session_user,
     FOREIGN KEY (item_id, kind) REFERENCES billing.item (item_id, kind),
@@ -231,6 +232,7 @@ CREATE TABLE billing.fee_definition (
 );
 COMMENT ON TABLE billing.fee_definition IS 'A recurring fee that accounts subscribe to; facts. in_advance: due at the start of its charge period, otherwise at the end.';
 COMMENT ON COLUMN billing.fee_definition.proration IS 'How a part of a period is charged, a rule of prorate(). day_half_open: by days, the day on which a subscription ends is free; day_inclusive: that day is charged; second: by elapsed time; month, half_month, day, hour: the price is for one of these, and the quantity is rounded up as Waldur does.';
+COMMENT ON COLUMN billing.fee_definition.price_days IS 'Of how many days the price is, where days are counted: 365 of an annual price that is charged by the days of each charge period; null = of the whole charge period.';
 
 CREATE TABLE billing.price_list (
     list_id     int  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -180,7 +180,8 @@ COMMENT ON FUNCTION billing.set_meter(text, text, text, text, text[], jsonb, tex
 'Makes or changes the meter with that key and returns its number. unit: UN/ECE Recommendation 20 code or any word, needed when new. aggregation: sum (default), count, max, min, avg, latest, unique_count, percentile, time_weighted, weighted_sum, increase; doc/metering.md explains each. name: what invoices call it. dimensions: those that make charge lines of their own; ''resource'' stands for the resource. filter: usage counts only where each named dimension has one of the listed values, {"region": ["eu", "us"]}, or keeps conditions, {"memory": {"above": 64}}. rounding (half_up, half_even, up, down) with decimals: of the quantity of a period; rounding '''' = none. percentile: above 0 to 1. unique_dimension: what unique_count counts, '''' = the resource. enabled: false = nothing is charged. operation_dimension: for unique_count, the dimension whose value remove takes away what was added, '''' = none. carried_over: sum, weighted_sum and unique_count go on from earlier periods. prorated (day_inclusive, day_half_open, second, '''' = not): sum and unique_count count with the part of the period from their time on, and graduated and volume prices walk their tiers in time order. proration_decimals: both what was carried over and what came in the period are rounded up there. level_holds: longest time that a time_weighted level holds without a new report. factor: charged units a recorded unit, a number or a fraction such as 1/1048576. offset_by: added to each usage row after the factor. mutate (numbool, notnumbool, floor, ceil, map with mutate_map, '''' = none): what then becomes of each row. hours_in_month (actual, or a number such as 720, 730, 744; '''' = none): unit-hours become unit-months of so many hours. A change holds for every period that is not pinned. Errors: 22023 bad argument, 42704 unknown seller, 55000 another seller''s meter. Volatile.';
 
 CREATE FUNCTION billing.set_fee(
-    key text, name text DEFAULT NULL, unit text DEFAULT NULL, in_advance boolean DEFAULT NULL, seller text DEFAULT NULL, proration text DEFAULT NULL) RETURNS int
+    key text, name text DEFAULT NULL, unit text DEFAULT NULL, in_advance boolean DEFAULT NULL, seller text DEFAULT NULL, proration text DEFAULT NULL,
+    price_days int DEFAULT NULL) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -203,6 +204,13 @@ BEGIN
     wanted.unit := coalesce(set_fee.unit, former.unit, 'month');
     wanted.in_advance := coalesce(set_fee.in_advance, former.in_advance, false);
     wanted.proration := coalesce(set_fee.proration, former.proration, 'day_half_open');
+    wanted.price_days := NULLIF(coalesce(set_fee.price_days, former.price_days), 0);
+    IF wanted.price_days NOT BETWEEN 1 AND 36600 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('price_days must be between 1 and 36600, or 0 for none, not %s', wanted.price_days);
+    ELSIF wanted.price_days IS NOT NULL AND wanted.proration NOT IN ('day_half_open', 'day_inclusive') THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('price_days needs a proration that counts days, not %s', wanted.proration),
+            HINT = 'Use day_half_open or day_inclusive, or set price_days to 0.';
+    END IF;
     IF wanted IS DISTINCT FROM former THEN
         wanted.known := tstzrange(stamp_after(lower(former.known)), NULL);
         wanted.recorded_by := session_user;
@@ -211,5 +219,5 @@ BEGIN
     END IF;
     RETURN this_item;
 END $$;
-COMMENT ON FUNCTION billing.set_fee(text, text, text, boolean, text, text) IS
-'Makes or changes the recurring fee with that key and returns its number. name: what invoices call it. unit: what the quantity counts, default month. in_advance: true = due at the start of each charge period, false (default) = at its end. proration: how a part of a period is charged, a rule of prorate(): day_half_open (default), by days, the day on which a subscription ends is free; day_inclusive, that day is charged too; second, by elapsed time; month, half_month, day, hour: the price is for one of these and the quantity of each calendar month rounded up as Waldur does. A change holds for every period that is not pinned. Errors: 22023 bad argument, 42704 unknown seller, 55000 another seller''s fee. Volatile.';
+COMMENT ON FUNCTION billing.set_fee(text, text, text, boolean, text, text, int) IS
+'Makes or changes the recurring fee with that key and returns its number. name: what invoices call it. unit: what the quantity counts, default month. in_advance: true = due at the start of each charge period, false (default) = at its end. proration: how a part of a period is charged, a rule of prorate(): day_half_open (default), by days, the day on which a subscription ends is free; day_inclusive, that day is charged too; second, by elapsed time; month, half_month, day, hour: the price is for one of these and the quantity of each calendar month rounded up as Waldur does. price_days: the price is for so many days instead of for the charge period, where days are counted (365 for an annual price that is charged by the days of each charge period); 0 = for the charge period. A change holds for every period that is not pinned. Errors: 22023 bad argument, 42704 unknown seller, 55000 another seller''s fee. Volatile.';

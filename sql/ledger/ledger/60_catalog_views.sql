@@ -236,6 +236,7 @@ SELECT i.key AS fee,
        d.unit,
        d.in_advance,
        d.proration,
+       d.price_days,
        i.item_id AS fee_id,
        pg_catalog.lower(d.known) AS recorded_at,
        d.recorded_by

@@ -377,9 +377,10 @@ AS $function$
         )
         SELECT row_number() OVER () AS segment_no, g.*, s.interim,
                b.from_local, b.to_local, s.time_zone,
-               greatest(0, extract(epoch FROM CASE WHEN s.usage_to_at >= g.to_at THEN b.to_local ELSE s.usage_to_at AT TIME ZONE s.time_zone END - b.from_local)::numeric)
+               -- limits of a running period are those of the whole one; only a flat amount is earned by time
+               greatest(0, extract(epoch FROM CASE WHEN s.usage_to_at >= g.to_at OR billing.model(g.tariff) <> 'flat' THEN b.to_local ELSE s.usage_to_at AT TIME ZONE s.time_zone END - b.from_local)::numeric)
                    / ((s.date_to - s.full_from) * 86400) AS fraction,
-               (s.date_to - s.full_from)::numeric AS nominal_days, f.proration,
+               coalesce(f.price_days, s.date_to - s.full_from)::numeric AS nominal_days, f.proration,
                CASE WHEN f.proration = 'second' THEN extract(epoch FROM s.date_to::timestamp AT TIME ZONE s.time_zone - s.full_from::timestamp AT TIME ZONE s.time_zone)::numeric END AS nominal_seconds,
                billing.model(g.tariff) = 'blocks' AND g.tariff::text::jsonb ->> 'policy' = 'capacity' AS by_units,
                billing.tariff_rounding(g.tariff) AS rounded_by, billing.tariff_rounding(g.tariff) <> 'sum' AS rounds,
