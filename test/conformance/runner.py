@@ -19,6 +19,8 @@ try:
     import psycopg2
 except ImportError:
     print("skip conformance - the Debian package python3-psycopg2 is not installed")
+    if len(sys.argv) > 1:
+        print("0 passed, 0 failed, 0 skipped")
     sys.exit(0)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -487,12 +489,20 @@ def price_list(case):
     return "default" if case.get("currency", "EUR") == "EUR" else "default-" + case["currency"]
 
 
-def zone_of(instant):
-    """A time zone in which an instant given in UTC is midnight."""
-    hour, minute = int(instant[11:13]), int(instant[14:16])
-    if minute:
-        return {"18:30": "Asia/Kolkata", "18:15": "Asia/Kathmandu", "03:30": "America/St_Johns"}[instant[11:16]]
-    return "UTC" if hour == 0 else f"Etc/GMT+{hour}" if hour <= 12 else f"Etc/GMT-{24 - hour}"
+# Where the ends of a window can be midnight: fixed offsets first, then places with a clock that changes.
+ZONES = ["UTC", *(f"Etc/GMT{sign}{hours}" for hours in range(1, 13) for sign in "+-"), "Etc/GMT-13", "Etc/GMT-14", "Asia/Kolkata", "Asia/Kathmandu", "Asia/Tehran", "Asia/Yangon",
+         "Australia/Darwin", "Europe/London", "Europe/Berlin", "Europe/Athens", "America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles", "America/St_Johns",
+         "America/Sao_Paulo", "America/Santiago", "Australia/Sydney", "Australia/Adelaide", "Pacific/Auckland"]
+
+
+def zone_of(server, instants):
+    """A time zone in which all these instants are midnight."""
+    zone = server.value("""SELECT z.name FROM unnest(%(zones)s) WITH ORDINALITY AS z(name, position)
+                            WHERE (SELECT bool_and((i AT TIME ZONE z.name)::time = '00:00') FROM unnest(%(instants)s::timestamptz[]) AS i)
+                            ORDER BY z.position LIMIT 1""", zones=ZONES, instants=instants)
+    if not zone:
+        raise Skip("windows that begin or end within a day are not built yet")
+    return zone
 
 
 def local_day(server, instant, zone):
@@ -593,12 +603,22 @@ def check_metering(server, case):
         expect("the amount", charged_window(server, account, case)[1], expected["amount"])
 
 
+def window_days(server, case):
+    """The window as local days, and their time zone."""
+    zone = zone_of(server, [*case["window"].values(), *case.get("active", {}).values()])
+    return local_day(server, case["window"]["from"], zone), local_day(server, case["window"]["to"], zone), zone
+
+
 def window_account(server, case):
     """An account whose charge period is the window of the case; where the case says from when to when it is active, its agreement begins and ends there."""
-    zone = zone_of(case["window"]["from"])
-    first = local_day(server, case["window"]["from"], zone)
+    first, last, zone = window_days(server, case)
     active = case.get("active", {})
-    account = account_of(server, case, local_day(server, active.get("from", case["window"]["from"]), zone), int(first[8:]), zone)
+    whole, ends = server.rows("SELECT next_cycle_date(%(first)s, extract(day FROM %(first)s::date)::int) = %(last)s, next_cycle_date(%(first)s, extract(day FROM %(last)s::date)::int) = %(last)s",
+                              first=first, last=last)[0]
+    # a part of a charge period is one where nothing is prorated
+    if not whole and (not ends or active or "prorated" in case["aggregation"] or case["aggregation"]["kind"] == "weighted_sum"):
+        raise Skip("windows other than a charge period are not built yet")
+    account = account_of(server, case, local_day(server, active["from"], zone) if "from" in active else first, int((first if whole else last)[8:]), zone)
     if "to" in active:
         server.value("SELECT end_agreement(%(key)s, %(to)s)", key=account, to=local_day(server, active["to"], zone))
     return account
@@ -611,8 +631,8 @@ def charged(server, account):
 
 def charged_window(server, account, case):
     """The same of the window."""
-    zone = zone_of(case["window"]["from"])
-    return charged_days(server, account, local_day(server, case["window"]["from"], zone), local_day(server, case["window"]["to"], zone))
+    first, last, _ = window_days(server, case)
+    return charged_days(server, account, first, last)
 
 
 def charged_days(server, account, first, last):
@@ -806,7 +826,7 @@ def cases_of(server, path):
     cases = json.loads(text, parse_float=str, parse_int=str)
     if not isinstance(cases, list):
         raise Malformed("it holds no array of cases")
-    prices = server.values("SELECT (c.value -> 'price')::text FROM jsonb_array_elements(%(text)s::jsonb) WITH ORDINALITY AS c(value, position) ORDER BY c.position", text=text)
+    prices = server.values("SELECT (c.value -> 'price')::text FROM json_array_elements(%(text)s::json) WITH ORDINALITY AS c(value, position) ORDER BY c.position", text=text)
     for number, (case, price) in enumerate(zip(cases, prices, strict=True), 1):
         if not isinstance(case, dict):
             yield {"id": f"case {number}", "malformed": "it is no object"}
@@ -894,13 +914,14 @@ def suite(server):
 
 
 def main():
+    if len(sys.argv) > 1 and not os.path.isdir(sys.argv[1]):
+        print(f"{sys.argv[1]} is not a folder")
+        print("0 passed, 1 failed, 0 skipped")
+        sys.exit(1)
     make_database()
     server = Server()
-    if len(sys.argv) > 1:
-        if not os.path.isdir(sys.argv[1]):
-            sys.exit(f"conformance: {sys.argv[1]} is not a folder")
-        sys.exit(1 if report(server, sys.argv[1]) else 0)
-    sys.exit(1 if suite(server) else 0)
+    failed = report(server, sys.argv[1]) if len(sys.argv) > 1 else suite(server)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

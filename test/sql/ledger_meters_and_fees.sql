@@ -38,8 +38,8 @@ SELECT fails($$ SELECT set_meter('new', unit => 'token', aggregation => 'percent
 SELECT fails($$ SELECT set_meter('new', unit => 'token', unique_dimension => 'user') $$);
 SELECT fails($$ SELECT set_meter('new', unit => 'token', rounding => 'up') $$);
 SELECT fails($$ SELECT set_meter('new', unit => 'token', decimals => 2) $$);
-SELECT fails($$ SELECT set_meter('new', unit => 'token', rounding => 'ceiling', decimals => 2) $$);
-SELECT fails($$ SELECT set_meter('new', unit => 'token', rounding => 'up', decimals => 16) $$);
+SELECT fails($$ SELECT set_meter('new', unit => 'token', rounding => 'sideways', decimals => 2) $$);
+SELECT fails($$ SELECT set_meter('new', unit => 'token', rounding => 'up', decimals => 21) $$);
 SELECT fails($$ SELECT set_meter('new', unit => 'token', rounding => 'up', decimals => 100000) $$);
 SELECT fails($$ SELECT set_meter('new', unit => 'token', dimensions => '{model,model}') $$);
 SELECT fails($$ SELECT set_meter('new', unit => 'token', dimensions => '{model,NULL}') $$);

@@ -17,6 +17,13 @@ FROM (VALUES ('0.005 EUR'::monetary), ('0.015 EUR'), ('0.025 EUR'), ('-0.005 EUR
 -- The minor unit is the currency's.
 SELECT round('1234.5678 JPY'::monetary), round('1234.5678 USD'::monetary), round('1234.5678 KWD'::monetary), round('1234.56785 CLF'::monetary), round('0.5 JPY'::monetary), round('1.5 JPY'::monetary, 'half_even'), round('2.5 JPY'::monetary, 'half_even'), round('17.9699999999999999988631316 EUR'::monetary);
 
+-- A number of any length is rounded once; by way of the 15 decimals of the type it would be rounded twice.
+SELECT n, monetary_rounded(n, 'EUR') AS once, round(monetary(n, 'EUR')) AS twice, monetary_rounded(n, 'EUR', 'half_even') AS half_even, monetary_rounded(n, 'EUR', 'up') AS up,
+    monetary_rounded(n, 'EUR', 'down') AS down, monetary_rounded(n, 'EUR', 'ceiling') AS ceiling, monetary_rounded(n, 'EUR', 'floor') AS floor
+FROM unnest('{0.00499999999999999999,0.00500000000000000000001,0.005,0.015,-0.00499999999999999999,-0.005,-0.01000000000000000000001,0.00000000000000000001,0,17.9699999999999988631316}'::numeric[]) AS n;
+SELECT monetary_rounded(0.49999999999999999999, 'JPY'), monetary_rounded(0.00050000000000000000, 'KWD'), monetary_rounded(2.32499999999999999999, 'CHF', 'cash'), monetary_rounded(NULL, 'EUR') IS NULL AS nothing;
+SELECT pg_temp.error_of($$ SELECT billing.monetary_rounded('NaN', 'EUR') $$), pg_temp.error_of($$ SELECT billing.monetary_rounded(1, 'XAU') $$), pg_temp.error_of($$ SELECT billing.monetary_rounded(1e17, 'EUR') $$);
+
 -- Cash: the smallest coin where it is coarser than the minor unit.
 SELECT value, round(value, 'cash') AS cash
 FROM (VALUES ('2.32 CHF'::monetary), ('2.324 CHF'), ('2.325 CHF'), ('2.37 CHF'), ('2.375 CHF'), ('-2.325 CHF'), ('2.32 CAD'), ('2.24 DKK'), ('2.25 DKK'), ('2.49 SEK'), ('2.50 SEK'), ('2.325 EUR'), ('2.5 JPY')) AS v(value);

@@ -58,8 +58,12 @@ SELECT sum(use('acme', m, '2025-01-05', 0.6) + use('acme', m, '2025-01-06', 0.6)
 SELECT use('acme', 'hundreds', '2025-01-05', 101) \gset
 SELECT * FROM january WHERE item LIKE 'round%' OR item = 'hundreds';
 -- halves: 2.5 up to 3, even to 2; negative halves away from zero, even to -2
-SELECT q, round_quantity(q, 'half_up', 0) AS half_up, round_quantity(q, 'half_even', 0) AS half_even, trim_scale(round_quantity(q, 'up', 0)) AS up, round_quantity(q, 'down', 0) AS down, round_quantity(q, NULL, 0) AS none
+SELECT q, round_quantity(q, 'half_up', 0) AS half_up, round_quantity(q, 'half_even', 0) AS half_even, trim_scale(round_quantity(q, 'up', 0)) AS up, round_quantity(q, 'down', 0) AS down, round_quantity(q, NULL, 0) AS none,
+       round_quantity(q, 'ceiling', 0) AS ceiling, round_quantity(q, 'floor', 0) AS floor
   FROM unnest('{2.5,3.5,2.51,-2.5,-2.4,-0.1,7}'::numeric[]) AS q;
+-- decimals up to 20, and left of the point; each is rounded by the last of the number, however far behind
+SELECT round_quantity(1.00000000000000000001, 'up', 18) AS up, round_quantity(-1.00000000000000000001, 'floor', 18) AS floor, round_quantity(2.00000000000000000005, 'half_even', 19) AS even,
+       round_quantity(0.00000000000000000015, 'half_even', 19) AS odd, round_quantity(250, 'half_even', -2) AS hundreds, round_quantity(123.456, 'up', -2) AS up_hundreds, round_quantity(200, 'up', -2) AS whole;
 
 -- Filter: a list of values for each dimension; usage that does not pass is not billed and is listed.
 SELECT set_meter('eu', unit => 'unit', filter => '{"region":["eu-1","eu-2"],"stage":["live"]}') \gset

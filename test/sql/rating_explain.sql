@@ -26,7 +26,7 @@ SELECT use('levels', 'volume', '2025-01-10', 100, id => 'first', resource => 'di
 -- Without dimensions the levels of all resources add up, each held until that resource reports another.
 SELECT use('shared', 'shared', '2025-01-31', 5, resource => 'a'), use('shared', 'shared', '2025-01-31', 2, resource => 'b'), use('shared', 'shared', '2025-02-02', 1, resource => 'b') \gset
 -- 80 calls at the first price and 150 at the second, which goes on from 80.
-SELECT use('carry', 'calls', '2025-02-05', 80), use('carry', 'calls', '2025-02-15', 150) \gset
+SELECT use('carry', 'calls', '2025-02-05', 80), use('carry', 'calls', '2025-02-15', 150, id => 'c-2') \gset
 CALL run_invoicing(through => '2025-04-01') \gset
 SELECT count(*) FROM finalize_invoices(through => '2025-04-01', issue_date => '2025-04-01');
 
@@ -44,6 +44,28 @@ SELECT void_usage('levels', 'second', reason => 'wrong') \gset
 CALL run_invoicing(through => '2025-04-01') \gset
 SELECT count(*) FROM finalize_invoices(through => '2025-04-01', issue_date => '2025-04-01');
 SELECT * FROM behind('levels', '2025-02-01');
+TABLE wrong;
+
+-- What a correction changed, part by part: from 230 calls to 30 the second tier is left, and the first has fewer units; a gift is a part of its own.
+SELECT correct_usage('carry', u.id, quantity => 30) FROM (SELECT 'c-2' AS id) AS u \gset
+SELECT decide(l.charge_number, '-0.10 EUR', 'goodwill', 'outage') FROM (SELECT charge AS charge_number FROM charges('carry', '[2025-02-01,2025-03-01)')) AS l \gset
+CALL run_invoicing(through => '2025-04-01') \gset
+SELECT count(*) FROM finalize_invoices(through => '2025-04-01', issue_date => '2025-04-01');
+SELECT l.chain_no, l.amount AS line, e.stage, e.what, trim_scale(e.tier_from) AS tier_from, trim_scale(e.tier_to) AS tier_to, e.quantity, e.unit_price, e.amount
+  FROM billing.line AS l CROSS JOIN LATERAL explain_change(l.line_id) AS e WHERE l.account_key = 'carry' ORDER BY l.line_id, e.step;
+-- taken back, a line has but one part; what is billed after it is a change of the line before
+SELECT cancel_invoice(l.invoice_id, 'wrong address', issue_date => '2025-04-01') FROM billing.line AS l WHERE l.account_key = 'carry' AND l.chain_no = 2 \gset
+CALL run_invoicing(through => '2025-04-01') \gset
+SELECT count(*) FROM finalize_invoices(through => '2025-04-01', issue_date => '2025-04-01');
+SELECT l.chain_no, l.kind, l.amount AS line, e.stage, e.what, e.quantity, e.amount FROM billing.line AS l CROSS JOIN LATERAL explain_change(l.line_id) AS e WHERE l.account_key = 'carry' AND l.chain_no > 2 ORDER BY l.line_id, e.step;
+-- the first invoice taken back while its correction stays: all is billed again, less what the correction has left
+SELECT cancel_invoice(l.invoice_id, 'wrong address', issue_date => '2025-04-01') FROM billing.line AS l WHERE l.account_key = 'carry' AND l.chain_no = 1 \gset
+CALL run_invoicing(through => '2025-04-01') \gset
+SELECT count(*) FROM finalize_invoices(through => '2025-04-01', issue_date => '2025-04-01');
+SELECT l.chain_no, l.kind, l.amount AS line, e.stage, e.what, e.quantity, e.amount FROM billing.line AS l CROSS JOIN LATERAL explain_change(l.line_id) AS e WHERE l.account_key = 'carry' AND l.chain_no > 4 ORDER BY l.line_id, e.step;
+SELECT count(*) AS lines_whose_parts_do_not_add_up
+  FROM billing.line AS l CROSS JOIN LATERAL (SELECT billing.sum(e.amount) AS total FROM explain_change(l.line_id) AS e) AS x WHERE NOT is_zero(l.amount) AND x.total IS DISTINCT FROM l.amount;
+SELECT fails($$ SELECT explain_change(0) $$);
 TABLE wrong;
 
 SELECT fails($$ SELECT usage_lines('levels', 'never') $$);

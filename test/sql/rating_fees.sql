@@ -106,5 +106,31 @@ CALL run_invoicing(through => '2025-05-01') \gset
 SELECT sum(total) AS total FROM finalize_invoices(through => '2025-05-01', issue_date => '2025-05-01', account => 'thirds');
 SELECT sum(amount) AS all_lines FROM billing.line WHERE account_key = 'thirds';
 
+-- A price of so many days, charged by the days of each period: an annual price of 365, and months of 30 days, each prorated by its own days.
+SELECT set_fee('annual', in_advance => true, price_days => 365), set_fee('thirty', price_days => 30), set_fee('thirty-inclusive', proration => 'day_inclusive', price_days => 30) \gset
+SELECT count(set_price(fee, '{"model":"per_unit","currency":"EUR","unit_price":"3650"}', valid_from => '2024-01-01')) FROM unnest('{annual,thirty,thirty-inclusive}'::text[]) AS fee \gset
+SELECT set_account('days', time_zone => 'Europe/Berlin', starts_on => '2025-01-01') \gset
+SELECT count(set_subscription('days', fee, starts_on => '2025-01-01')) FROM unnest('{annual,thirty,thirty-inclusive}'::text[]) AS fee \gset
+SELECT count(end_subscription('days', fee, ends_on => '2025-03-11')) FROM unnest('{annual,thirty,thirty-inclusive}'::text[]) AS fee \gset
+SELECT item, period_from, round(quantity, 9) AS quantity, owed FROM charges('days', '[2025-01-01,2025-04-01)') ORDER BY item, period_from;
+SELECT fee, proration, price_days FROM fees WHERE fee IN ('annual', 'platform');
+SELECT set_fee('annual', price_days => 0) \gset
+SELECT price_days IS NULL AS of_the_period FROM fees WHERE fee = 'annual';
+SELECT fails($$ SELECT set_fee('annual', price_days => -1) $$), fails($$ SELECT set_fee('annual', proration => 'month', price_days => 30) $$);
+
+-- Half of 49.99 is 24.995.  By dialect, as other products do it, what an ended subscription leaves of a fee in advance is credited by an amount
+-- rounded by itself, -25.00; otherwise what is owed is rounded, 25.00, and the credit is the rest.
+SELECT set_fee('dialect', in_advance => true, price_days => 30), set_fee('plain', in_advance => true, price_days => 30), set_fee('arrears', price_days => 30) \gset
+SELECT count(set_price(fee, '{"model":"per_unit","currency":"EUR","unit_price":"49.99","dialect":"meteroid"}', valid_from => '2024-01-01')) FROM unnest('{dialect,arrears}'::text[]) AS fee \gset
+SELECT set_price('plain', '{"model":"per_unit","currency":"EUR","unit_price":"49.99"}', valid_from => '2024-01-01') \gset
+SELECT set_account('halves', time_zone => 'UTC', starts_on => '2025-04-01') \gset
+SELECT count(set_subscription('halves', fee, starts_on => '2025-04-01')) FROM unnest('{dialect,plain,arrears}'::text[]) AS fee \gset
+CALL run_invoicing(through => '2025-04-01') \gset
+SELECT sum(total) AS total FROM finalize_invoices(through => '2025-04-01', issue_date => '2025-05-01', account => 'halves');
+SELECT count(end_subscription('halves', fee, ends_on => '2025-04-16')) FROM unnest('{dialect,plain,arrears}'::text[]) AS fee \gset
+CALL run_invoicing(through => '2025-05-01') \gset
+SELECT item, kind, amount FROM drafts WHERE account = 'halves' ORDER BY item;
+SELECT item, owed, owed_exact FROM charges('halves', '[2025-04-01,2025-05-01)') ORDER BY item;
+
 SELECT sum(total) AS total FROM finalize_invoices(through => '2025-05-01', issue_date => '2025-05-01');
 TABLE wrong;

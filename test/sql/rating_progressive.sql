@@ -99,4 +99,16 @@ SELECT period, kind, quantity, amount FROM final_lines WHERE account = 'late';
 CALL run_invoicing(through => '2025-02-06') \gset
 SELECT period, kind, quantity, amount FROM final_lines WHERE account = 'late';
 SELECT period, kind, quantity, amount FROM drafts WHERE account = 'late';
+-- A maximum is that of the whole month while it is running, too: 90 of 100 are billed on the 3rd, the other 10 when it has ended.
+-- A flat amount is earned by time: 2 of 30 days.  A minimum is that of a complete month.
+SELECT set_meter('capped', unit => 'call'), set_meter('kept', unit => 'call'), set_meter('flat', unit => 'call') \gset
+SELECT set_account('capped', time_zone => 'UTC', starts_on => '2025-06-01', progressive_threshold => '0.01 EUR') \gset
+SELECT set_price('capped', '{"model":"per_unit","currency":"EUR","unit_price":"1","maximum":"100"}', valid_from => '2025-01-01', account => 'capped'),
+       set_price('kept', '{"model":"per_unit","currency":"EUR","unit_price":"1","minimum":"100"}', valid_from => '2025-01-01', account => 'capped'),
+       set_price('flat', '{"model":"flat","currency":"EUR","amount":"30"}', valid_from => '2025-01-01', account => 'capped') \gset
+SELECT use('capped', 'capped', '2025-06-02', 90), use('capped', 'kept', '2025-06-02', 1), use('capped', 'flat', '2025-06-02', 1), use('capped', 'capped', '2025-06-20', 90) \gset
+CALL run_invoicing(through => '2025-06-03') \gset
+SELECT item, kind, quantity, amount FROM final_lines WHERE account = 'capped' ORDER BY item;
+CALL run_invoicing(through => '2025-07-01') \gset
+SELECT item, kind, quantity, amount FROM drafts WHERE account = 'capped' ORDER BY item;
 TABLE wrong;

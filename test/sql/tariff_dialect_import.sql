@@ -23,6 +23,10 @@ SELECT tariff_from('cloudkitty', '{"services":[{"service_id":"1","name":"compute
     "mappings":[{"mapping_id":"4","field_id":"2","value":"nano","type":"flat","cost":"0.50","group_id":"3","tenant_id":"acme"},{"mapping_id":"5","service_id":"1","value":null,"type":"flat","cost":1}],
     "thresholds":[{"threshold_id":"6","service_id":"1","level":"10.00000000","type":"rate","cost":"0.9","group_id":"3"}]}'::jsonb, 'EUR');
 SELECT tariff_from('lago', NULL::jsonb) IS NULL AS nothing;
+-- a bare literal, or a text, is JSON or XML
+SELECT tariff_from('lago', '{"charge_model":"standard","properties":{"amount":"0.1"}}', 'EUR');
+SELECT tariff_from('killbill', E'\n <usage usageType="CONSUMABLE"><tiers><tier><blocks><tieredBlock><unit>u</unit><size>1</size><prices><price><currency>EUR</currency><value>2</value></price></prices><max>-1</max></tieredBlock></blocks></tier></tiers></usage>', 'EUR');
+SELECT tariff_from('lago', NULL, 'EUR') IS NULL AS nothing;
 
 -- What is refused, and by what name.
 CREATE FUNCTION refusal(dialect text, price jsonb, currency text DEFAULT 'USD') RETURNS text LANGUAGE plpgsql AS $$

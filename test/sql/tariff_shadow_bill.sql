@@ -50,3 +50,6 @@ SELECT * FROM shadow_bill('lago', '{}'::jsonb, '[]');
 SELECT rule FROM shadow_rule_words();
 -- a row of no events is no amount, and says so
 SELECT position_no, theirs, ours, problem FROM shadow_bill('lago', '{"a": {"charge_model": "standard", "properties": {"amount": "1"}}}', '[{"each": []}, {"quantity": "0"}]', 'EUR') WHERE scope = 'row';
+-- a fraction that is none says so, whether the price looks at it or not
+SELECT position_no, theirs, problem FROM shadow_bill('lago', '{"a": {"charge_model": "standard", "properties": {"amount": "1"}}}',
+    '[{"quantity": "1", "fraction": "NaN"}, {"quantity": "1", "fraction": "-0.5"}, {"quantity": "1", "fraction": "Infinity"}, {"each": [{"amount": "1", "fraction": "NaN"}]}, {"quantity": "1", "fraction": "0.5"}]', 'EUR') WHERE scope = 'row';
