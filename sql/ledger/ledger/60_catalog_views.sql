@@ -251,6 +251,7 @@ COMMENT ON COLUMN billing.fees.seller IS 'Key of the seller who owns it.';
 COMMENT ON COLUMN billing.fees.unit IS 'What its quantity counts.';
 COMMENT ON COLUMN billing.fees.in_advance IS 'Whether it is due at the start of a charge period, not at its end.';
 COMMENT ON COLUMN billing.fees.proration IS 'Rule of prorate() by which it is charged for part of a period.';
+COMMENT ON COLUMN billing.fees.price_days IS 'Of how many days its price is, where days are counted; null = of the whole charge period.';
 COMMENT ON COLUMN billing.fees.fee_id IS 'Number of the fee.';
 COMMENT ON COLUMN billing.fees.recorded_at IS 'When this definition was recorded.';
 COMMENT ON COLUMN billing.fees.recorded_by IS 'Who recorded it.';
