@@ -14,6 +14,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.line_before(bigint) IS
 'The final line of the same charge whose explanation held when a line was billed: the latest before it that was not taken back by a cancellation or by voiding; null when there is none, or for a line that takes another one back. Stable.';
+REVOKE ALL ON FUNCTION billing.line_before(bigint) FROM PUBLIC;
 
 CREATE FUNCTION billing.explain_change(line_id bigint)
     RETURNS TABLE (step int, stage text, what text, tier_from numeric, tier_to numeric, quantity numeric, unit_price numeric, amount billing.monetary)
