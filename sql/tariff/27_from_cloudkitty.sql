@@ -43,7 +43,17 @@ AS $$
 DECLARE
     services jsonb := billing.import_array('cloudkitty', price, 'services');
     lost     text;
+    twice    text;
 BEGIN
+    SELECT concat_ws(' ', m.id_member, x.id) INTO twice   -- a rule or group that is there twice, as where pages of an export overlap, would count twice
+      FROM (VALUES ('services', 'service_id'), ('fields', 'field_id'), ('groups', 'group_id'), ('mappings', 'mapping_id'), ('thresholds', 'threshold_id')) AS m(member, id_member)
+     CROSS JOIN LATERAL (SELECT r.value ->> m.id_member AS id
+                           FROM jsonb_array_elements(CASE jsonb_typeof(price -> m.member) WHEN 'array' THEN price -> m.member ELSE '[]' END) AS r(value)
+                          WHERE r.value ->> m.id_member IS NOT NULL GROUP BY 1 HAVING count(*) > 1) AS x
+     LIMIT 1;
+    IF twice IS NOT NULL THEN
+        RAISE EXCEPTION '% of the cloudkitty price is there more than once', twice USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     SELECT COALESCE(r.value ->> 'mapping_id', r.value ->> 'threshold_id', r.value::text) INTO lost
       FROM jsonb_array_elements(COALESCE(NULLIF(price -> 'mappings', 'null'), '[]') || COALESCE(NULLIF(price -> 'thresholds', 'null'), '[]')) AS r(value)
      WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(services) AS s(value)

@@ -54,6 +54,8 @@ SELECT refusal(d, p::jsonb) FROM (VALUES
     ('killbill', '{"usageType":"CAPACITY","tiers":[{"limits":[{"unit":"u","min":"5","max":"9"}],"recurringPrice":[{"currency":"USD","value":1}]}]}'),
     ('cloudkitty', '{"services":[{"service_id":"1","name":"s"}],"mappings":[{"mapping_id":"9","field_id":"7","value":"a","cost":"1"}]}'),
     ('cloudkitty', '{"services":[{"service_id":"1","name":"s"}],"mappings":[{"mapping_id":"9","service_id":"1","type":"flat"}]}'),
+    ('cloudkitty', '{"services":[{"service_id":"1","name":"s"}],"mappings":[{"mapping_id":"9","service_id":"1","type":"rate","cost":"2"},{"mapping_id":"9","service_id":"1","type":"rate","cost":"2"}]}'),
+    ('cloudkitty', '{"services":[{"service_id":"1","name":"s"}],"groups":[{"group_id":"3","name":"g"},{"group_id":"3","name":"g"}],"mappings":[{"mapping_id":"9","service_id":"1","group_id":"3","cost":"2"}]}'),
     ('paper', '{}'), ('lago', '[]')) AS v(d, p);
 SELECT refusal('lago', '{"charge_model":"standard","properties":{"amount":"1"}}', NULL);
 SELECT tariff_from('lago', '<usage/>'::xml, 'USD');
