@@ -47,6 +47,8 @@ SELECT fails($$ SELECT set_account('new', currency => 'XXX') $$);
 SELECT fails(format($$ SELECT set_account(%L) $$, repeat('é', 501)));
 SELECT fails($$ SELECT set_account('new', starts_on => 'infinity') $$);
 SELECT fails($$ SELECT set_account('new', starts_on => '0001-01-01') $$);
+SELECT fails($$ SELECT set_account('new', grace => '1000000 years') $$);
+SELECT fails($$ SELECT set_account('new', cycle_day => 3, from_date => '5874897-01-01') $$);
 SELECT fails($$ SELECT set_account('new', currency => 'dollar') $$);
 SELECT set_price_list('default-USD', currency => 'USD') > 0;
 SELECT writes($$ SELECT set_account('overseas', currency => 'USD', time_zone => 'America/New_York') $$);

@@ -63,6 +63,7 @@ SELECT terms('reseller');
 SELECT fails($$ SELECT set_invoice_group('nobody') $$);
 SELECT fails($$ SELECT set_invoice_group('reseller', '') $$);
 SELECT fails($$ SELECT set_invoice_group('reseller', payment_days => -1) $$);
+SELECT fails($$ SELECT set_invoice_group('reseller', payment_days => 2147483647) $$);
 SELECT fails($$ SELECT set_invoice_group('reseller', language => 'German') $$);
 SELECT fails($$ SELECT set_invoice_group('reseller', delivery => '"mail"') $$);
 

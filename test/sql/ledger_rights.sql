@@ -34,6 +34,14 @@ SELECT c.oid::regclass, x.grantee::regrole, x.privilege_type
 SELECT c.oid::regclass, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid, aclexplode(a.attacl) AS x
  WHERE c.relnamespace = 'billing'::regnamespace AND x.grantee <> c.relowner;
 
+-- whoever may call a procedure that commits, and so works with the caller's rights, may call what it calls
+SELECT r.role, p.oid::regprocedure AS procedure, f.oid::regprocedure AS calls
+  FROM unnest('{billing_reader,billing_operator,billing_admin,billing_worker}'::text[]) AS r(role), pg_proc AS p,
+       LATERAL (SELECT DISTINCT m[1] AS name FROM regexp_matches(p.prosrc, '\mbilling\.([a-z_]+)\(', 'g') AS m) AS c JOIN pg_proc AS f ON f.proname = c.name AND f.pronamespace = 'billing'::regnamespace
+ WHERE p.pronamespace = 'billing'::regnamespace AND p.prokind = 'p' AND NOT p.prosecdef
+   AND has_function_privilege(r.role, p.oid, 'EXECUTE') AND NOT has_function_privilege(r.role, f.oid, 'EXECUTE')
+ ORDER BY 1, 2, 3;
+
 -- tried as the owner
 SET ROLE billing_owner;
 -- an invoice of one line: keys of lines are checked although nobody may update them

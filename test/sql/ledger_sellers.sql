@@ -25,6 +25,7 @@ SELECT fails($$ SELECT set_seller('northwind', legal_name => 'N', country => 'DE
 SELECT fails($$ SELECT set_seller('northwind', legal_name => 'N', country => 'DE', currency => 'XAU') $$);
 SELECT fails($$ SELECT set_seller('northwind', legal_name => 'N', country => 'DE', currency => 'EUR', time_zone => 'Europe/Nowhere') $$);
 SELECT fails($$ SELECT set_seller('northwind', legal_name => 'N', country => 'DE', currency => 'EUR', payment_days => -1) $$);
+SELECT fails($$ SELECT set_seller('northwind', legal_name => 'N', country => 'DE', currency => 'EUR', payment_days => 2147483647) $$);
 SELECT fails($$ SELECT set_seller('northwind', legal_name => 'N', country => 'DE', currency => 'EUR', address => '["Main street"]') $$);
 SELECT fails($$ SELECT set_seller('northwind', legal_name => 'N', country => 'DE', currency => 'EUR', tax_ids => '"DE1"') $$);
 
@@ -59,6 +60,7 @@ SELECT fails($$ SELECT set_number_series('bill', seller => 'northwind') $$);
 SELECT fails($$ SELECT set_number_series(NULL, seller => 'northwind') $$);
 SELECT fails($$ SELECT set_number_series('invoice', digits => 19, seller => 'northwind') $$);
 SELECT fails($$ SELECT set_number_series('invoice', next_number => 0, seller => 'northwind') $$);
+SELECT fails($$ SELECT set_number_series('invoice', next_number => 9223372036854775807, seller => 'northwind') $$);
 
 \set QUIET on
 \c contrib_regression

@@ -73,6 +73,9 @@ SELECT fails($$ SELECT set_subscription('acme', 'seat', quantity => 0.0000000000
 SELECT fails($$ SELECT set_subscription('acme', 'seat', fee => 'support') $$);
 SELECT fails($$ SELECT end_subscription('acme', 'desk', '2026-01-01') $$);
 SELECT fails($$ SELECT end_subscription('acme', 'seat', NULL) $$);
+SELECT fails($$ SELECT end_subscription('acme', 'seat', '5874897-01-01') $$);
+SELECT fails($$ SELECT set_subscription('acme', 'seat', starts_on => '4713-01-01 BC') $$);
+SELECT fails($$ SELECT set_subscription('acme', 'seat', starts_on => '2028-02-01', ends_on => '5874897-01-01') $$);
 SELECT set_account('acme', status => 'closed', from_date => '2028-01-01') > 0;
 SELECT fails($$ SELECT set_subscription('acme', 'seat', quantity => 9, starts_on => '2028-02-01') $$);
 

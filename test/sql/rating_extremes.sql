@@ -58,3 +58,15 @@ SELECT fails(format($$ SELECT decide(%s, '-10000000000000000 EUR', 'goodwill', '
 CALL run_invoicing(through => '2025-02-01') \gset
 SELECT state FROM runs WHERE run_id = :run_id;
 SELECT * FROM wrong;
+-- A group whose value is too long for a key: lines of their own nevertheless, even where values differ at their end only.
+SELECT set_meter('pages', unit => 'page', dimensions => '{url}'), set_price('pages', '{"model":"per_unit","currency":"EUR","unit_price":"2"}', valid_from => '2025-01-01') \gset
+SELECT string_agg(md5(n::text), '') AS long FROM generate_series(1, 120) AS n \gset
+SELECT use('plain', 'pages', '2025-02-10', 1, dimensions => jsonb_build_object('url', :'long' || 'a')), use('plain', 'pages', '2025-02-10', 2, dimensions => jsonb_build_object('url', :'long' || 'b')),
+       use('plain', 'pages', '2025-02-10', 4, dimensions => jsonb_build_object('url', :'long' || 'b')), use('plain', 'pages', '2025-02-10', 8, dimensions => '{"url": "short"}') \gset
+CALL run_invoicing(through => '2025-03-01') \gset
+SELECT state, errors FROM runs WHERE run_id = :run_id;
+SELECT length(number) > 0 AS final FROM finalize_invoices(through => '2025-03-01', account => 'plain', issue_date => '2025-03-01');
+SELECT l.charge_group, l.quantity, l.amount, (SELECT sum(u.counted) FROM line_usage(l.line_id) AS u) AS usage FROM invoice_lines AS l WHERE l.item = 'pages' ORDER BY l.quantity;
+SELECT count(*) FROM unbilled_usage('[2025-02-01,2025-03-01)', account => 'plain') WHERE meter = 'pages';
+SELECT fails($$ SELECT set_meter('pages', dimensions => '{a,b,c,d,e,f,g,h,i}') $$);
+SELECT fails(format($$ SELECT set_meter('pages', dimensions => '{%s}') $$, repeat('x', 64)));

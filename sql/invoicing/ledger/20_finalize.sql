@@ -291,6 +291,7 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = format('through and issue_date must be days, not %s and %s', coalesce(through::text, 'null'), coalesce(issue_date::text, 'null')),
             HINT = 'through is the day up to which charges fall due, such as the first day of a month; leave issue_date out for today.';
     END IF;
+    PERFORM check_day('issue_date', issue_date);
     IF finalize_invoices.account IS NOT NULL THEN
         one_account := find_account(finalize_invoices.account);
     END IF;

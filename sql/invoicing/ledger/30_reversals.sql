@@ -185,6 +185,7 @@ DECLARE
 BEGIN
     PERFORM check_ledger();
     PERFORM check_reason(cancel_invoice.reason);
+    PERFORM check_day('issue_date', cancel_invoice.issue_date);
     PERFORM wait_for_run();
     document := lock_invoice(cancel_invoice.invoice_id);
     PERFORM refuse_after(document, '{voided,cancelled}', 'cancelled', 'The next run bills its charges again unless they were waived.');

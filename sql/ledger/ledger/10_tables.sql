@@ -23,7 +23,7 @@ CREATE TABLE billing.seller_setting (
     tax_ids          jsonb,
     endpoint_id      text,
     default_tax_code text,
-    payment_days     int  NOT NULL DEFAULT 14 CHECK (payment_days >= 0),
+    payment_days     int  NOT NULL DEFAULT 14 CHECK (payment_days BETWEEN 0 AND 3653),
     recorded_at      timestamptz NOT NULL DEFAULT billing.recorded_at(),
     recorded_by      text NOT NULL DEFAULT session_user,
     PRIMARY KEY (seller_id, setting_no)
@@ -83,7 +83,7 @@ CREATE TABLE billing.invoice_group (
     invoice_group_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     payer_id        bigint NOT NULL REFERENCES billing.account,
     key             text   NOT NULL DEFAULT 'default',
-    payment_days    int    CHECK (payment_days >= 0),
+    payment_days    int    CHECK (payment_days BETWEEN 0 AND 3653),
     purchase_order  text,
     buyer_reference text,
     language        text   NOT NULL DEFAULT 'en',

@@ -201,7 +201,7 @@ CREATE TABLE billing.number_series (
     series      text NOT NULL DEFAULT '',
     prefix      text NOT NULL DEFAULT '',
     digits      smallint NOT NULL DEFAULT 6 CHECK (digits BETWEEN 1 AND 18),
-    last_number bigint NOT NULL DEFAULT 0 CHECK (last_number >= 0),
+    last_number bigint NOT NULL DEFAULT 0 CHECK (last_number BETWEEN 0 AND 4e15),
     last_issue_date date NOT NULL DEFAULT '-infinity',
     PRIMARY KEY (seller_id, type, series)
 );

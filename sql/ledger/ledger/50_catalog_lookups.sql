@@ -201,6 +201,17 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.check_country(text) IS 'Raises 22023 unless the country is a two-letter code of ISO 3166-1, XI or XK; null passes. Immutable.';
 
+CREATE FUNCTION billing.check_day(argument text, day date) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    IF isfinite(day) AND day NOT BETWEEN '1990-01-01' AND '2200-12-31' THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('%s must be a day of the years 1990 to 2200, not %s', argument, day);
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.check_day(text, date) IS
+'Raises 22023 if the day given for an argument is in no year that usage can have: a typo there would give somebody centuries of charge periods, or days that cannot be reckoned with. Null and the infinities pass. Immutable.';
+
 CREATE FUNCTION billing.check_dates(span_from date, span_to date) RETURNS daterange
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -212,6 +223,8 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = format('the end %s must be after the start %s', span_to, span_from),
             HINT = 'The end is the first day that no longer belongs to the span.';
     END IF;
+    PERFORM check_day('the start', span_from);
+    PERFORM check_day('the end', span_to);
     RETURN daterange(NULLIF(span_from, '-infinity'), NULLIF(span_to, 'infinity'));
 END $$;
 COMMENT ON FUNCTION billing.check_dates(date, date) IS 'The half-open span of days; null or infinite = without border. Errors: 22023 if it is empty or holds never. Immutable.';

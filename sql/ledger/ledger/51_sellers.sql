@@ -31,8 +31,8 @@ BEGIN
     END IF;
     PERFORM check_object('address', setting.address);
     PERFORM check_object('tax_ids', setting.tax_ids);
-    IF setting.payment_days < 0 THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('payment_days must not be negative, but is %s', setting.payment_days);
+    IF setting.payment_days NOT BETWEEN 0 AND 3653 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('payment_days must be between 0 and 3653, but is %s', setting.payment_days);
     END IF;
     IF setting.legal_name = '' THEN
         RAISE invalid_parameter_value USING MESSAGE = 'the legal name of a seller must not be empty';

@@ -57,8 +57,8 @@ BEGIN
     IF setting.cycle_day NOT BETWEEN 1 AND 31 THEN
         RAISE invalid_parameter_value USING MESSAGE = format('cycle_day must be between 1 and 31, not %s', setting.cycle_day),
             HINT = 'In shorter months a late cycle day means the last day.';
-    ELSIF setting.grace < '0' THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('grace must not be negative, but is %s', setting.grace);
+    ELSIF setting.grace NOT BETWEEN '0' AND '366 days' THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('grace must be between nothing and 366 days, but is %s', setting.grace);
     END IF;
     IF setting.rounding_mode IS NOT NULL OR setting.on_rating_error IS NOT NULL OR setting.status IS NOT NULL THEN
         PERFORM check_word('rounding_mode', setting.rounding_mode, '{half_up,half_even,up,down,ceiling,floor,cash}');
@@ -179,8 +179,9 @@ CREATE FUNCTION billing.check_account_start(account_id bigint, starts_on date) R
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
-    IF check_account_start.starts_on NOT BETWEEN '1990-01-01' AND '2200-12-31' THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('starts_on must be a day of the years 1990 to 2200, not %s', check_account_start.starts_on),
+    PERFORM check_day('starts_on', check_account_start.starts_on);
+    IF NOT isfinite(check_account_start.starts_on) THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('starts_on must be a day, not %s', check_account_start.starts_on),
             HINT = 'It is the first day whose charges are billed; leave it out, and the first usage or subscription says.';
     ELSIF EXISTS (SELECT FROM account_calendar AS c WHERE c.account_id = check_account_start.account_id) THEN
         RAISE object_not_in_prerequisite_state USING
@@ -247,6 +248,7 @@ BEGIN
     named.endpoint_id := set_account.endpoint_id;
     named.tax_code := set_account.tax_code;
     PERFORM check_account_setting(named);
+    PERFORM check_day('from_date', set_account.from_date);
     progressive.progressive_threshold := set_account.progressive_threshold;
     progressive.progressive_thresholds := set_account.progressive_thresholds;
     progressive.progressive_every := set_account.progressive_every;

@@ -73,6 +73,8 @@ BEGIN
         WHEN (meter.rounding IS NULL) <> (meter.decimals IS NULL) THEN 'rounding and decimals need each other'
         WHEN meter.decimals NOT BETWEEN -15 AND 20 THEN format('decimals must be between -15 and 20, not %s', meter.decimals)
         WHEN array_position(meter.dimensions, NULL) IS NOT NULL OR '' = ANY (meter.dimensions) THEN 'a dimension must not be null or empty'
+        WHEN cardinality(meter.dimensions) > 8 THEN format('at most 8 dimensions can make lines of their own, not %s', cardinality(meter.dimensions))
+        WHEN EXISTS (SELECT FROM unnest(meter.dimensions) AS d WHERE octet_length(d) > 63) THEN 'the name of a dimension that makes lines of its own has at most 63 bytes'
         WHEN cardinality(meter.dimensions) > (SELECT count(DISTINCT d) FROM unnest(meter.dimensions) AS d) THEN format('dimensions %s name one twice', meter.dimensions)
         ELSE billing.filter_fault(meter.filter)
     END;

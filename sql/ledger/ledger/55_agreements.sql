@@ -233,8 +233,8 @@ BEGIN
     PERFORM check_ledger();
     PERFORM check_key('an invoice group', set_invoice_group.key);
     PERFORM check_object('delivery', set_invoice_group.delivery);
-    IF set_invoice_group.payment_days < 0 THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('payment_days must not be negative, but is %s', set_invoice_group.payment_days);
+    IF set_invoice_group.payment_days NOT BETWEEN 0 AND 3653 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('payment_days must be between 0 and 3653, but is %s', set_invoice_group.payment_days);
     ELSIF set_invoice_group.language !~ '^[a-z]{2,3}(-[A-Z]{2})?$' THEN
         RAISE invalid_parameter_value USING MESSAGE = format('language "%s" is no language tag', set_invoice_group.language), HINT = 'Use a tag such as en or de-AT.';
     END IF;

@@ -57,6 +57,7 @@ BEGIN
     ELSIF NOT isfinite(starts_on) THEN
         RAISE invalid_parameter_value USING MESSAGE = format('starts_on must be a day, not %s', starts_on);
     END IF;
+    PERFORM check_day('starts_on', starts_on);
 END $$;
 COMMENT ON FUNCTION billing.check_subscription(text, numeric, date) IS 'Raises 22023 for a key, quantity or first day of a subscription that makes no sense; null quantity and day pass. Immutable.';
 
@@ -217,6 +218,7 @@ BEGIN
     ELSIF end_subscription.ends_on IS NULL THEN
         RAISE invalid_parameter_value USING MESSAGE = 'ends_on must not be null', HINT = 'It is the first day on which the subscription no longer runs.';
     END IF;
+    PERFORM check_day('ends_on', end_subscription.ends_on);
     PERFORM FROM subscription AS s WHERE s.subscription_id = this_subscription FOR NO KEY UPDATE;
     RETURN move_subscription_end(this_subscription, end_subscription.ends_on);
 END $$;

@@ -160,8 +160,6 @@ DECLARE
 BEGIN
     IF wanted.digits NOT BETWEEN 1 AND 18 THEN
         RAISE invalid_parameter_value USING MESSAGE = format('digits must be between 1 and 18, not %s', wanted.digits);
-    ELSIF wanted.last_number < 0 THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('next_number must be at least 1, not %s', wanted.last_number + 1);
     ELSIF wanted.last_number <> former.last_number AND EXISTS (
         SELECT FROM invoice_number AS n
          WHERE n.seller_id = check_number_series.seller_id AND n.type = check_number_series.type AND n.series = check_number_series.series)
@@ -198,6 +196,9 @@ BEGIN
     END IF;
     IF code NOT IN ('380', '381') THEN
         PERFORM check_word('type', code, '{invoice,credit_note}');
+    END IF;
+    IF set_number_series.next_number NOT BETWEEN 1 AND 1e15 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('next_number must be between 1 and 10^15, not %s', set_number_series.next_number);
     END IF;
     PERFORM FROM seller AS s WHERE s.seller_id = this_seller FOR NO KEY UPDATE;
     SELECT n.* INTO former FROM number_series AS n WHERE n.seller_id = this_seller AND n.type = code AND n.series = set_number_series.series FOR NO KEY UPDATE;

@@ -84,7 +84,7 @@ AS $function$
               LEFT JOIN billing.usage_change AS x ON x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision
                AND billing.known(x.recorded_at, c.usage_at, c.usage_own)
               LEFT JOIN billing.resource AS r ON r.account_id = u.account_id AND r.resource_id = u.resource_id
-             CROSS JOIN LATERAL (SELECT CASE WHEN s.charge_by = '{}' THEN '{}' ELSE billing.chosen_dimensions(s.charge_by, u.dimensions, r.key) END AS charge_group,
+             CROSS JOIN LATERAL (SELECT CASE WHEN s.charge_by = '{}' THEN '{}' ELSE billing.charge_group(s.charge_by, u.dimensions, r.key) END AS charge_group,
                                         CASE WHEN coalesce(cardinality(s.rate_by), 0) = 0 THEN '{}' ELSE billing.chosen_dimensions(s.rate_by, CASE WHEN s.by_tenant THEN billing.with_tenant(u.dimensions, u.account_id) ELSE u.dimensions END, r.key) END AS rate_group) AS g
              WHERE (SELECT EXISTS (SELECT FROM rated_segment AS z WHERE z.looks_back)) AND (u.ends_at >= {usage_from} {levels}) AND u.ends_at <= {usage_to} {usage_accounts}
                AND u.ends_at < c.to_at AND greatest(c.from_at, s.from_at) < least(c.to_at, s.to_at)
@@ -143,7 +143,7 @@ AS $function$
           LEFT JOIN billing.usage_change AS x ON x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision
            AND billing.known(x.recorded_at, c.usage_at, c.usage_own)
           LEFT JOIN billing.resource AS r ON r.account_id = u.account_id AND r.resource_id = u.resource_id
-         CROSS JOIN LATERAL (SELECT billing.chosen_dimensions(s.charge_by, u.dimensions, r.key) AS charge_group,
+         CROSS JOIN LATERAL (SELECT billing.charge_group(s.charge_by, u.dimensions, r.key) AS charge_group,
                                     billing.chosen_dimensions(s.rate_by, CASE WHEN s.by_tenant THEN billing.with_tenant(u.dimensions, u.account_id) ELSE u.dimensions END, r.key) AS rate_group) AS g
          CROSS JOIN LATERAL (SELECT billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) AS part, NULL::timestamp AS window_at
                               WHERE s.rate_window IS NULL

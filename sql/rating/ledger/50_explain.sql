@@ -223,7 +223,7 @@ DECLARE
                AND (u.recorded_at < l.known_at OR u.recorded_at = l.own_at)
                AND (x.recorded_at IS NULL OR x.recorded_at >= l.known_at OR x.recorded_at >= prev.known_at)
                AND (s.filter = '{}' OR billing.meter_accepts(s.filter, u.dimensions, billing.quantity(u.consumed)))
-               AND (s.charge_by = '{}' OR billing.chosen_dimensions(s.charge_by, u.dimensions, r.key) = l.charge_group)
+               AND (s.charge_by = '{}' OR billing.charge_group(s.charge_by, u.dimensions, r.key) = l.charge_group)
                -- what the price has no cell for is not on the line
                AND NOT EXISTS (SELECT FROM this_amount AS a
                                 WHERE a.contract_no = c.contract_no AND a.segment_no = s.segment_no AND a.sqlstate IS NOT NULL
@@ -279,7 +279,7 @@ BEGIN
            AND (billing.clip(u.consumed, p.starts_at, p.ends_at) IS NOT NULL
                 OR (u.ends_at < p.starts_at AND EXISTS (SELECT FROM meter_definition AS m WHERE m.item_id = k.item_id AND (m.aggregation IN ('time_weighted', 'increase') OR m.carried_over))))
            AND l.known_at > u.recorded_at
-           AND k.charge_group = billing.chosen_dimensions(ARRAY(SELECT jsonb_object_keys(k.charge_group)), u.dimensions, r.key)
+           AND k.charge_group = billing.charge_group(ARRAY(SELECT jsonb_object_keys(k.charge_group)), u.dimensions, r.key)
            AND EXISTS (SELECT FROM billing.line_usage(l.line_id) AS w WHERE w.key = u.key AND w.revision = u.revision)
          ORDER BY l.line_id;
 END $$;

@@ -102,7 +102,7 @@ AS $function$
                    END AS reason
               FROM (SELECT x.*, row_number() OVER (PARTITION BY x.account_id, x.key, x.revision, x.ends_at, x.agreement_id, x.currency, x.period_no, x.contract_no ORDER BY x.segment_no) = 1 AS is_first
                       FROM placed AS x WHERE x.reached) AS p
-             CROSS JOIN LATERAL (SELECT billing.chosen_dimensions(p.charge_by, p.dimensions, p.resource_key) AS charge_group) AS c
+             CROSS JOIN LATERAL (SELECT billing.charge_group(p.charge_by, p.dimensions, p.resource_key) AS charge_group) AS c
               LEFT JOIN billing.charge_key AS k ON k.account_id = p.buyer_id AND k.period_no = p.period_no AND k.agreement_id = p.agreement_id AND k.item_id = p.meter_id
                AND k.component = 'usage' AND k.consumer_id = p.account_id AND k.charge_group = c.charge_group
               LEFT JOIN (SELECT q.account_id, q.period_no, y.agreement_id, y.item_id, y.charge_group, min(y.sqlstate) AS sqlstate, min(y.detail) AS detail
