@@ -4,7 +4,7 @@ SET client_min_messages = warning;
 BEGIN;
 -- A seller in Berlin: compute and storage in euros, with a platform fee in advance.
 SELECT billing.set_seller('northwind', legal_name => 'Northwind GmbH', country => 'DE', currency => 'EUR', time_zone => 'Europe/Berlin',
-    address => '{"street": "Hafenstrasse 1", "city": "Hamburg", "post_code": "20457", "country": "DE"}', tax_ids => '{"vat": "DE123456789"}', default_tax_code => 'standard');
+    address => '{"line_1": "Hafenstrasse 1", "city": "Hamburg", "post_code": "20457"}', tax_ids => '{"vat": "DE123456789"}', default_tax_code => 'standard');
 SELECT billing.set_tax_rate('standard', 19, seller => 'northwind');
 SELECT billing.set_number_series(type => '380', seller => 'northwind', prefix => 'NW-2026-');
 SELECT billing.set_number_series(type => '381', seller => 'northwind', prefix => 'NW-CN-2026-');
@@ -22,7 +22,7 @@ SELECT billing.set_price('platform', '{"model": "per_unit", "currency": "EUR", "
 
 -- A seller in New York: tokens of language models in dollars, by volume.
 SELECT billing.set_seller('contoso', legal_name => 'Contoso Inc.', country => 'US', currency => 'USD', time_zone => 'America/New_York',
-    address => '{"street": "1 Harbor Way", "city": "New York", "post_code": "10004", "country": "US"}');
+    address => '{"line_1": "1 Harbor Way", "city": "New York", "post_code": "10004"}');
 SELECT billing.set_number_series(type => '380', seller => 'contoso', prefix => 'C-');
 SELECT billing.set_number_series(type => '381', seller => 'contoso', prefix => 'C-CN-');
 SELECT billing.set_meter('tokens_in', unit => 'token', aggregation => 'sum', seller => 'contoso', name => 'Prompt tokens');

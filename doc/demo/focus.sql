@@ -36,7 +36,7 @@ ANALYZE focus_usage;
 
 BEGIN;
 SELECT billing.set_seller('cloud', legal_name => 'Cloud Reselling Inc.', country => 'US', currency => 'USD', time_zone => 'UTC',
-                          address => '{"street": "2 Data Drive", "city": "Ashburn", "post_code": "20147", "country": "US"}');
+                          address => '{"line_1": "2 Data Drive", "city": "Ashburn", "post_code": "20147"}');
 SELECT billing.set_meter(m.meter, unit => m.unit, aggregation => 'sum', dimensions => '{sku_price_id}', seller => 'cloud', name => m.service)
   FROM (SELECT DISTINCT u.meter, u.unit, u.service FROM focus_usage AS u) AS m;
 SELECT billing.set_price(p.meter, p.tariff::text::billing.tariff, valid_from => '2024-01-01', seller => 'cloud')
@@ -67,9 +67,9 @@ SELECT * FROM billing.finalize_invoices(through => '2024-11-01', issue_date => '
 \echo Charges of less than nothing are reversals:
 SELECT l.account, l.item, l.charge_group ->> 'sku_price_id' AS sku_price, l.quantity, l.unit_price, l.amount
   FROM billing.invoice_lines AS l WHERE l.seller = 'cloud' AND l.quantity < 0 ORDER BY l.amount, l.line_id LIMIT 5;
-\echo Quantity times list price against the list cost of the file, where they differ (row by row in the table focus_difference):
+\echo Quantity times list price against the list cost of the file, where they differ (row by row in the table focus_difference, with --keep):
 \set QUIET on
-CREATE TEMPORARY TABLE focus_difference AS
+CREATE TABLE focus_difference AS
 SELECT f.row_no, f."ServiceName" AS service, f."SkuPriceId" AS sku_price_id, f."ConsumedQuantity" AS quantity, f."ListUnitPrice" AS unit_price, f."ListCost" AS list_cost,
        d.difference,
        CASE WHEN f."ConsumedQuantity" IS NULL THEN lower(f."ChargeCategory") || ' without a quantity: no usage, it is not billed'

@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CALL billing.maintain_partitions('[2023-11-01,2023-12-01)');
 BEGIN;
 SELECT billing.set_seller('inference', legal_name => 'Inference B.V.', country => 'NL', currency => 'EUR', time_zone => 'Europe/Amsterdam',
-                          address => '{"street": "Kade 7", "city": "Amsterdam", "post_code": "1011 AA", "country": "NL"}');
+                          address => '{"line_1": "Kade 7", "city": "Amsterdam", "post_code": "1011 AA"}');
 SELECT billing.set_meter('context_tokens', unit => 'token', aggregation => 'sum', dimensions => '{product}', seller => 'inference', name => 'Context tokens');
 SELECT billing.set_meter('generated_tokens', unit => 'token', aggregation => 'sum', dimensions => '{product}', seller => 'inference', name => 'Generated tokens');
 SELECT billing.set_price('context_tokens', '{"model": "graduated", "currency": "EUR", "tiers": [

@@ -17,5 +17,6 @@ BEGIN
         RAISE 'line % is not explained to the cent', wrong;
     END IF;
 END $$;
-\echo Not billed, and why:
-SELECT u.reason, count(*) AS usage_rows FROM billing.unbilled_usage('[2026-10-01,2026-11-01)') AS u GROUP BY u.reason ORDER BY u.reason;
+SELECT daterange(min(l.period_from), max(l.period_to)) AS billed FROM billing.invoice_lines AS l \gset
+\echo Not billed of :billed, and why:
+SELECT u.reason, count(*) AS usage_rows FROM billing.unbilled_usage(:'billed') AS u GROUP BY u.reason ORDER BY u.reason;

@@ -223,6 +223,10 @@ payload_in_month(uint64 hash, const UsageInterval *consumed)
 {
 	if (consumed->start != consumed->end)
 		(void) payload_months(consumed->start);
+	if (consumed->end - consumed->start > USAGE_LONGEST)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("usage from %s on is longer than ten years", timestamptz_to_str(consumed->start))));
 	return (int64) ((hash & ~PAYLOAD_MONTH_MASK) | (uint64) payload_months(consumed->end));
 }
 

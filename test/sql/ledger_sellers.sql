@@ -27,6 +27,8 @@ SELECT fails($$ SELECT set_seller('northwind', legal_name => 'N', country => 'DE
 SELECT fails($$ SELECT set_seller('northwind', legal_name => 'N', country => 'DE', currency => 'EUR', payment_days => -1) $$);
 SELECT fails($$ SELECT set_seller('northwind', legal_name => 'N', country => 'DE', currency => 'EUR', payment_days => 2147483647) $$);
 SELECT fails($$ SELECT set_seller('northwind', legal_name => 'N', country => 'DE', currency => 'EUR', address => '["Main street"]') $$);
+SELECT fails($$ SELECT set_seller('northwind', legal_name => 'N', country => 'DE', currency => 'EUR', address => '{"street": "Main street"}') $$);
+SELECT fails($$ SELECT set_seller('northwind', legal_name => 'N', country => 'DE', currency => 'EUR', address => '{"line_1": {"x": [1]}}') $$);
 SELECT fails($$ SELECT set_seller('northwind', legal_name => 'N', country => 'DE', currency => 'EUR', tax_ids => '"DE1"') $$);
 
 -- it gets a price list and series of document numbers

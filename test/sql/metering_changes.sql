@@ -74,4 +74,5 @@ SELECT fails($$SELECT correct_usage('acme', 'u1', resource => '')$$);
 SELECT fails(format($$SELECT correct_usage('acme', 'u1', resource => '%s')$$, repeat('x', 1001)));
 SELECT fails($$SELECT correct_usage('acme', 'u1', ends_at => '20266-11-05T10:00:00Z')$$);
 SELECT fails($$SELECT correct_usage('acme', 'u3', starts_at => '0206-08-10T00:00:00Z')$$);
+SELECT fails($$SELECT correct_usage('acme', 'u3', starts_at => '2006-08-10T00:00:00Z')$$);
 SELECT revision, quantity FROM recorded WHERE superseded_by IS NULL AND account = 'acme' ORDER BY 1, 2;

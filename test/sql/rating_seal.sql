@@ -120,6 +120,7 @@ ALTER TABLE billing.usage_2025_06 RENAME TO lost;
 RESET ROLE;
 SELECT use('acme', 'calls', '2025-07-10', 5) \gset
 CALL run_invoicing(through => '2025-08-01');
+SELECT fails($$ SELECT * FROM preview_invoice('acme', '2025-08-01') $$), fails($$ SELECT * FROM charges('acme', '[2025-06-01,2025-07-01)') $$);
 SELECT fails($$ SELECT bill_account('acme', '2025-08-01') $$);
 SET ROLE billing_owner;
 ALTER TABLE billing.lost RENAME TO usage_2025_06;

@@ -24,7 +24,7 @@ CREATE FUNCTION billing.party_text(party jsonb) RETURNS text[]
 AS $$
     SELECT array_remove(ARRAY[
                coalesce(party ->> 'legal_name', party ->> 'key'),
-               a.address ->> 'line_1', a.address ->> 'line_2',
+               a.address ->> 'line_1', a.address ->> 'line_2', a.address ->> 'line_3',
                nullif(concat_ws(' ', a.address ->> 'post_code', a.address ->> 'city'), ''),
                nullif(concat_ws(', ', a.address ->> 'subdivision', party ->> 'country'), '')]
            || ARRAY(SELECT upper(t.name) || ' ' || t.value FROM jsonb_each_text(coalesce(party -> 'tax_ids', '{}')) AS t(name, value) ORDER BY t.name)

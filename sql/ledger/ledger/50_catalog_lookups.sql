@@ -141,6 +141,22 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.check_object(text, jsonb) IS 'Raises 22023 if the value given for an argument is not a JSON object; null passes. Immutable.';
 
+CREATE FUNCTION billing.check_address(address jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    wrong record;
+BEGIN
+    PERFORM check_object('address', address);
+    SELECT m.key, m.value INTO wrong FROM jsonb_each(CASE WHEN address IS NOT NULL THEN address ELSE '{}' END) AS m
+     WHERE m.key NOT IN ('line_1', 'line_2', 'line_3', 'city', 'post_code', 'subdivision') OR jsonb_typeof(m.value) <> 'string' OR length(m.value #>> '{}') > 200;
+    IF FOUND THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('address cannot hold "%s": %s', wrong.key, left(wrong.value::text, 64)),
+            HINT = 'Its members are line_1, line_2, line_3, city, post_code and subdivision, texts of at most 200 characters; the country is an argument of its own.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.check_address(jsonb) IS 'Raises 22023 if an address is no object of the members that invoices show (EN 16931, BG-5 and BG-8), all texts; null passes. Immutable.';
+
 CREATE FUNCTION billing.check_currency(currency text) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -173,14 +189,14 @@ BEGIN
             known := false;
         END;
     ELSE
-        known := EXISTS (SELECT FROM pg_timezone_names AS z WHERE z.name = check_time_zone.time_zone);
+        known := check_time_zone.time_zone NOT IN ('localtime', 'posixrules') AND EXISTS (SELECT FROM pg_timezone_names AS z WHERE z.name = check_time_zone.time_zone);
     END IF;
     IF NOT known THEN
         RAISE invalid_parameter_value USING MESSAGE = format('time zone "%s" not recognized', check_time_zone.time_zone),
             HINT = 'Use a name of pg_timezone_names such as Europe/Berlin or UTC.';
     END IF;
 END $$;
-COMMENT ON FUNCTION billing.check_time_zone(text) IS 'Raises 22023 unless the time zone has a name of the time zone database, such as Europe/Berlin; abbreviations and POSIX rules are refused. Null passes. Volatile, because it traps an error.';
+COMMENT ON FUNCTION billing.check_time_zone(text) IS 'Raises 22023 unless the time zone has a name of the time zone database, such as Europe/Berlin; abbreviations, POSIX rules and names that mean another zone on another machine (localtime) are refused. Null passes. Volatile, because it traps an error.';
 
 -- ISO 3166-1 alpha-2, with XI (Northern Ireland) and XK (Kosovo), which tax and customs of the European Union use.
 CREATE FUNCTION billing.check_country(country text) RETURNS void
@@ -223,8 +239,9 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = format('the end %s must be after the start %s', span_to, span_from),
             HINT = 'The end is the first day that no longer belongs to the span.';
     END IF;
-    PERFORM check_day('the start', span_from);
-    PERFORM check_day('the end', span_to);
+    IF least(span_from, span_to) < '0001-01-01' AND isfinite(least(span_from, span_to)) OR greatest(span_from, span_to) > '9999-12-31' AND isfinite(greatest(span_from, span_to)) THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('a span from %s to %s is not in the years 1 to 9999', coalesce(span_from, '-infinity'), coalesce(span_to, 'infinity'));
+    END IF;
     RETURN daterange(NULLIF(span_from, '-infinity'), NULLIF(span_to, 'infinity'));
 END $$;
 COMMENT ON FUNCTION billing.check_dates(date, date) IS 'The half-open span of days; null or infinite = without border. Errors: 22023 if it is empty or holds never. Immutable.';

@@ -29,7 +29,7 @@ BEGIN
     IF setting.time_zone IS NOT NULL THEN
         PERFORM check_time_zone(setting.time_zone);
     END IF;
-    PERFORM check_object('address', setting.address);
+    PERFORM check_address(setting.address);
     PERFORM check_object('tax_ids', setting.tax_ids);
     IF setting.payment_days NOT BETWEEN 0 AND 3653 THEN
         RAISE invalid_parameter_value USING MESSAGE = format('payment_days must be between 0 and 3653, but is %s', setting.payment_days);

@@ -57,8 +57,8 @@ BEGIN
     IF setting.cycle_day NOT BETWEEN 1 AND 31 THEN
         RAISE invalid_parameter_value USING MESSAGE = format('cycle_day must be between 1 and 31, not %s', setting.cycle_day),
             HINT = 'In shorter months a late cycle day means the last day.';
-    ELSIF setting.grace NOT BETWEEN '0' AND '366 days' THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('grace must be between nothing and 366 days, but is %s', setting.grace);
+    ELSIF setting.grace NOT BETWEEN '0' AND '100 years' THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('grace must be between nothing and 100 years, but is %s', setting.grace);
     END IF;
     IF setting.rounding_mode IS NOT NULL OR setting.on_rating_error IS NOT NULL OR setting.status IS NOT NULL THEN
         PERFORM check_word('rounding_mode', setting.rounding_mode, '{half_up,half_even,up,down,ceiling,floor,cash}');
@@ -66,7 +66,7 @@ BEGIN
         PERFORM check_word('status', setting.status, '{open,closed}');
     END IF;
     IF setting.address IS NOT NULL OR setting.country <> '' THEN
-        PERFORM check_object('address', setting.address);
+        PERFORM check_address(setting.address);
         PERFORM check_country(NULLIF(setting.country, ''));
     END IF;
     IF setting.tax_code <> '' AND NOT EXISTS (SELECT FROM tax_rate AS t WHERE t.tax_code = setting.tax_code) THEN

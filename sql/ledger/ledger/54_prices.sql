@@ -163,8 +163,7 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = format('valid_to %s must be after valid_from %s', valid_to, valid_from),
             HINT = 'valid_to is the first moment that no longer belongs to the span.';
     END IF;
-    PERFORM check_day('valid_from', valid_from::date);
-    PERFORM check_day('valid_to', valid_to::date);
+    PERFORM check_dates(valid_from::date, NULL), check_dates(NULL, valid_to::date);
     RETURN tsrange(NULLIF(valid_from, '-infinity'), NULLIF(valid_to, 'infinity'));
 END $$;
 COMMENT ON FUNCTION billing.local_span(timestamp, timestamp) IS 'The half-open span of local time; null or infinite = without border. Errors: 22023 if it is empty or holds never. Immutable.';

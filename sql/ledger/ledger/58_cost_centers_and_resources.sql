@@ -139,9 +139,9 @@ DECLARE
 BEGIN
     PERFORM check_ledger();
     PERFORM check_object('tags', set_tags.tags);
-    SELECT t.key INTO wrong FROM jsonb_each(set_tags.tags) AS t WHERE t.key = '' OR jsonb_typeof(t.value) IN ('object', 'array') LIMIT 1;
+    SELECT t.key INTO wrong FROM jsonb_each(set_tags.tags) AS t WHERE t.key = '' OR octet_length(t.key) > 1000 OR jsonb_typeof(t.value) IN ('object', 'array') LIMIT 1;
     IF FOUND THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('tag "%s" must have a name and one value, not %s', wrong, set_tags.tags -> wrong);
+        RAISE invalid_parameter_value USING MESSAGE = format('tag "%s" must have a name of at most 1000 bytes and one value, not %s', left(wrong, 64), left((set_tags.tags -> wrong)::text, 64));
     END IF;
     SELECT r.resource_id INTO this_resource FROM resource AS r WHERE r.account_id = owner_id AND r.key = set_tags.resource FOR NO KEY UPDATE;
     IF NOT FOUND THEN

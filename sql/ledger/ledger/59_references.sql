@@ -34,6 +34,9 @@ DECLARE
 BEGIN
     PERFORM check_ledger();
     PERFORM check_key('an outside system', set_external_key.system);
+    IF set_external_key.key <> '' THEN
+        PERFORM check_key('an object in an outside system', set_external_key.key);
+    END IF;
     PERFORM check_reference(set_external_key.object_type, set_external_key.object_id);
     SELECT e.key INTO former FROM external_key AS e
      WHERE e.object_type = set_external_key.object_type AND e.object_id = set_external_key.object_id AND e.system = set_external_key.system;
@@ -196,6 +199,9 @@ BEGIN
     END IF;
     IF code NOT IN ('380', '381') THEN
         PERFORM check_word('type', code, '{invoice,credit_note}');
+    END IF;
+    IF octet_length(set_number_series.series) > 100 OR octet_length(set_number_series.prefix) > 100 THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'series and prefix have at most 100 bytes';
     END IF;
     IF set_number_series.next_number NOT BETWEEN 1 AND 1e15 THEN
         RAISE invalid_parameter_value USING MESSAGE = format('next_number must be between 1 and 10^15, not %s', set_number_series.next_number);

@@ -509,6 +509,46 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.run_finish(bigint) IS 'Step of run_invoicing(): makes progressive invoices final and closes the run.';
 
+CREATE FUNCTION billing.fail_run(run bigint, reason text) RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    UPDATE billing.run AS r SET state = 'failed', finished_at = clock_timestamp(), failure = $2
+     WHERE r.run_id = $1 AND r.state = 'running' AND r.backend_pid = pg_backend_pid() AND billing.holds_run_lock()
+$$;
+COMMENT ON FUNCTION billing.fail_run(bigint, text) IS 'Notes the error that ended a run of this session. Volatile.';
+
+-- Each step commits.  An error undoes its step only, so that the run's row can say what it was before the caller hears of it.
+CREATE PROCEDURE billing.run_steps(run bigint, VARIADIC steps text[])
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    step    text;
+    state   text;
+    message text;
+    detail  text;
+    hint    text;
+BEGIN
+    FOREACH step IN ARRAY steps LOOP
+        BEGIN
+            EXECUTE pg_catalog.format('SELECT billing.%I($1)', step) USING run;
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+        END;
+        IF state IS NOT NULL THEN
+            PERFORM billing.fail_run(run, pg_catalog.format('%s: %s', state, message));
+            PERFORM billing.release_run_lock();
+            COMMIT;
+            RAISE USING ERRCODE = state, MESSAGE = message,
+                DETAIL = pg_catalog.concat_ws(' ', NULLIF(detail, ''), pg_catalog.format('The run stopped at the step %s, of which nothing is left.', step)),
+                HINT = COALESCE(NULLIF(hint, ''), 'Mend it and call the procedure again.');
+        END IF;
+        COMMIT;
+    END LOOP;
+    PERFORM billing.release_run_lock();
+END $$;
+COMMENT ON PROCEDURE billing.run_steps(bigint, text[]) IS
+'Calls the steps of a run, functions that take its number, each in a transaction of its own, and releases the run lock. Raises what a step raises, after it was written into the run''s row.';
+
 CREATE PROCEDURE billing.run_invoicing(through date, INOUT run_id bigint DEFAULT NULL)
     LANGUAGE plpgsql
 AS $$
@@ -517,17 +557,7 @@ BEGIN
     PERFORM billing.acquire_run_lock();
     run_id := billing.start_run('run_invoicing', through);
     COMMIT;
-    PERFORM billing.set_watermark(run_id);
-    COMMIT;
-    PERFORM billing.run_store_periods(run_id);
-    COMMIT;
-    PERFORM billing.run_rate(run_id);
-    COMMIT;
-    PERFORM billing.run_apply(run_id);
-    COMMIT;
-    PERFORM billing.run_finish(run_id);
-    PERFORM billing.release_run_lock();
-    COMMIT;
+    CALL billing.run_steps(run_id, 'set_watermark', 'run_store_periods', 'run_rate', 'run_apply', 'run_finish');
 END $$;
 COMMENT ON PROCEDURE billing.run_invoicing(date, bigint) IS
 'Bills all accounts: rates what falls due by the day through (in each account''s calendar) and everything that facts recorded since the last run have touched, and writes draft lines of the differences. Commits step by step and can be run again at any time; a run that was killed leaves nothing that the next does not mend. Waits while another run is going on. run_id returns the row of billing.runs with counts and errors. Errors: 25001 unless READ COMMITTED, 22004 for a null date, 22023 for one that is infinite or more than ten years ahead.';

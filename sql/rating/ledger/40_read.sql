@@ -129,6 +129,7 @@ CREATE FUNCTION billing.charges(account text, dates daterange, known_at timestam
 AS $$
 BEGIN
     PERFORM billing.check_ledger();
+    PERFORM billing.check_usage_partitions();
     IF dates IS NULL OR isempty(dates) OR lower_inf(dates) OR upper_inf(dates) OR NOT isfinite(lower(dates)) OR NOT isfinite(upper(dates)) OR upper(dates) > current_date + 3653 THEN
         RAISE invalid_parameter_value USING MESSAGE = format('dates must be a bounded, non-empty range of days, at most ten years ahead, not %s', coalesce(dates::text, 'null')),
             HINT = 'For one month: ''[2026-10-01,2026-11-01)''.';
@@ -169,6 +170,7 @@ DECLARE
     first_open date;
 BEGIN
     PERFORM billing.check_ledger();
+    PERFORM billing.check_usage_partitions();
     PERFORM billing.check_through(through);
     SELECT array_agg(x.account_id) INTO buyers
       FROM (SELECT b.account_id FROM bill_to AS b WHERE b.payer_id = payer UNION SELECT payer) AS x(account_id)

@@ -81,11 +81,7 @@ BEGIN
         PERFORM pg_catalog.pg_sleep(0.05);
         COMMIT;
     END LOOP;
-    PERFORM billing.set_watermark(run_id);
-    COMMIT;
-    PERFORM billing.seal_periods_of_run(run_id);
-    PERFORM billing.release_run_lock();
-    COMMIT;
+    CALL billing.run_steps(run_id, 'set_watermark', 'seal_periods_of_run');
 END $$;
 COMMENT ON PROCEDURE billing.seal_period(date, bigint) IS
 'Closes for good the periods of all accounts that end by a day: what each charge owes is stored, later facts of these periods are listed as unbilled with the reason sealed, and their usage may leave (drop_sealed_usage()). Refuses with 55000 while anything of them is not final: drafts, held corrections, charges that cannot be rated, facts no run has seen. Waits for sessions that are recording, at most billing.seal_wait (10 seconds), then 55006.';
