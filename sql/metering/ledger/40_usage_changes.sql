@@ -110,12 +110,6 @@ BEGIN
     new_part := billing.usage_interval(coalesce(starts_at, CASE WHEN old.starts_at = old.ends_at THEN ends_at END, old.starts_at),
                                        coalesce(ends_at, CASE WHEN old.starts_at = old.ends_at THEN starts_at END, old.ends_at), coalesce(quantity, old.quantity));
     PERFORM billing.check_usage_unsealed(target_id, billing.starts_at(new_part), billing.ends_at(new_part));
-    IF resource IS NOT NULL THEN
-        PERFORM billing.check_key('a resource', resource);
-    END IF;
-    IF billing.try_dimensions(dimensions::text) IS NULL AND dimensions IS NOT NULL THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('dimensions must be an object of strings, numbers and booleans of at most 8192 bytes, not %s%s', left(dimensions::text, 64), CASE WHEN length(dimensions::text) > 64 THEN '...' ELSE '' END);
-    END IF;
     resource_no := billing.changed_resource(owner_id, target_id, old.resource_id, resource, stamp);
     load := billing.usage_load_of_day(change_kind || '_usage', stamp);
     IF target_id <> owner_id THEN
