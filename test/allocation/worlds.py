@@ -50,11 +50,11 @@ def random_action(rng, earlier, step):
         return {"split": "fixed", "weights": {t: rng.choice(["1", "2.5", "33.333", "0.1"]) for t in rng.sample(CENTERS, rng.randint(1, 4))}}
     if roll < 0.7:
         return {"split": "even", "targets": rng.sample(CENTERS, rng.randint(1, 5))}
-    if roll < 0.8:
+    if roll < 0.77:
         action = {"split": "usage", "meter": "load", "by": "team"}
     else:
         action = {"split": "proportional", "basis": rng.choice(KINDS)}
-        if earlier and rng.random() < 0.2:
+        if earlier and rng.random() < 0.5:
             action["rule"] = rng.choice(earlier)
     if rng.random() < 0.3:
         action["targets"] = rng.sample(CENTERS, 3)

@@ -77,3 +77,16 @@ SELECT share FROM cost_shares WHERE rule = 'web' AND cost_center = 'ads' AND day
 SELECT step, what, rule, detail, billed FROM explain_share(:share);
 SELECT severity, rule, message FROM validate_allocation('[2026-11-01,2026-12-01)');
 
+
+-- what is closed stays: its owner can neither change nor delete it
+SET ROLE billing_owner;
+SELECT fails('DELETE FROM billing.allocation_share WHERE final');
+SELECT fails('DELETE FROM billing.allocation_share_closed');
+SELECT fails('UPDATE billing.allocation_share SET billed = 0');
+SELECT fails('UPDATE billing.allocation_fraction_closed SET basis = 0');
+SELECT fails('TRUNCATE billing.allocation_share_closed');
+SELECT fails($$ DELETE FROM billing.allocation WHERE state = 'closed' $$);
+SELECT fails('UPDATE billing.allocation_share_closed SET stays = false');
+SELECT fails('UPDATE billing.allocation SET known_at = now()');
+RESET ROLE;
+SELECT state, h.final, count(*) > 0 AS has_shares FROM billing.allocation_share AS h JOIN billing.allocation USING (allocation_id) GROUP BY 1, 2 ORDER BY 1;

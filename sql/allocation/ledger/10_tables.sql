@@ -66,8 +66,13 @@ CREATE TABLE billing.allocation_fraction (
     basis         numeric NOT NULL,
     basis_before  numeric NOT NULL,
     basis_total   numeric NOT NULL,
-    PRIMARY KEY (allocation_id, rule_id, currency, target_id)
-);
+    final         boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (allocation_id, rule_id, currency, target_id, final)
+) PARTITION BY LIST (final);
+CREATE TABLE billing.allocation_fraction_open PARTITION OF billing.allocation_fraction FOR VALUES IN (false);
+CREATE TABLE billing.allocation_fraction_closed PARTITION OF billing.allocation_fraction FOR VALUES IN (true);
+COMMENT ON TABLE billing.allocation_fraction_open IS 'Fractions of what is not closed; replaced by each run.';
+COMMENT ON TABLE billing.allocation_fraction_closed IS 'Fractions of closed periods. Append-only.';
 COMMENT ON TABLE billing.allocation_fraction IS 'How a rule split what it took: target_id got basis / basis_total of it.';
 COMMENT ON COLUMN billing.allocation_fraction.allocation_id IS 'The allocation.';
 COMMENT ON COLUMN billing.allocation_fraction.rule_id IS 'The rule.';
@@ -76,6 +81,7 @@ COMMENT ON COLUMN billing.allocation_fraction.target_id IS 'The cost center that
 COMMENT ON COLUMN billing.allocation_fraction.basis IS 'Its weight: percent, direct cost, quantity of usage, or 1.';
 COMMENT ON COLUMN billing.allocation_fraction.basis_before IS 'Sum of the weights of the targets before it in byte order of their keys.';
 COMMENT ON COLUMN billing.allocation_fraction.basis_total IS 'Sum of all weights.';
+COMMENT ON COLUMN billing.allocation_fraction.final IS 'True: the allocation is closed, and nobody can change or delete the row.';
 
 CREATE TABLE billing.allocation_share (
     share_id      bigint GENERATED ALWAYS AS IDENTITY,
@@ -99,8 +105,15 @@ CREATE TABLE billing.allocation_share (
     effective     numeric NOT NULL,
     list          numeric NOT NULL,
     contracted    numeric NOT NULL,
-    PRIMARY KEY (allocation_id, share_id)
-);
+    final         boolean NOT NULL DEFAULT false,
+    stays         boolean GENERATED ALWAYS AS (final) STORED,
+    PRIMARY KEY (allocation_id, share_id, final)
+) PARTITION BY LIST (final);
+-- A share is replaced by each run until its period is closed; then it moves to where nobody can change it, its owner included.
+CREATE TABLE billing.allocation_share_open PARTITION OF billing.allocation_share FOR VALUES IN (false);
+CREATE TABLE billing.allocation_share_closed PARTITION OF billing.allocation_share (FOREIGN KEY (allocation_id) REFERENCES billing.allocation) FOR VALUES IN (true);
+COMMENT ON TABLE billing.allocation_share_open IS 'Shares of what is not closed; replaced by each run.';
+COMMENT ON TABLE billing.allocation_share_closed IS 'Shares of closed periods. Append-only.';
 COMMENT ON TABLE billing.allocation_share IS 'What a target bears of a cell of cost: rows of one window, day, service, sub-account, category and currency that one rule took. Final are direct, shared, unallocated and excluded: they add up to the cost of the period.';
 COMMENT ON COLUMN billing.allocation_share.share_id IS 'Number of the share.';
 COMMENT ON COLUMN billing.allocation_share.allocation_id IS 'The allocation.';
@@ -122,6 +135,8 @@ COMMENT ON COLUMN billing.allocation_share.billed IS 'Part of BilledCost (cash).
 COMMENT ON COLUMN billing.allocation_share.effective IS 'Part of EffectiveCost (amortised).';
 COMMENT ON COLUMN billing.allocation_share.list IS 'Part of ListCost.';
 COMMENT ON COLUMN billing.allocation_share.contracted IS 'Part of ContractedCost.';
+COMMENT ON COLUMN billing.allocation_share.final IS 'True: the allocation is closed, and nobody can change or delete the row.';
+COMMENT ON COLUMN billing.allocation_share.stays IS 'The same; the owner keeps the right to update this column alone, to nothing, because checking the foreign key to the allocation takes such a right.';
 
 CREATE TABLE billing.allocation_finding (
     allocation_id bigint NOT NULL,

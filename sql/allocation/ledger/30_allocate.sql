@@ -192,7 +192,7 @@ AS $$
 DECLARE
     in_currency text;
 BEGIN
-    UPDATE allocation_share AS s SET outcome = 'moved'
+    UPDATE allocation_share_open AS s SET outcome = 'moved'
      WHERE s.allocation_id = this.allocation_id AND s.outcome IN ('direct', 'shared') AND s.target_id = rule.from_id;
     FOR in_currency IN SELECT DISTINCT s.currency FROM allocation_share AS s
                         WHERE s.allocation_id = this.allocation_id
@@ -230,7 +230,7 @@ COMMENT ON FUNCTION billing.divide(billing.allocation, text) IS 'Divides the cos
 
 CREATE FUNCTION billing.keep_difference(this billing.allocation) RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
-    AS $$ WITH computed AS (DELETE FROM billing.allocation_share AS s WHERE s.allocation_id = this.allocation_id RETURNING s.*),
+    AS $$ WITH computed AS (DELETE FROM billing.allocation_share_open AS s WHERE s.allocation_id = this.allocation_id RETURNING s.*),
           both_ AS (
               SELECT c.*, 1 AS sign FROM computed AS c WHERE c.outcome IN ('direct', 'shared', 'unallocated', 'excluded')
               UNION ALL
@@ -248,6 +248,21 @@ CREATE FUNCTION billing.keep_difference(this billing.allocation) RETURNS bigint
           SELECT count(*) FROM stored $$;
 COMMENT ON FUNCTION billing.keep_difference(billing.allocation) IS 'Keeps of a division of a closed period only the difference to what was closed before; returns how many shares differ. Used by allocate(). Volatile.';
 
+CREATE FUNCTION billing.keep_for_ever(allocation_id bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    WITH moved AS (DELETE FROM allocation_share_open AS s WHERE s.allocation_id = keep_for_ever.allocation_id RETURNING s.*)
+    INSERT INTO allocation_share (share_id, allocation_id, parent_id, rule_id, fraction_of, outcome, reason, target_id, window_id, day, origin, pool, category, provider, service, sub_account, currency,
+                                  billed, effective, list, contracted, final) OVERRIDING SYSTEM VALUE
+    SELECT m.share_id, m.allocation_id, m.parent_id, m.rule_id, m.fraction_of, m.outcome, m.reason, m.target_id, m.window_id, m.day, m.origin, m.pool, m.category, m.provider, m.service, m.sub_account, m.currency,
+           m.billed, m.effective, m.list, m.contracted, true FROM moved AS m;
+    WITH moved AS (DELETE FROM allocation_fraction_open AS f WHERE f.allocation_id = keep_for_ever.allocation_id RETURNING f.*)
+    INSERT INTO allocation_fraction (allocation_id, rule_id, currency, target_id, basis, basis_before, basis_total, final)
+    SELECT m.allocation_id, m.rule_id, m.currency, m.target_id, m.basis, m.basis_before, m.basis_total, true FROM moved AS m;
+END $$;
+COMMENT ON FUNCTION billing.keep_for_ever(bigint) IS 'Moves shares and fractions of an allocation that was closed to where nobody can change or delete them. Volatile.';
+
 CREATE FUNCTION billing.start_allocation(scheme billing.allocation_scheme, period daterange, run bigint, known_at timestamptz) RETURNS billing.allocation
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -262,8 +277,8 @@ BEGIN
     END IF;
     -- What is not closed is replaced, with what overlaps it.
     FOR this IN SELECT a.* FROM allocation AS a WHERE a.scheme_id = scheme.scheme_id AND a.period && start_allocation.period AND a.state IN ('open', 'held', 'ignored') LOOP
-        DELETE FROM allocation_share AS s WHERE s.allocation_id = this.allocation_id;
-        DELETE FROM allocation_fraction AS f WHERE f.allocation_id = this.allocation_id;
+        DELETE FROM allocation_share_open AS s WHERE s.allocation_id = this.allocation_id;
+        DELETE FROM allocation_fraction_open AS f WHERE f.allocation_id = this.allocation_id;
         DELETE FROM allocation_finding AS f WHERE f.allocation_id = this.allocation_id;
         DELETE FROM allocation AS a WHERE a.allocation_id = this.allocation_id;
     END LOOP;
@@ -287,12 +302,15 @@ BEGIN
     PERFORM divide(this, scheme.kind);
     IF this.chain_no > 1 THEN
         IF keep_difference(this) = 0 THEN
-            DELETE FROM allocation_fraction AS f WHERE f.allocation_id = this.allocation_id;
+            DELETE FROM allocation_fraction_open AS f WHERE f.allocation_id = this.allocation_id;
             DELETE FROM allocation_finding AS f WHERE f.allocation_id = this.allocation_id;
             DELETE FROM allocation AS a WHERE a.allocation_id = this.allocation_id;
             RETURN NULL;
         END IF;
         UPDATE allocation AS a SET state = CASE scheme.restatement WHEN 'book' THEN 'closed' WHEN 'hold' THEN 'held' ELSE 'ignored' END WHERE a.allocation_id = this.allocation_id;
+        IF scheme.restatement = 'book' THEN
+            PERFORM keep_for_ever(this.allocation_id);
+        END IF;
     END IF;
     RETURN this.allocation_id;
 END $$;
@@ -333,12 +351,18 @@ CREATE FUNCTION billing.close_allocation(period daterange, scheme text DEFAULT N
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    closed int;
+    one    bigint;
+    closed int := 0;
 BEGIN
     PERFORM check_ledger();
-    UPDATE allocation AS a SET state = 'closed', recorded_at = clock_timestamp(), recorded_by = session_user
-     WHERE a.period = close_allocation.period AND a.state = 'open' AND (close_allocation.scheme IS NULL OR a.scheme_id = (find_scheme(close_allocation.scheme)).scheme_id);
-    GET DIAGNOSTICS closed = ROW_COUNT;
+    FOR one IN
+        UPDATE allocation AS a SET state = 'closed', recorded_at = clock_timestamp(), recorded_by = session_user
+         WHERE a.period = close_allocation.period AND a.state = 'open' AND (close_allocation.scheme IS NULL OR a.scheme_id = (find_scheme(close_allocation.scheme)).scheme_id)
+        RETURNING a.allocation_id
+    LOOP
+        PERFORM keep_for_ever(one);
+        closed := closed + 1;
+    END LOOP;
     RETURN closed;
 END $$;
 COMMENT ON FUNCTION billing.close_allocation(daterange, text) IS 'Closes the open allocations of a period, of all schemes or of one: from then on it changes only by differences. Returns how many. Errors: 42704 unknown scheme. Volatile.';
@@ -353,5 +377,6 @@ BEGIN
     IF NOT FOUND THEN
         RAISE undefined_object USING MESSAGE = format('there is no held allocation %s', coalesce(approve_allocation.allocation::text, 'null')), HINT = 'See the view billing.allocations.';
     END IF;
+    PERFORM keep_for_ever(approve_allocation.allocation);
 END $$;
 COMMENT ON FUNCTION billing.approve_allocation(bigint, text) IS 'Books a difference of a closed period that was held or ignored. Errors: 42704 there is none of that number. Volatile.';

@@ -37,13 +37,16 @@ BEGIN
         EXECUTE format('REVOKE UPDATE ON billing.%I FROM PUBLIC, %s', final, owner);
     END LOOP;
     -- Cost, allocation and budgets, by the same three rules.
-    FOREACH final IN ARRAY '{cost_window_load,cost_finding,confirmed_cost,report}'::text[] LOOP
+    FOREACH final IN ARRAY '{cost_window_load,cost_finding,confirmed_cost,report,allocation_share,allocation_share_closed,allocation_fraction,allocation_fraction_closed}'::text[] LOOP
         EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON billing.%I FROM PUBLIC, %s', final, owner);
     END LOOP;
     FOREACH final IN ARRAY '{cost,auto_tag_rule,exchange_rate,allocation_rule,budget_limit}'::text[] LOOP
         EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON billing.%I FROM PUBLIC, %s', final, owner);
         EXECUTE format('GRANT UPDATE (known) ON billing.%I TO %s', final, owner);
     END LOOP;
+    EXECUTE format('GRANT UPDATE (stays) ON billing.allocation_share_closed TO %s', owner);
+    EXECUTE format('REVOKE UPDATE, TRUNCATE ON billing.allocation FROM PUBLIC, %s', owner);
+    EXECUTE format('GRANT UPDATE (state, reason, recorded_at, recorded_by) ON billing.allocation TO %s', owner);
     FOREACH final IN ARRAY '{cost_source,billing_account,cost_window,cost_load,allocation_scheme,budget,alert}'::text[] LOOP
         EXECUTE format('REVOKE DELETE, TRUNCATE ON billing.%I FROM PUBLIC, %s', final, owner);
     END LOOP;
