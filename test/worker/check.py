@@ -455,6 +455,60 @@ def check_connection_test(stub):
     expect(one("SELECT count(*) FROM billing.connection_checks WHERE endpoint = 'k_good'") == 3, "the checks were not kept")
 
 
+def spend(day, amount):
+    """Cost of a tag, as a provider delivers it."""
+    sql("DROP TABLE IF EXISTS public.delivery; CREATE TABLE public.delivery AS SELECT * FROM jsonb_to_record(%s) AS x (\"BillingAccountId\" text, \"BillingCurrency\" text, \"BillingPeriodStart\" text, \"BillingPeriodEnd\" text,"
+        " \"ChargePeriodStart\" text, \"ChargePeriodEnd\" text, \"ChargeCategory\" text, \"BilledCost\" text, \"Tags\" text)",
+        json.dumps({"BillingAccountId": "payer", "BillingCurrency": "EUR", "BillingPeriodStart": "2026-10-01", "BillingPeriodEnd": "2026-11-01", "ChargePeriodStart": day, "ChargePeriodEnd": day,
+                    "ChargeCategory": "Usage", "BilledCost": amount, "Tags": '{"team": "search"}'}))
+    sql("SELECT * FROM billing.import_focus('public.delivery', 'provider', '[2026-10-01,2026-11-01)')")
+
+
+def check_alerts(stub):
+    """Alerts of a budget and reports by schedule, through the worker to the other side: told once, with NOTIFY, and their rows say how far that is."""
+    stub.admin("reset")
+    endpoint("finance", stub.url("503", 1))
+    endpoint("closed_office", stub.url("404", 1000000))
+    sql("SELECT billing.set_cost_center('project', 'atlas'), billing.set_cost_source('provider'), billing.set_billing_account('provider', 'payer', 'project', 'atlas')")
+    for key, whom in (("search", "finance"), ("search too", "closed_office"), ("kept", None)):
+        sql("SELECT billing.set_budget(%s, 100, 'EUR', tag => 'team', value => 'search', endpoint => %s)", key, whom)
+    listener = connect()
+    listener.cursor().execute("LISTEN billing_alert")
+    spend("2026-10-05", "85")
+    expect(one("SELECT billing.check_budgets('2026-10-05')") == 3, "three budgets warn")
+    expect(one("SELECT billing.check_budgets('2026-10-06')") == 0, "nothing is told twice")
+    spend("2026-10-05", "99.5")
+    expect(one("SELECT billing.check_budgets('2026-10-07')") == 3, "three budgets are critical")
+    wait_until_finished("finance")
+    wait_until_finished("closed_office")
+    told = sql("SELECT alert, level FROM billing.budget_alerts WHERE budget = 'search' ORDER BY alert")
+    expect([level for _, level in told] == ["warning", "critical"], f"alerts {told}")
+    effects, bodies = stub.effects(), stub.admin("bodies")
+    expect({key: n for key, n in effects.items() if key.startswith("budget-alert-")} == {f"budget-alert-{alert}": 1 for alert, _ in told}, f"effects {effects}")
+    body = bodies[f"budget-alert-{told[1][0]}"]
+    expect({"budget": "search", "level": "critical", "kind": "fired", "actual": "99.5", "limit": "100", "currency": "EUR", "method": "linear", "period": "[2026-10-01,2026-11-01)"}.items() <= body.items(), f"told {body}")
+    ways = sql("SELECT DISTINCT budget, endpoint, delivery, delivery_problem FROM billing.budget_alerts ORDER BY 1")
+    expect(ways == [("kept", None, None, None), ("search", "finance", "delivered", None), ("search too", "closed_office", "dead", "status 404")], f"ways {ways}")
+    listener.poll()
+    expect(sorted((json.loads(n.payload)["budget"], json.loads(n.payload)["level"]) for n in listener.notifies) == [(b, level) for b in ("kept", "search", "search too") for level in ("critical", "warning")], f"notified of {listener.notifies}")
+    listener.close()
+    # reports
+    sql("SELECT billing.set_allocation_scheme('team'), billing.set_cost_center('team', 'search'), billing.set_allocation_rule('team', 'all', 1, '{\"target\": \"search\"}')")
+    sql("CALL billing.allocate('[2026-10-01,2026-11-01)')")
+    for key, form, whom in (("to finance", "csv", "finance"), ("to nobody there", "json", "closed_office"), ("only kept", "csv", None)):
+        sql("SELECT billing.set_report_schedule(%s, 'monthly', %s, '{finance@example.com,cfo@example.com}', %s)", key, form, whom)
+    expect(one("SELECT billing.run_reports('2026-11-02')") == 3, "three reports are made")
+    expect(one("SELECT billing.run_reports('2026-11-03')") == 0, "a report is made once")
+    wait_until_finished("finance")
+    wait_until_finished("closed_office")
+    rows = sql("SELECT schedule, state, problem, endpoint, delivered_at IS NOT NULL, recipients FROM billing.reports ORDER BY 1")
+    people = ["finance@example.com", "cfo@example.com"]
+    expect(rows == [("only kept", "made", None, None, False, people), ("to finance", "delivered", None, "finance", True, people), ("to nobody there", "dead", "status 404", "closed_office", False, people)], f"reports {rows}")
+    report, content = sql("SELECT report, content FROM billing.reports WHERE schedule = 'to finance'")[0]
+    body = stub.admin("bodies")[f"report-{report}"]
+    expect(body["recipients"] == people and body["content"] == content and '"team","search",direct,EUR,99.50,' in content and stub.effects()[f"report-{report}"] == 1, f"sent {body}")
+
+
 def check_kills(stub):
     """kill -9 of the worker and of the postmaster, at any moment: nothing lost, nothing twice."""
     rounds = 1000 if FULL else 60 if SAMPLE else 12
@@ -657,6 +711,7 @@ GROUPS = {
     "circuit breaker": check_breaker,
     "limits, sync": check_limits,
     "test_connection": check_connection_test,
+    "alerts, reports": check_alerts,
     "kill -9": check_kills,
     "worker_status": check_status,
     "flat memory": check_memory,

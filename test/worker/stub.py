@@ -19,7 +19,7 @@ requests of each reference meet FAULT, later ones are fine:
 
 GET /admin/effects gives {reference: number of orders}, GET /admin/counts {"requests": …, "connections": …, "most_at_once": …},
 POST /admin/reset forgets everything; GET /admin/headers gives the header fields of the last order, GET /admin/arrivals
-when each reference came first.
+when each reference came first, and GET /admin/bodies the last body of each.
 """
 import asyncio
 import email.utils
@@ -36,6 +36,7 @@ met = {}
 counts = {"requests": 0, "connections": 0, "at_once": 0, "most_at_once": 0}
 last_headers = {}
 arrivals = {}
+bodies = {}
 BOMB = gzip.compress(b"\0" * 100_000_000)
 
 
@@ -93,13 +94,15 @@ class Stub(asyncio.Protocol):
         else:
             last_headers.clear()
             last_headers.update(headers)
-            self.place(fault, times, json.loads(body)["reference"], headers)
+            order = json.loads(body)
+            bodies[order["reference"]] = order
+            self.place(fault, times, order["reference"], headers)
 
     def admin(self, what):
         if what == "reset":
-            effects.clear(), keys.clear(), met.clear()
+            effects.clear(), keys.clear(), met.clear(), bodies.clear()
             counts.update(requests=0, connections=0, at_once=0, most_at_once=0)
-        return answer(200, json.dumps({"effects": effects, "counts": counts, "headers": last_headers, "arrivals": arrivals}.get(what, {})).encode())
+        return answer(200, json.dumps({"effects": effects, "counts": counts, "headers": last_headers, "arrivals": arrivals, "bodies": bodies}.get(what, {})).encode())
 
     def look_up(self, fault, times, reference):
         self.send(answer(200, json.dumps([{"reference": reference}] * effects.get(reference, 0)).encode()))

@@ -66,6 +66,7 @@ CREATE TABLE billing.alert (
     "limit"   numeric NOT NULL,
     forecast  numeric,
     method    text   NOT NULL,
+    endpoint  text,
     fired_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     reset_at  timestamptz
 );
@@ -80,6 +81,7 @@ COMMENT ON COLUMN billing.alert.actual IS 'What had been spent.';
 COMMENT ON COLUMN billing.alert."limit" IS 'The limit then.';
 COMMENT ON COLUMN billing.alert.forecast IS 'What the period was expected to come to; null = too early to say, or over.';
 COMMENT ON COLUMN billing.alert.method IS 'How that was forecast: linear = at the average of the days so far.';
+COMMENT ON COLUMN billing.alert.endpoint IS 'Endpoint that was told, with the idempotency key budget-alert-NUMBER; null = none.';
 COMMENT ON COLUMN billing.alert.fired_at IS 'When it was told.';
 COMMENT ON COLUMN billing.alert.reset_at IS 'When it was armed again; null = it is told no second time.';
 
@@ -241,15 +243,15 @@ COMMENT ON FUNCTION billing.budget_status(date) IS
 CREATE FUNCTION billing.fire_alerts(day date, kind text) RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$ WITH crossed AS (
-              SELECT s.*, l.level AS fires, CASE WHEN l.level <> s.level THEN 'passed' ELSE fire_alerts.kind END AS as_kind
+              SELECT s.*, b.endpoint, l.level AS fires, CASE WHEN l.level <> s.level THEN 'passed' ELSE fire_alerts.kind END AS as_kind
                 FROM billing.budget_status(fire_alerts.day) AS s JOIN billing.budget AS b USING (budget_id)
                CROSS JOIN LATERAL unnest(CASE s.level WHEN 'critical' THEN '{warning,critical}'::text[] WHEN 'warning' THEN '{warning}' END) AS l (level)
                WHERE fire_alerts.kind <> 'restated' OR upper(s.period) = fire_alerts.day + 1),
           stored AS (
-              INSERT INTO billing.alert (budget_id, period, level, kind, actual, "limit", forecast, method)
-              SELECT c.budget_id, c.period, c.fires, c.as_kind, c.actual, c."limit", c.forecast, c.method FROM crossed AS c ON CONFLICT DO NOTHING RETURNING *),
+              INSERT INTO billing.alert (budget_id, period, level, kind, actual, "limit", forecast, method, endpoint)
+              SELECT c.budget_id, c.period, c.fires, c.as_kind, c.actual, c."limit", c.forecast, c.method, CASE WHEN c.as_kind <> 'passed' THEN c.endpoint END FROM crossed AS c ON CONFLICT DO NOTHING RETURNING *),
           told AS (
-              SELECT s.alert_id, b.endpoint, jsonb_build_object('alert', s.alert_id, 'budget', b.key, 'period', s.period, 'level', s.level, 'kind', s.kind, 'actual', s.actual::text, 'limit', s."limit"::text,
+              SELECT s.alert_id, s.endpoint, jsonb_build_object('alert', s.alert_id, 'budget', b.key, 'period', s.period, 'level', s.level, 'kind', s.kind, 'actual', s.actual::text, 'limit', s."limit"::text,
                          'forecast', s.forecast::text, 'method', s.method, 'currency', b.currency, 'action', b.action) AS payload
                 FROM stored AS s JOIN billing.budget AS b USING (budget_id) WHERE s.kind <> 'passed')
           SELECT count(*) FROM (SELECT pg_notify('billing_alert', t.payload::text),
@@ -305,8 +307,10 @@ COMMENT ON FUNCTION billing.may_create(text, text, text, date) IS
 'Whether something new that costs may be made for a cost center of a scheme or for an account: false while a budget with action block of it or of one above it is critical, as check_budgets() last found. Errors: 42704 unknown object. Stable.';
 
 CREATE VIEW billing.budget_alerts AS
-SELECT b.key AS budget, a.period, a.level, a.kind, a.actual, a."limit", b.currency, a.forecast, a.method, b.action, a.fired_at, a.reset_at, a.alert_id AS alert
-  FROM billing.alert AS a JOIN billing.budget AS b USING (budget_id);
+SELECT b.key AS budget, a.period, a.level, a.kind, a.actual, a."limit", b.currency, a.forecast, a.method, b.action, a.fired_at, a.reset_at, a.alert_id AS alert, a.endpoint,
+       CASE WHEN a.endpoint IS NOT NULL THEN coalesce(m.state, 'finished') END AS delivery, m.reason AS delivery_problem
+  FROM billing.alert AS a JOIN billing.budget AS b USING (budget_id)
+  LEFT JOIN billing.message AS m ON m.endpoint = a.endpoint AND m.idempotency_key = 'budget-alert-' || a.alert_id;
 COMMENT ON VIEW billing.budget_alerts IS 'Every alert of every budget.';
 COMMENT ON COLUMN billing.budget_alerts.budget IS 'Key of the budget.';
 COMMENT ON COLUMN billing.budget_alerts.period IS 'Period of the budget.';
@@ -321,3 +325,6 @@ COMMENT ON COLUMN billing.budget_alerts.action IS 'notify, block, event.';
 COMMENT ON COLUMN billing.budget_alerts.fired_at IS 'When it was told.';
 COMMENT ON COLUMN billing.budget_alerts.reset_at IS 'When it was armed again.';
 COMMENT ON COLUMN billing.budget_alerts.alert IS 'Number of the alert.';
+COMMENT ON COLUMN billing.budget_alerts.endpoint IS 'Endpoint that is told; null = none.';
+COMMENT ON COLUMN billing.budget_alerts.delivery IS 'How far that is: waiting, queued, sending, delayed, delivered, dead, discarded, as in messages; finished: delivered or discarded, and cleared away since.';
+COMMENT ON COLUMN billing.budget_alerts.delivery_problem IS 'Why it is not delivered yet, or never.';

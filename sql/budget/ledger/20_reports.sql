@@ -20,9 +20,9 @@ CREATE TABLE billing.report (
     schedule   text,
     period     daterange NOT NULL,
     format     text NOT NULL,
-    state      text NOT NULL CHECK (state IN ('made', 'sent')),
     recipients text[] NOT NULL DEFAULT '{}',
     content    text NOT NULL,
+    endpoint   text,
     made_at    timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     made_by    text NOT NULL DEFAULT session_user
 );
@@ -32,9 +32,9 @@ COMMENT ON COLUMN billing.report.report_id IS 'Number of the report.';
 COMMENT ON COLUMN billing.report.schedule IS 'Key of the schedule; null = made on request.';
 COMMENT ON COLUMN billing.report.period IS 'Days it is about; the last is not included.';
 COMMENT ON COLUMN billing.report.format IS 'csv, json.';
-COMMENT ON COLUMN billing.report.state IS 'made, or sent: handed to the endpoint.';
 COMMENT ON COLUMN billing.report.recipients IS 'Who gets it.';
 COMMENT ON COLUMN billing.report.content IS 'The report.';
+COMMENT ON COLUMN billing.report.endpoint IS 'Endpoint that sends it, with the idempotency key report-NUMBER; null = it is only kept.';
 COMMENT ON COLUMN billing.report.made_at IS 'When it was made.';
 COMMENT ON COLUMN billing.report.made_by IS 'By whom.';
 
@@ -90,7 +90,7 @@ DECLARE
 BEGIN
     PERFORM check_ledger();
     PERFORM check_word('format', generate_report.format, '{csv,json}');
-    INSERT INTO report AS r (period, format, state, content) VALUES (days, generate_report.format, 'made', report_content(days, generate_report.format)) RETURNING r.report_id INTO report_id;
+    INSERT INTO report AS r (period, format, content) VALUES (days, generate_report.format, report_content(days, generate_report.format)) RETURNING r.report_id INTO report_id;
 END $$;
 COMMENT ON PROCEDURE billing.generate_report(text, text, bigint) IS
 'Makes a report of what each cost center bears (last-month, this-month, last-week, yesterday, or days such as [2026-10-01,2026-11-01)) as csv or json and keeps it; report_id is its number in the view reports. Errors: 22023 bad argument.';
@@ -122,8 +122,8 @@ BEGIN
     PERFORM check_ledger();
     FOR due IN SELECT s.* FROM report_schedule AS s WHERE s.enabled ORDER BY s.key LOOP
         days := report_period(CASE due.frequency WHEN 'daily' THEN 'yesterday' WHEN 'weekly' THEN 'last-week' ELSE 'last-month' END, run_reports.today);
-        INSERT INTO report (schedule, period, format, state, recipients, content)
-            VALUES (due.key, days, due.format, CASE WHEN due.endpoint IS NULL THEN 'made' ELSE 'sent' END, due.recipients, report_content(days, due.format)) ON CONFLICT DO NOTHING RETURNING * INTO this;
+        INSERT INTO report (schedule, period, format, recipients, content, endpoint)
+            VALUES (due.key, days, due.format, due.recipients, report_content(days, due.format), due.endpoint) ON CONFLICT DO NOTHING RETURNING * INTO this;
         IF FOUND THEN
             made := made + 1;
             IF due.endpoint IS NOT NULL THEN
@@ -136,17 +136,22 @@ END $$;
 COMMENT ON FUNCTION billing.run_reports(date) IS 'Makes the reports that are due by their schedules and were not made yet, hands them to their endpoints, and returns how many. Call it daily. Volatile.';
 
 CREATE VIEW billing.reports AS
-SELECT r.report_id AS report, r.schedule, r.period, r.format, r.state, r.recipients, r.content, r.made_at, r.made_by FROM billing.report AS r;
+SELECT r.report_id AS report, r.schedule, r.period, r.format, CASE WHEN r.endpoint IS NULL THEN 'made' ELSE coalesce(m.state, 'finished') END AS state, m.reason AS problem, r.recipients, r.endpoint, r.content, r.made_at, r.made_by,
+       CASE WHEN m.state = 'delivered' THEN m.finished_at END AS delivered_at
+  FROM billing.report AS r LEFT JOIN billing.message AS m ON m.endpoint = r.endpoint AND m.idempotency_key = 'report-' || r.report_id;
 COMMENT ON VIEW billing.reports IS 'Every report that was made.';
 COMMENT ON COLUMN billing.reports.report IS 'Number of the report.';
 COMMENT ON COLUMN billing.reports.schedule IS 'Key of its schedule; null = made on request.';
 COMMENT ON COLUMN billing.reports.period IS 'Days it is about.';
 COMMENT ON COLUMN billing.reports.format IS 'csv, json.';
-COMMENT ON COLUMN billing.reports.state IS 'made, or sent: handed to the endpoint.';
+COMMENT ON COLUMN billing.reports.state IS 'made: it is only kept; otherwise how far its endpoint is with it: waiting, queued, sending, delayed, delivered, dead, discarded, as in messages; finished: delivered or discarded, and cleared away since.';
+COMMENT ON COLUMN billing.reports.problem IS 'Why it is not delivered yet, or never.';
+COMMENT ON COLUMN billing.reports.endpoint IS 'Endpoint that sends it; null = none.';
 COMMENT ON COLUMN billing.reports.recipients IS 'Who gets it.';
 COMMENT ON COLUMN billing.reports.content IS 'The report.';
 COMMENT ON COLUMN billing.reports.made_at IS 'When it was made.';
 COMMENT ON COLUMN billing.reports.made_by IS 'By whom.';
+COMMENT ON COLUMN billing.reports.delivered_at IS 'When its endpoint had taken it; null = not yet, or the message was cleared away.';
 
 CREATE TABLE billing.metric_switch (
     metric  text PRIMARY KEY CHECK (metric IN ('compute_hours', 'storage_usage', 'network_traffic', 'gpu_utilization')),
