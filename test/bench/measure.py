@@ -9,6 +9,8 @@ import threading
 import time
 from decimal import Decimal
 
+import cost
+
 SMALL = "--small" in sys.argv
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -33,6 +35,7 @@ USAGE = 200_000 if SMALL else 10_000_000
 BATCH = 50_000 if SMALL else 250_000
 CALL_SECONDS = 5 if SMALL else 20
 LATE = 50 if SMALL else 1_000
+COST = 20_160 if SMALL else 1_000_080
 PROCESSORS = 2
 
 FOUR_TIERS = [("1000", "0.01"), ("5000", "0.008"), ("20000", "0.005"), (None, "0.002")]
@@ -379,6 +382,7 @@ def main():
     measure_amounts()
     measure_calls()
     measure_run()
+    cost.measure_cost(COST, Database, psql, result, check, say, best_of)
     print_table()
     print(f"\nload {os.getloadavg()[0]:.1f} at the end, {time.perf_counter() - started:.0f} s" + (", sizes too small to say anything about speed" if SMALL else ""))
     return 1 if failed else 0

@@ -112,6 +112,10 @@ CREATE TABLE billing.allocation_share (
 -- A share is replaced by each run until its period is closed; then it moves to where nobody can change it, its owner included.
 CREATE TABLE billing.allocation_share_open PARTITION OF billing.allocation_share FOR VALUES IN (false);
 CREATE TABLE billing.allocation_share_closed PARTITION OF billing.allocation_share (FOREIGN KEY (allocation_id) REFERENCES billing.allocation) FOR VALUES IN (true);
+-- What a step takes is found without reading all shares again.
+CREATE INDEX allocation_share_pool ON billing.allocation_share_open (allocation_id, rule_id) WHERE outcome = 'pool';
+CREATE INDEX allocation_share_held ON billing.allocation_share_open (allocation_id, target_id) WHERE outcome IN ('direct', 'shared');
+CREATE INDEX allocation_share_moved ON billing.allocation_share_open (allocation_id, target_id) WHERE outcome = 'moved';
 COMMENT ON TABLE billing.allocation_share_open IS 'Shares of what is not closed; replaced by each run.';
 COMMENT ON TABLE billing.allocation_share_closed IS 'Shares of closed periods. Append-only.';
 COMMENT ON TABLE billing.allocation_share IS 'What a target bears of a cell of cost: rows of one window, day, service, sub-account, category and currency that one rule took. Final are direct, shared, unallocated and excluded: they add up to the cost of the period.';

@@ -38,7 +38,7 @@ COMMENT ON FUNCTION billing.set_allocation_scheme(text, text, text) IS
 'Makes or changes the allocation scheme with that key and returns its number. kind: kind of the cost centers it divides cost among, by default the key; it never changes. restatement: what happens to differences in closed periods: book, hold (the default) or ignore; null keeps. Errors: 22023 bad argument or another kind. Volatile.';
 
 CREATE FUNCTION billing.weights_of(action jsonb) RETURNS TABLE (target text, weight numeric)
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT t.target, 1::numeric FROM jsonb_array_elements_text(CASE jsonb_typeof(action -> 'targets') WHEN 'array' THEN action -> 'targets' ELSE '[]' END) AS t (target)
           UNION ALL
           SELECT w.key, w.value::numeric FROM jsonb_each_text(CASE jsonb_typeof(action -> 'weights') WHEN 'object' THEN action -> 'weights' ELSE '{}' END) AS w
@@ -76,7 +76,7 @@ END $$;
 COMMENT ON FUNCTION billing.check_action(billing.allocation_scheme, jsonb, boolean) IS 'Raises 22023 unless the action of a rule is understood, 42704 unless its targets and meter exist. Stable.';
 
 CREATE FUNCTION billing.allocation_cycle(scheme_id int) RETURNS text
-    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0
     AS $$ WITH RECURSIVE edge AS (
               SELECT DISTINCT f.key AS giver, w.target AS taker
                 FROM billing.allocation_rule AS r

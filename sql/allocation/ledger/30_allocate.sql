@@ -114,21 +114,28 @@ COMMENT ON FUNCTION billing.usage_by_target(text, text, daterange, text) IS
 'Usage of a meter in a period (UTC) by cost center of a kind: the one named by the dimension word of the usage, else by the tag word of its resource, else by the key of its account. Stable.';
 
 CREATE FUNCTION billing.basis_of(this billing.allocation, rule billing.allocation_rule, kind text, in_currency text, closed bigint[]) RETURNS TABLE (target_id bigint, weight numeric)
-    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
-    AS $$ WITH named AS (SELECT k.cost_center_id, w.weight FROM billing.weights_of(rule.action) AS w JOIN billing.cost_center AS k ON k.kind = basis_of.kind AND k.key = w.target),
-          measured AS (
-              SELECT n.cost_center_id, n.weight FROM named AS n WHERE rule.action ->> 'split' IN ('fixed', 'even') OR rule.action ? 'target'
-              UNION ALL
-              SELECT u.target_id, u.quantity FROM billing.usage_by_target(rule.action ->> 'meter', rule.action ->> 'by', this.period, basis_of.kind) AS u WHERE rule.action ->> 'split' = 'usage'
-              UNION ALL
-              SELECT s.target_id, sum(CASE coalesce(rule.action ->> 'basis', 'effective') WHEN 'billed' THEN s.billed WHEN 'effective' THEN s.effective WHEN 'list' THEN s.list ELSE s.contracted END)
-                FROM billing.allocation_share AS s LEFT JOIN billing.allocation_rule AS r ON r.rule_id = s.rule_id
-               WHERE rule.action ->> 'split' = 'proportional' AND s.allocation_id = this.allocation_id AND s.currency = in_currency AND s.target_id IS NOT NULL
-                 AND CASE WHEN rule.action ? 'rule' THEN r.key = rule.action ->> 'rule' ELSE s.outcome = 'direct' END
-               GROUP BY s.target_id)
-          SELECT m.cost_center_id, m.weight FROM measured AS m
-           WHERE m.weight <> 0 AND (m.cost_center_id <> ALL (closed) OR rule.action ->> 'split' IS DISTINCT FROM 'proportional' AND rule.action ->> 'split' IS DISTINCT FROM 'usage')
-             AND (NOT rule.action ? 'targets' OR m.cost_center_id IN (SELECT n.cost_center_id FROM named AS n)) $$;
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    named bigint[] := ARRAY(SELECT k.cost_center_id FROM weights_of(rule.action) AS w JOIN cost_center AS k ON k.kind = basis_of.kind AND k.key = w.target);
+BEGIN
+    IF rule.action ->> 'split' = 'usage' THEN
+        RETURN QUERY
+            SELECT u.target_id, u.quantity FROM usage_by_target(rule.action ->> 'meter', rule.action ->> 'by', this.period, basis_of.kind) AS u
+             WHERE u.quantity <> 0 AND u.target_id <> ALL (closed) AND (NOT rule.action ? 'targets' OR u.target_id = ANY (named));
+    ELSIF rule.action ->> 'split' = 'proportional' THEN
+        RETURN QUERY
+            SELECT m.id, m.amount
+              FROM (SELECT s.target_id AS id, sum(CASE coalesce(rule.action ->> 'basis', 'effective') WHEN 'billed' THEN s.billed WHEN 'effective' THEN s.effective WHEN 'list' THEN s.list ELSE s.contracted END) AS amount
+                      FROM allocation_share_open AS s LEFT JOIN allocation_rule AS r ON r.rule_id = s.rule_id
+                     WHERE s.allocation_id = this.allocation_id AND s.currency = in_currency AND s.target_id <> ALL (closed) AND (NOT rule.action ? 'targets' OR s.target_id = ANY (named))
+                       AND CASE WHEN rule.action ? 'rule' THEN r.key = rule.action ->> 'rule' ELSE s.outcome = 'direct' END
+                     GROUP BY s.target_id) AS m
+             WHERE m.amount <> 0;
+    ELSE
+        RETURN QUERY SELECT k.cost_center_id, w.weight FROM weights_of(rule.action) AS w JOIN cost_center AS k ON k.kind = basis_of.kind AND k.key = w.target WHERE w.weight <> 0;
+    END IF;
+END $$;
 COMMENT ON FUNCTION billing.basis_of(billing.allocation, billing.allocation_rule, text, text, bigint[]) IS
 'What a rule splits by: each target with its weight. Targets that have given their cost on in an earlier step (closed) are left out of measured bases. Used by allocate(). Stable.';
 
@@ -139,7 +146,8 @@ DECLARE
     problem text;
     basis   record;
 BEGIN
-    SELECT coalesce(sum(b.weight), 0) AS total, coalesce(min(b.weight), 0) AS least, count(*) AS targets INTO basis FROM basis_of(this, rule, kind, in_currency, closed) AS b;
+    SELECT coalesce(sum(b.weight), 0) AS total, coalesce(min(b.weight), 0) AS least, array_agg(b.target_id ORDER BY k.key COLLATE "C") AS targets, array_agg(b.weight ORDER BY k.key COLLATE "C") AS weights INTO basis
+      FROM basis_of(this, rule, kind, in_currency, closed) AS b JOIN cost_center AS k ON k.cost_center_id = b.target_id;
     problem := CASE WHEN basis.least < 0 THEN 'mixed_basis' WHEN basis.total = 0 THEN 'zero_basis' END;
     IF problem IS NOT NULL THEN
         INSERT INTO allocation_finding (allocation_id, severity, rule, message, mend)
@@ -149,30 +157,32 @@ BEGIN
         RETURN problem;
     END IF;
     INSERT INTO allocation_fraction (allocation_id, rule_id, currency, target_id, basis, basis_before, basis_total)
-    SELECT this.allocation_id, rule.rule_id, in_currency, b.target_id, b.weight, sum(b.weight) OVER (ORDER BY k.key COLLATE "C") - b.weight, basis.total
-      FROM basis_of(this, rule, kind, in_currency, closed) AS b JOIN cost_center AS k ON k.cost_center_id = b.target_id;
+    SELECT this.allocation_id, rule.rule_id, in_currency, b.target_id, b.weight, sum(b.weight) OVER (ORDER BY b.place) - b.weight, basis.total
+      FROM unnest(basis.targets, basis.weights) WITH ORDINALITY AS b (target_id, weight, place);
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION billing.store_fractions(billing.allocation, billing.allocation_rule, text, text, bigint[]) IS
 'Stores by which fractions a rule splits cost of a currency, or a finding; returns why it cannot split (zero_basis, mixed_basis) or null. Used by allocate(). Volatile.';
 
 CREATE FUNCTION billing.part_of(amount numeric, basis_before numeric, basis numeric, basis_total numeric) RETURNS numeric
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    -- Not STRICT: what is strict and has a CASE is not inlined, and would cost more than all else here.
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN amount OPERATOR(pg_catalog.=) 0 THEN amount
                 ELSE pg_catalog.round(pg_catalog.round(amount OPERATOR(pg_catalog.*) (basis_before OPERATOR(pg_catalog.+) basis), GREATEST(pg_catalog.scale(amount), 15) OPERATOR(pg_catalog.+) 25) OPERATOR(pg_catalog./) basis_total, GREATEST(pg_catalog.scale(amount), 15))
                      OPERATOR(pg_catalog.-) pg_catalog.round(pg_catalog.round(amount OPERATOR(pg_catalog.*) basis_before, GREATEST(pg_catalog.scale(amount), 15) OPERATOR(pg_catalog.+) 25) OPERATOR(pg_catalog./) basis_total, GREATEST(pg_catalog.scale(amount), 15)) END;
 COMMENT ON FUNCTION billing.part_of(numeric, numeric, numeric, numeric) IS
-'The part of an amount that falls to weights (basis_before, basis_before + basis] of basis_total, with the decimals of the amount and at least 15; parts of adjoining weights add up to the amount exactly. Immutable.';
+'The part of an amount that falls to weights (basis_before, basis_before + basis] of basis_total, with the decimals of the amount and at least 15; parts of adjoining weights add up to the amount exactly; null where one is null. Immutable.';
 
 CREATE FUNCTION billing.split_cells(this billing.allocation, rule billing.allocation_rule, in_currency text, problem text) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$ WITH taken AS (
-              SELECT s.*, coalesce((SELECT f.allocation_id FROM billing.allocation AS a JOIN billing.allocation_fraction AS f USING (allocation_id) JOIN billing.allocation_rule AS r USING (rule_id)
-                                     WHERE s.origin IS NOT NULL AND a.scheme_id = this.scheme_id AND a.period @> s.origin AND a.state = 'closed' AND r.key = rule.key AND f.currency = s.currency
-                                     ORDER BY a.allocation_id DESC LIMIT 1), this.allocation_id) AS by_allocation
-                FROM billing.allocation_share AS s
-               WHERE s.allocation_id = this.allocation_id AND s.currency = in_currency
-                 AND CASE WHEN rule.from_id IS NULL THEN s.outcome = 'pool' AND s.rule_id = rule.rule_id ELSE s.outcome = 'moved' AND s.target_id = rule.from_id END)
+              SELECT s.*, CASE WHEN s.origin IS NULL THEN this.allocation_id ELSE coalesce((SELECT f.allocation_id FROM billing.allocation AS a JOIN billing.allocation_fraction AS f USING (allocation_id) JOIN billing.allocation_rule AS r USING (rule_id)
+                                     WHERE a.scheme_id = this.scheme_id AND a.period @> s.origin AND a.state = 'closed' AND r.key = rule.key AND f.currency = s.currency
+                                     ORDER BY a.allocation_id DESC LIMIT 1), this.allocation_id) END AS by_allocation
+                FROM (SELECT p.* FROM billing.allocation_share_open AS p WHERE rule.from_id IS NULL AND p.allocation_id = this.allocation_id AND p.outcome = 'pool' AND p.rule_id = rule.rule_id
+                      UNION ALL
+                      SELECT m.* FROM billing.allocation_share_open AS m WHERE m.allocation_id = this.allocation_id AND m.outcome = 'moved' AND m.target_id = rule.from_id) AS s
+               WHERE s.currency = in_currency)
           INSERT INTO billing.allocation_share (allocation_id, parent_id, rule_id, fraction_of, outcome, reason, target_id, window_id, day, origin, pool, category, provider, service, sub_account, currency, billed, effective, list, contracted)
           SELECT this.allocation_id, t.share_id, rule.rule_id, t.by_allocation, CASE WHEN f.target_id IS NULL THEN 'unallocated' ELSE 'shared' END, CASE WHEN f.target_id IS NULL THEN problem END, f.target_id,
                  t.window_id, t.day, t.origin, t.pool, t.category, t.provider, t.service, t.sub_account, t.currency,
@@ -187,17 +197,18 @@ COMMENT ON FUNCTION billing.split_cells(billing.allocation, billing.allocation_r
 'Splits what a rule took by its fractions; corrections of an earlier period by the fractions of that period where it was closed. Used by allocate(). Volatile.';
 
 CREATE FUNCTION billing.apply_rule(this billing.allocation, rule billing.allocation_rule, kind text, closed bigint[]) RETURNS void
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '256MB' SET enable_sort = off
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '256MB' SET enable_sort = off SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
     in_currency text;
 BEGIN
     UPDATE allocation_share_open AS s SET outcome = 'moved'
      WHERE s.allocation_id = this.allocation_id AND s.outcome IN ('direct', 'shared') AND s.target_id = rule.from_id;
-    FOR in_currency IN SELECT DISTINCT s.currency FROM allocation_share AS s
-                        WHERE s.allocation_id = this.allocation_id
-                          AND CASE WHEN rule.from_id IS NULL THEN s.outcome = 'pool' AND s.rule_id = rule.rule_id ELSE s.outcome = 'moved' AND s.target_id = rule.from_id END
-                        ORDER BY 1
+    FOR in_currency IN
+        SELECT p.currency FROM allocation_share_open AS p WHERE rule.from_id IS NULL AND p.allocation_id = this.allocation_id AND p.outcome = 'pool' AND p.rule_id = rule.rule_id
+        UNION
+        SELECT m.currency FROM allocation_share_open AS m WHERE m.allocation_id = this.allocation_id AND m.outcome = 'moved' AND m.target_id = rule.from_id
+        ORDER BY 1
     LOOP
         PERFORM split_cells(this, rule, in_currency, store_fractions(this, rule, kind, in_currency, closed));
     END LOOP;

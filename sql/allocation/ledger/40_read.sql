@@ -188,7 +188,11 @@ CREATE FUNCTION billing.allocation_problems(this billing.allocation, scheme bill
           SELECT f.severity, f.rule, f.message, f.mend FROM billing.allocation_finding AS f WHERE f.allocation_id = this.allocation_id
           UNION ALL
           SELECT 'warning', r.key, format('comes after rule "%s", which takes everything', e.key), 'Give it a smaller place, or the other a condition.'
-            FROM rule AS r CROSS JOIN LATERAL (SELECT x.key FROM rule AS x WHERE x.from_id IS NULL AND x.condition = '{}' AND x.valid @> r.valid AND x.pools @> r.pools AND (x.place, x.key) < (r.place, r.key) ORDER BY x.place, x.key LIMIT 1) AS e
+            FROM rule AS r CROSS JOIN LATERAL (SELECT x.key FROM rule AS x WHERE x.from_id IS NULL AND x.condition = '{}' AND x.valid @> r.valid AND x.pools @> r.pools AND (x.place, x.key COLLATE "C") < (r.place, r.key COLLATE "C") ORDER BY x.place, x.key COLLATE "C" LIMIT 1) AS e
+           WHERE r.from_id IS NULL
+          UNION ALL
+          SELECT 'warning', r.key, format('has the same condition as rule "%s" before it', e.key), 'Take one of them away, or give them days or pools of their own.'
+            FROM rule AS r JOIN rule AS e ON e.from_id IS NULL AND e.condition = r.condition AND e.condition <> '{}' AND e.valid && r.valid AND e.pools && r.pools AND (e.place, e.key COLLATE "C") < (r.place, r.key COLLATE "C")
            WHERE r.from_id IS NULL
           UNION ALL
           SELECT 'warning', r.key, 'takes no cost row of the period', 'Look at its condition, or at the rules before it.'
@@ -200,7 +204,7 @@ CREATE FUNCTION billing.allocation_problems(this billing.allocation, scheme bill
           UNION ALL
           SELECT 'warning', r.key, format('gives to "%s", which has given its cost on in an earlier step', k.key), 'Put this step before the other.'
             FROM rule AS r JOIN billing.allocation_share AS s ON s.allocation_id = this.allocation_id AND s.rule_id = r.rule_id AND s.outcome IN ('direct', 'shared')
-            JOIN rule AS e ON e.from_id = s.target_id AND (e.place, e.key) < (r.place, r.key) JOIN billing.cost_center AS k ON k.cost_center_id = s.target_id WHERE r.from_id IS NOT NULL GROUP BY r.key, k.key
+            JOIN rule AS e ON e.from_id = s.target_id AND (e.place, e.key COLLATE "C") < (r.place, r.key COLLATE "C") JOIN billing.cost_center AS k ON k.cost_center_id = s.target_id WHERE r.from_id IS NOT NULL GROUP BY r.key, k.key
           UNION ALL
           SELECT 'warning', NULL, format('required tag "%s" is missing on %s rows', t.tag, sum(t.rows - t.tagged_rows)), 'See tag_compliance(), or set an auto-tag rule.'
             FROM billing.tag_compliance(this.period) AS t WHERE t.tag = scheme.kind GROUP BY t.tag HAVING sum(t.rows - t.tagged_rows) > 0

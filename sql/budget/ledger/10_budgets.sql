@@ -268,13 +268,21 @@ BEGIN
     PERFORM check_ledger();
     PERFORM pg_advisory_xact_lock(1651076214, 0);
     told := fire_alerts(check_budgets.day, 'fired');
-    -- Providers restate the month before: what that changes is told too.
-    past := (date_trunc('month', check_budgets.day::timestamp) - interval '1 day')::date;
-    told := told + fire_alerts(past, 'restated');
+    -- The month before may still change, and so may any month whose cost was delivered anew lately: what that crosses is told too.
+    FOR past IN
+        SELECT (date_trunc('month', check_budgets.day::timestamp) - interval '1 day')::date
+        UNION
+        SELECT (date_trunc('month', (upper(w.period) - 1)::timestamp) + interval '1 month - 1 day')::date
+          FROM cost_load AS l JOIN cost_window_load AS x USING (load_id) JOIN cost_window AS w USING (window_id)
+         WHERE l.recorded_at > clock_timestamp() - interval '100 days' AND x.added + x.removed > 0 AND upper(w.period) <= date_trunc('month', check_budgets.day::timestamp)::date
+         ORDER BY 1
+    LOOP
+        told := told + fire_alerts(past, 'restated');
+    END LOOP;
     RETURN told;
 END $$;
 COMMENT ON FUNCTION billing.check_budgets(date) IS
-'Looks at every budget on a day and tells each level that is crossed for the first time in its period: as a row of budget_alerts, as NOTIFY billing_alert with JSON, and as a message to the budget''s endpoint. A jump over both levels tells critical and notes the warning as passed. Periods that ended with the month before are looked at again; what they cross now is told as restated. Returns how many were told. Volatile.';
+'Looks at every budget on a day and tells each level that is crossed for the first time in its period: as a row of budget_alerts, as NOTIFY billing_alert with JSON, and as a message to the budget''s endpoint. A jump over both levels tells critical and notes the warning as passed. Periods that ended with the month before, or with a month whose cost was delivered anew in the last 100 days, are looked at again; what they cross now is told as restated. Returns how many were told. Volatile.';
 
 CREATE FUNCTION billing.reset_alert(budget text, level text DEFAULT NULL) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp

@@ -18,7 +18,7 @@ CREATE FUNCTION billing.cost_rows(period daterange, known_at timestamptz)
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ SELECT c.cost_id, c.window_id, w.source, w.billing_account, w.cost_center, w.period, c.charge_start, c.charge_end, c.category, c.service, c.provider, c.sub_account, c.resource, c.currency,
                  c.billed, c.effective, c.list, c.contracted,
-                 CASE WHEN c.resource OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT r.key FROM billing.resource AS r WHERE EXISTS (SELECT FROM billing.resource_tag AS t WHERE t.account_id OPERATOR(pg_catalog.=) r.account_id AND t.resource_id OPERATOR(pg_catalog.=) r.resource_id)))
+                 CASE WHEN (SELECT EXISTS (SELECT FROM billing.resource_tag)) AND c.resource OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT r.key FROM billing.resource AS r WHERE EXISTS (SELECT FROM billing.resource_tag AS t WHERE t.account_id OPERATOR(pg_catalog.=) r.account_id AND t.resource_id OPERATOR(pg_catalog.=) r.resource_id)))
                       THEN COALESCE(s.tags, '{}') OPERATOR(pg_catalog.||) COALESCE(billing.resource_tags_at(c.resource, c.charge_start, known_at), '{}')
                       ELSE COALESCE(s.tags, '{}') END, c.attributes
             FROM (SELECT w.window_id, w.billing_account, w.period, o.key AS source, k.key AS cost_center
@@ -120,17 +120,17 @@ END $$;
 COMMENT ON FUNCTION billing.set_required_tags(text[]) IS 'Says which tags every cost row with a resource should carry; at first project, department, owner and environment. Volatile.';
 
 CREATE FUNCTION billing.tag_compliance(period daterange)
-    RETURNS TABLE (billing_account text, sub_account text, month date, tag text, currency text, rows bigint, tagged_rows bigint, billed numeric, tagged_billed numeric, percent_of_rows numeric)
+    RETURNS TABLE (billing_account text, cost_center text, sub_account text, month date, tag text, currency text, rows bigint, tagged_rows bigint, billed numeric, tagged_billed numeric, percent_of_rows numeric)
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
     RETURN QUERY EXECUTE format($q$
-        SELECT c.billing_account, c.sub_account, lower(c.billing_period), r.tag, c.currency, count(*), count(*) FILTER (WHERE c.tags ? r.tag), sum(c.billed),
+        SELECT c.billing_account, c.cost_center, c.sub_account, lower(c.billing_period), r.tag, c.currency, count(*), count(*) FILTER (WHERE c.tags ? r.tag), sum(c.billed),
                coalesce(sum(c.billed) FILTER (WHERE c.tags ? r.tag), 0), round(100.0 * count(*) FILTER (WHERE c.tags ? r.tag) / count(*), 2)
           FROM (%s) AS c CROSS JOIN billing.required_tag AS r
          WHERE c.resource IS NOT NULL
-         GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 $q$, tagged_cost_sql())
+         GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 3, 4, 5, 6 $q$, tagged_cost_sql())
         USING tag_compliance.period, clock_timestamp() + interval '1 day';
 END $$;
 COMMENT ON FUNCTION billing.tag_compliance(daterange) IS
-'How well cost rows with a resource carry the required tags, by billing account, sub-account, month (the trend) and tag: rows, rows that carry it, the cost of both, and the share of rows in percent. Stable.';
+'How well cost rows with a resource carry the required tags, by billing account and the cost center (team) that answers for it, sub-account, month (the trend) and tag: rows, rows that carry it, the cost of both, and the share of rows in percent. Stable.';

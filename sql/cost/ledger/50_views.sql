@@ -54,12 +54,14 @@ COMMENT ON VIEW billing.cost_by_tag IS 'Cost that carries each tag value, by bil
 
 CREATE VIEW billing.cost_dashboard AS
 SELECT w.period AS billing_period, k.kind AS cost_center_kind, k.key AS cost_center, c.currency, pg_catalog.count(DISTINCT w.window_id) AS billing_accounts,
-       pg_catalog.sum(c.billed) AS billed, pg_catalog.sum(c.effective) AS effective, pg_catalog.min(f.fresh_at) AS fresh_at
+       pg_catalog.sum(c.billed) AS billed, pg_catalog.sum(c.effective) AS effective, pg_catalog.min(f.fresh_at) AS fresh_at,
+       NOT pg_catalog.bool_or(p.waits) AS complete
   FROM billing.cost AS c
   JOIN billing.cost_window AS w USING (window_id)
   JOIN billing.billing_account AS b USING (source_id, billing_account)
   JOIN billing.cost_center AS k USING (cost_center_id)
   JOIN (SELECT x.window_id, pg_catalog.max(l.recorded_at) AS fresh_at FROM billing.cost_window_load AS x JOIN billing.cost_load AS l USING (load_id) GROUP BY 1) AS f USING (window_id)
+  JOIN (SELECT x.window_id, EXISTS (SELECT FROM billing.cost_staged AS s WHERE s.source_id = x.source_id AND s.period && x.period) AS waits FROM billing.cost_window AS x) AS p USING (window_id)
  WHERE pg_catalog.upper_inf(c.known)
  GROUP BY GROUPING SETS ((1, 2, 3, 4), (1, 4));
 COMMENT ON VIEW billing.cost_dashboard IS 'Cost of each billing period by the cost center that answers for the billing account, and consolidated over all billing accounts (cost_center null), with the instant of the stalest window; one row a currency.';
@@ -184,3 +186,4 @@ COMMENT ON COLUMN billing.cost_dashboard.billing_accounts IS 'How many billing a
 COMMENT ON COLUMN billing.cost_dashboard.billed IS 'Sum of BilledCost.';
 COMMENT ON COLUMN billing.cost_dashboard.effective IS 'Sum of EffectiveCost.';
 COMMENT ON COLUMN billing.cost_dashboard.fresh_at IS 'When the stalest of them was last delivered as a whole.';
+COMMENT ON COLUMN billing.cost_dashboard.complete IS 'No part of a newer delivery waits for the rest of it.';

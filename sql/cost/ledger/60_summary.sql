@@ -24,20 +24,30 @@ END $$;
 COMMENT ON FUNCTION billing.summary(daterange, text[], text, jsonb) IS
 'Cost of the billing periods that begin in a period, summed by any columns (ServiceName) and tags (tag:team) in group_by and by bucket of the charge day (day, week, month, quarter, year, total), where the condition holds. attributes: the values of the group. quantity: ConsumedQuantity. One row a currency. Errors: 22023 bad argument, 2201B regular expression. Stable.';
 
-CREATE FUNCTION billing.summary_json(period daterange, group_by text[] DEFAULT '{}', bucket text DEFAULT 'month', condition jsonb DEFAULT '{}', measure text DEFAULT 'billed', page_size int DEFAULT 100, page_offset int DEFAULT 0) RETURNS json
+CREATE FUNCTION billing.summary_json(period daterange, group_by text[] DEFAULT '{}', bucket text DEFAULT 'month', condition jsonb DEFAULT '{}', measure text DEFAULT 'billed', page_size int DEFAULT 100, page_offset int DEFAULT 0,
+                                     format text DEFAULT 'table') RETURNS json
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
     PERFORM check_word('measure', summary_json.measure, '{billed,effective,list,contracted}');
-    RETURN (WITH summed AS (SELECT row_number() OVER () AS place, s.* FROM summary(summary_json.period, summary_json.group_by, summary_json.bucket, summary_json.condition) AS s)
-        SELECT json_build_object('total', (SELECT count(*) FROM summed), 'columns', to_json('{begin,end}'::text[] || group_by || '{currency,qty,rate}'::text[]),
-                   'results', coalesce(json_agg(to_json(ARRAY[to_json(s.begins), to_json(s.ends)] || ARRAY(SELECT coalesce(to_json(s.attributes ->> g.name), 'null') FROM unnest(group_by) WITH ORDINALITY AS g (name, place) ORDER BY g.place)
-                       || ARRAY[to_json(s.currency), coalesce(to_json(s.quantity), 'null'), to_json(CASE summary_json.measure WHEN 'billed' THEN s.billed WHEN 'effective' THEN s.effective WHEN 'list' THEN s.list ELSE s.contracted END)]) ORDER BY s.place)
-                       FILTER (WHERE s.place > page_offset AND s.place <= page_offset + page_size), '[]'))
-          FROM summed AS s);
+    PERFORM check_word('format', summary_json.format, '{table,object}');
+    RETURN (WITH summed AS (SELECT row_number() OVER () AS place, s.* FROM summary(summary_json.period, summary_json.group_by, summary_json.bucket, summary_json.condition) AS s),
+                 named AS (SELECT s.place, c.no, c.name, c.value
+                             FROM summed AS s
+                            CROSS JOIN LATERAL (
+                                SELECT 1 AS no, 'begin' AS name, to_json(to_char(s.begins, 'YYYY-MM-DD"T00:00:00+00:00"')) AS value
+                                UNION ALL SELECT 2, 'end', to_json(to_char(s.ends, 'YYYY-MM-DD"T00:00:00+00:00"'))
+                                UNION ALL SELECT 3, 'qty', to_json(s.quantity)
+                                UNION ALL SELECT 4, 'rate', to_json(CASE summary_json.measure WHEN 'billed' THEN s.billed WHEN 'effective' THEN s.effective WHEN 'list' THEN s.list ELSE s.contracted END)
+                                UNION ALL SELECT 4 + g.place, g.name, to_json(s.attributes ->> g.name) FROM unnest(group_by) WITH ORDINALITY AS g (name, place)
+                                UNION ALL SELECT 5 + cardinality(group_by), 'currency', to_json(s.currency)) AS c
+                            WHERE s.place > page_offset AND s.place <= page_offset + page_size),
+                 page AS (SELECT n.place, CASE summary_json.format WHEN 'table' THEN json_agg(n.value ORDER BY n.no) ELSE json_object_agg(n.name, n.value ORDER BY n.no) END AS result FROM named AS n GROUP BY n.place)
+        SELECT json_build_object('total', (SELECT count(*) FROM summed), 'columns', to_json('{begin,end,qty,rate}'::text[] || group_by || '{currency}'::text[]),
+                                 'results', coalesce((SELECT json_agg(p.result ORDER BY p.place) FROM page AS p), '[]'), 'format', summary_json.format));
 END $$;
-COMMENT ON FUNCTION billing.summary_json(daterange, text[], text, jsonb, text, int, int) IS
-'The same as summary() in the form of CloudKitty''s GET /v2/summary: total, columns (begin, end, the groups, currency, qty, rate) and results, a page of page_size from page_offset. rate is the measure: billed, effective, list, contracted. Errors: as summary(). Stable.';
+COMMENT ON FUNCTION billing.summary_json(daterange, text[], text, jsonb, text, int, int, text) IS
+'The same as summary() in the form of CloudKitty''s GET /v2/summary: total, columns (begin, end, qty, rate, the groups, and currency, which CloudKitty does not know), results and format: table, each result an array, or object. A page of page_size from page_offset. rate is the measure: billed, effective, list, contracted; begin and end are instants in UTC. Errors: as summary(). Stable.';
 
 CREATE TABLE billing.confirmed_cost (
     period          daterange NOT NULL,
