@@ -1,5 +1,14 @@
 -- Usage from CloudKitty: data frames of its v2 API, of v1 (desc instead of groupby and metadata), and of v1 storage (resources).
 
+CREATE FUNCTION billing.point_members(described jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(jsonb_object_agg(m.key, CASE jsonb_typeof(m.value) WHEN 'boolean' THEN to_jsonb(initcap(m.value::text)) ELSE m.value END), '{}')
+      FROM jsonb_each(billing.flat_members($1)) AS m
+$$;
+COMMENT ON FUNCTION billing.point_members(jsonb) IS
+'What describes a point of CloudKitty, as dimensions: inner members by name (flavor.name), and True and False as its rules compare them. Immutable.';
+
 CREATE FUNCTION billing.frame_points(frame jsonb)
     RETURNS TABLE (metric text, described jsonb, quantity jsonb, account jsonb)
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -7,12 +16,12 @@ AS $$
     SELECT u.key, d.described, p.point #> '{vol,qty}', coalesce(d.described -> 'project_id', d.described -> 'tenant_id')
       FROM jsonb_each(CASE jsonb_typeof($1 -> 'usage') WHEN 'object' THEN $1 -> 'usage' ELSE '{}' END) AS u
      CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(u.value) WHEN 'array' THEN u.value ELSE jsonb_build_array(u.value) END) AS p(point)
-     CROSS JOIN LATERAL (SELECT coalesce(billing.flat_members(p.point -> 'desc'), '{}') || coalesce(billing.flat_members(p.point -> 'metadata'), '{}')
-                                || coalesce(billing.flat_members(p.point -> 'groupby'), '{}') AS described) AS d
+     CROSS JOIN LATERAL (SELECT coalesce(billing.point_members(p.point -> 'desc'), '{}') || coalesce(billing.point_members(p.point -> 'metadata'), '{}')
+                                || coalesce(billing.point_members(p.point -> 'groupby'), '{}') AS described) AS d
      UNION ALL
     SELECT r.point ->> 'service', d.described, r.point -> 'volume', coalesce($1 -> 'tenant_id', d.described -> 'project_id', d.described -> 'tenant_id')
       FROM jsonb_array_elements(CASE jsonb_typeof($1 -> 'resources') WHEN 'array' THEN $1 -> 'resources' ELSE '[]' END) AS r(point)
-     CROSS JOIN LATERAL (SELECT coalesce(billing.flat_members(r.point -> 'desc'), '{}') AS described) AS d
+     CROSS JOIN LATERAL (SELECT coalesce(billing.point_members(r.point -> 'desc'), '{}') AS described) AS d
 $$;
 COMMENT ON FUNCTION billing.frame_points(jsonb) IS
 'The points of a data frame of CloudKitty, whichever version: metric, what describes the point (metadata overlaid by groupby, or desc), quantity and account. Immutable.';

@@ -292,13 +292,22 @@ def expect_blocks(server, account, wanted):
 
 
 def check_hashmap(server, case):
-    """One point of a data frame."""
+    """One point of a data frame: its price alone, and as usage that is charged."""
     point = case["input"]["point"]
-    amount = server.value("""SELECT amount(rate(%(tariff)s::tariff, (p.quantity #>> '{}')::numeric, dimensions => p.described || jsonb_build_object('service', p.metric, 'tenant_id', %(tenant)s)))
-                               FROM frame_points(%(frame)s) AS p""",
-                          tariff=tariff_of(server, case), tenant=case["input"].get("tenant_id"),
-                          frame=json.dumps({"usage": {point["service"]: [{"vol": {"qty": point["qty"]}, "metadata": point.get("metadata"), "groupby": point.get("groupby")}]}}))
-    expect_exact("the amount", amount, case["expected"].get("exact", case["expected"]["amount"]))
+    wanted = case["expected"].get("exact", case["expected"]["amount"])
+    tariff = tariff_of(server, case)
+    amount, dimensions = server.rows("""
+        SELECT amount(rate(%(tariff)s::tariff, (p.quantity #>> '{}')::numeric, dimensions => d.described)), d.described::text
+          FROM frame_points(%(frame)s) AS p
+         CROSS JOIN LATERAL (SELECT p.described || jsonb_strip_nulls(jsonb_build_object('service', p.metric, 'tenant_id', %(tenant)s)) AS described) AS d""",
+        tariff=tariff, tenant=case["input"].get("tenant_id"),
+        frame=json.dumps({"usage": {point["service"]: [{"vol": {"qty": point["qty"]}, "metadata": point.get("metadata"), "groupby": point.get("groupby")}]}}))[0]
+    expect_exact("the amount", amount, wanted)
+    # a meter is charged by the price of its own service
+    if server.value("SELECT scale(trim_scale(%(quantity)s::numeric)) <= 15 AND jsonb_path_exists(%(tariff)s, '$.services[*] ? (@.service == $service)', jsonb_build_object('service', %(service)s::text))",
+                    quantity=point["qty"], tariff=tariff, service=point["service"]):
+        _, _, exactly = alone(server, case, tariff, [(0, point["qty"], json.loads(dimensions))])
+        expect_exact("the amount that is charged", exactly, wanted)
 
 
 def check_waldur(server, case):

@@ -60,6 +60,8 @@ SELECT r.outcome, r.detail FROM record_usage('[{"period": {"begin": 1735729200, 
   {"id": "mine", "account": "fe9c35372db6420089883805b37a34af", "meter": "compute", "at": "2025-01-01T12:00:00Z", "quantity": 10}]') AS r;
 SELECT meter, starts_at, ends_at, quantity, resource, dimensions FROM recorded WHERE meter = 'compute' ORDER BY quantity;
 SELECT * FROM months WHERE item IN ('volume.size', 'instance', 'compute');
+-- true is written as CloudKitty's rules compare it
+SELECT p.metric, p.described FROM frame_points('{"usage": {"compute": [{"vol": {"qty": 1}, "groupby": {"ha": true, "id": "vm-1"}, "metadata": {"ha": "no", "flavor": {"gpu": false}, "vcpus": 2}}]}}') AS p;
 -- what is in no known form is refused, point by point, and kept; an empty frame has no points
 SELECT r.* FROM record_usage('[{"period": {"begin": "yesterday", "end": "2025-01-01T11:00:00Z"}, "usage": {"compute": [{"vol": {"qty": 1}, "groupby": {"project_id": "nobody"}}, {"groupby": {"project_id": "acme"}}]}},
   {"period": {}, "usage": []}, {"dataframes": "none"}, {"volume": 1}, "text"]') AS r(id, outcome, detail);
