@@ -16,9 +16,17 @@ RELEASE_CACHE=${BILLING_RELEASE_CACHE:-/var/tmp/billing-releases}
 # testing moves; its root folder is made anew after so many days.
 TESTING_KEEPS_DAYS=14
 
+# What a release runs in.  It takes no signal while it waits for the one process it started, with which all others there end.
+RELEASE_PROCESS=
+
+stop_release() {
+	[ -z "$RELEASE_PROCESS" ] || as_root pkill -KILL -P "$RELEASE_PROCESS"
+}
+
 # run_on_other_releases [SUITE …]
 run_on_other_releases() {
 	local release
+	trap 'stop_release; clean_up' EXIT
 	for release in $RELEASES; do
 		SUITE=$release
 		if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
@@ -82,15 +90,21 @@ bootstrap_ubuntu() {
 
 # run_in_release NAME [SUITE …]: test/run in that root folder; its results are added to ours under the release's name.
 run_in_release() {
-	local release=$1 root=$RELEASE_CACHE/$1 begun=$SECONDS
+	local release=$1 root=$RELEASE_CACHE/$1 begun=$SECONDS become=()
 	shift
 	progress "copying the checkout into $release"
 	as_root rm -rf "$root/srv/billing" "$root/srv/results"
 	as_root mkdir -p "$root/srv/billing" "$root/srv/shared"
 	list_source_files | tar -C "$BILLING_SOURCE" --null --no-recursion -T - -c | as_root tar -C "$root/srv/billing" --no-same-owner -x
 	copy_network_settings "$root"
-	as_root unshare --mount --pid --fork --kill-child bash -c "$(declare -f enter_release); enter_release \"\$@\"" - \
-		"$root" "$BILLING_SHARED" "${FULL:+1}" "$release" "$@" </dev/null | sed -u "s/^/[$release] /"
+	exec 3> >(sed -u "s/^/[$release] /")
+	[ "$(id -u)" -eq 0 ] || become=(sudo)
+	"${become[@]}" unshare --mount --pid --fork --kill-child bash -c "$(declare -f enter_release); enter_release \"\$@\"" - \
+		"$root" "$BILLING_SHARED" "${FULL:+1}" "$release" "$@" </dev/null >&3 2>&1 3>&- &
+	RELEASE_PROCESS=$!
+	wait "$RELEASE_PROCESS"
+	RELEASE_PROCESS=
+	exec 3>&-
 	if [ -s "$root/srv/results" ]; then
 		sed "s/\t/\t$release: /" "$root/srv/results" >>"$RESULTS"
 	else

@@ -102,6 +102,15 @@ SELECT use('border', 'calls', '2025-02-10', 1) \gset
 CALL run_invoicing(through => '2025-02-15') \gset
 SELECT period, quantity FROM drafts WHERE account = 'border';
 
+-- How far usage may reach over the end of a period is a matter of hours, not of days in the time zone of the session: here one has 23.
+SELECT set_account('reach', time_zone => 'UTC', cycle_day => 30, starts_on => '2025-02-28') \gset
+SELECT use('reach', 'calls', '2025-03-29 23:30', 48, to_at => '2025-03-30 23:30') \gset
+SET timezone = 'Europe/Berlin';
+SELECT period_from, quantity FROM charges('reach', '[2025-02-28,2025-03-30)');
+CALL run_invoicing(through => '2025-03-30') \gset
+SET timezone = 'UTC';
+SELECT period, quantity FROM drafts WHERE account = 'reach';
+
 -- Periods of an account tile: each begins where the one before ended, by date and by instant.
 SELECT count(*) AS holes FROM (SELECT p.date_from, p.starts_at, lag(p.date_to) OVER w AS date_to, lag(p.ends_at) OVER w AS ends_at FROM billing.charge_period AS p
                                  WINDOW w AS (PARTITION BY p.account_id ORDER BY p.period_no)) AS x

@@ -37,7 +37,8 @@ CREATE FUNCTION billing.note_longest_usage(longest interval) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    step interval := CASE WHEN longest > '7 days' THEN '31 days' WHEN longest > '1 day' THEN '7 days' WHEN longest > '1 hour' THEN '1 day' ELSE '1 hour' END;
+    -- in hours, since a day that is added to an instant may have 23 of them in the time zone of the session
+    step interval := CASE WHEN longest > '7 days' THEN '744 hours' WHEN longest > '1 day' THEN '168 hours' WHEN longest > '1 hour' THEN '24 hours' ELSE '1 hour' END;
 BEGIN
     IF longest > (SELECT s.longest_usage FROM ledger_state AS s) THEN
         UPDATE ledger_state AS s SET longest_usage = step WHERE s.longest_usage < step;

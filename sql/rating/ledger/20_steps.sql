@@ -158,6 +158,8 @@ AS $function$
                                                                       extract(epoch FROM billing.ends_at(w.part) - billing.starts_at(w.part)),
                                                                       greatest(extract(epoch FROM u.ends_at - billing.starts_at(u.consumed)), 0.000001)) END AS value) AS v
          WHERE u.ends_at >= {usage_from} AND u.ends_at <= {usage_to} {usage_accounts}
+           -- no row is clipped by segments that it cannot reach: an account may have hundreds of them
+           AND u.ends_at >= s.from_at AND u.ends_at <= s.to_at + (SELECT l.longest_usage FROM billing.ledger_state AS l)
            AND billing.known(u.recorded_at, c.usage_at, c.usage_own)
            AND NOT s.plain AND NOT s.looks_back AND s.by_rows = {by_rows} AND s.item_kind = 'meter' AND s.enabled AND c.rate_usage AND c.batch = {batch}
            AND (s.filter = '{}' OR billing.meter_accepts(s.filter, u.dimensions, billing.quantity(u.consumed)))
@@ -435,6 +437,8 @@ AS $function$
            AND billing.known(x.recorded_at, c.usage_at, c.usage_own)
          CROSS JOIN LATERAL (SELECT billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) AS part) AS p
          WHERE u.ends_at >= {usage_from} AND u.ends_at <= {usage_to} {usage_accounts}
+           -- no row is clipped by segments that it cannot reach: an account may have hundreds of them
+           AND u.ends_at >= s.from_at AND u.ends_at <= s.to_at + (SELECT l.longest_usage FROM billing.ledger_state AS l)
            AND billing.known(u.recorded_at, c.usage_at, c.usage_own)
            AND s.plain AND s.enabled AND c.rate_usage AND c.batch = {batch}
            AND x.account_id IS NULL AND p.part IS NOT NULL
