@@ -55,7 +55,9 @@ SELECT count(*) FROM allocations;
 -- validation
 SELECT set_allocation_rule('department', 'everything', 90, '{"stop": true}');
 SELECT set_allocation_rule('department', 'too late', 95, '{"split": "fixed", "weights": {"search": 50, "ads": 49}}', '{"column": "ServiceName", "contains": "x"}');
+SELECT set_allocation_rule('department', 'support again', 35, '{"target": "web"}', '{"column": "ServiceName", "equals": "support"}');
 SELECT severity, rule, message, mend FROM validate_allocation('[2026-10-01,2026-11-01)');
+SELECT remove_allocation_rule('department', 'support again');
 SELECT count(*) FROM allocations;
 
 -- what is refused

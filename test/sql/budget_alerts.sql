@@ -61,6 +61,11 @@ CALL run_invoicing('2026-11-01', NULL) \g /dev/null
 SELECT set_budget('acme', 10, 'EUR', account => 'acme'), set_budget('calls of team', 20, 'EUR', account => 'team', meter => 'calls', action => 'block') \g /dev/null
 SELECT budget, actual, level FROM budget_status('2026-10-31') WHERE budget IN ('acme', 'calls of team') ORDER BY 1;
 
+-- a level is reached, not passed: exactly so many percent, and a limit that is a cent higher
+SELECT set_budget('at warning', 20, 'EUR', account => 'acme', warning => 70), set_budget('below warning', 20.01, 'EUR', account => 'acme', warning => 70),
+       set_budget('at critical', 16, 'EUR', account => 'acme', critical => 87.5), set_budget('below critical', 16.01, 'EUR', account => 'acme', critical => 87.5) \g /dev/null
+SELECT budget, round(actual / "limit" * 100, 6) AS percent, level FROM budget_status('2026-10-31') WHERE budget LIKE 'at %' OR budget LIKE 'below %' ORDER BY 1;
+
 -- what is refused
 SELECT fails($$ SELECT set_budget('x', 1, 'EUR') $$);
 SELECT fails($$ SELECT set_budget('x', 1, 'EUR', tag => 'team') $$);

@@ -37,6 +37,16 @@ SELECT * FROM charge_back('department', '[2026-10-01,2026-11-01)', 'cost');
 CALL run_invoicing('2026-11-01', NULL) \g /dev/null
 SELECT account, revenue, cost FROM customer_margin ORDER BY 1;
 
+-- a bearer that bears nothing any more is corrected to nothing, and its invoice follows
+SELECT stage('A', 'compute', 20.005, tags => '{"team": "ads"}', starts => '2026-10-05Z'), stage('A', 'storage', 3.335, tags => '{"team": "ads"}', starts => '2026-10-05Z');
+SELECT take();
+CALL allocate('[2026-10-01,2026-11-01)');
+SELECT * FROM charge_back('department', '[2026-10-01,2026-11-01)', 'cost');
+SELECT stage('A', 'compute', 12, tags => '{"team": "search"}', starts => '2026-10-02Z'), stage('A', 'compute', 20.005, tags => '{"team": "ads"}', starts => '2026-10-05Z'), stage('A', 'storage', 3.335, tags => '{"team": "ads"}', starts => '2026-10-05Z');
+SELECT take();
+CALL allocate('[2026-10-01,2026-11-01)');
+SELECT * FROM charge_back('department', '[2026-10-01,2026-11-01)', 'cost');
+
 -- reports: cents that add up
 CALL generate_report('[2026-10-01,2026-11-01)');
 CALL generate_report('[2026-10-01,2026-11-01)', 'json');
