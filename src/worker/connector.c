@@ -6,7 +6,9 @@
  *
  * The call is a subtransaction: what fails takes nothing else with it.  What
  * the connector returns is judged here, since it may be anybody's function:
- * a malformed request or a missing step is a failure of that message.
+ * a malformed request or a missing step is a failure of that message.  So is
+ * a constraint that was to be checked at the commit, where it would take the
+ * whole turn along, and an end of the process, see journal.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,6 +16,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -525,6 +528,15 @@ judge_certainty(Delivery *delivery)
 		delivery->uncertain = true;
 }
 
+/* Has constraints checked now that were left for the commit, and from now on with each statement. */
+static void
+check_constraints(void)
+{
+	ConstraintsSetStmt *immediate = makeNode(ConstraintsSetStmt);
+
+	AfterTriggerSetState(immediate);
+}
+
 /* Keeps what the step has made beyond the subtransaction, and until it is recorded. */
 static void
 keep_progress(Delivery *delivery)
@@ -561,9 +573,12 @@ connector_step(Delivery *delivery)
 	MemoryContextSwitchTo(context);
 	settings_level = NewGUCNestLevel();
 	enable_timeout_after(STATEMENT_TIMEOUT, LONGEST_CALL);
+	journal_write(delivery->message_id);
 	PG_TRY();
 	{
+		check_constraints();
 		call_connector(delivery);
+		check_constraints();
 		/* what the connector has set, a role for example, is not for what comes after it */
 		AtEOXact_GUC(false, settings_level);
 		disable_timeout(STATEMENT_TIMEOUT, false);
@@ -587,4 +602,5 @@ connector_step(Delivery *delivery)
 		retry_later(delivery, psprintf("%s: %s", unpack_sql_state(error->sqlerrcode), error->message), 0);
 	}
 	PG_END_TRY();
+	journal_write(0);
 }

@@ -50,6 +50,7 @@ static TimestampTz look_after_at = 0;
 static TimestampTz clean_at = 0;
 static bool look_at_once = true;	/* something may wait that was not seen yet */
 static bool ledger_ready = false;
+static int64 fatal_call = 0;	/* message whose connector has ended the former worker, not counted yet */
 
 /* ---- deliveries ---- */
 
@@ -337,6 +338,17 @@ there_is_room(TimestampTz now)
 	return false;
 }
 
+/* Counts the call that ended the former worker, and commits that before any other connector is called. */
+static void
+count_fatal_call(void)
+{
+	outbox_count_fatal_call(fatal_call);
+	end_transaction();
+	journal_write(0);
+	fatal_call = 0;
+	begin_transaction("delivering messages");
+}
+
 /* One transaction, and what follows its commit. */
 static void
 turn(TimestampTz now)
@@ -351,6 +363,8 @@ turn(TimestampTz now)
 		ledger_ready = find_ledger();
 	if (ledger_ready)
 	{
+		if (fatal_call != 0)
+			count_fatal_call();
 		if (endpoints_refresh())
 			look_at_once = true;
 		foreach(cell, endpoints_all())
@@ -487,6 +501,7 @@ start_worker(int slot)
 	end_transaction();
 	if (!alone)
 		ereport(FATAL, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("another worker delivers the messages of database \"%s\"", my_slot->database)));
+	fatal_call = journal_open();
 	board_enter(my_slot);
 	before_shmem_exit(leave_board, (Datum) 0);
 	endpoints_watch_catalog();

@@ -12,8 +12,12 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
-#include "commands/dbcommands.h"
+#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -82,6 +86,26 @@ start_worker(WorkerSlot *slot)
 	MemoryContextSwitchTo(former);
 }
 
+/*
+ * Whether there is a database of that name.  Read without an index: the
+ * launcher belongs to no database, and after a crash the server has yet to
+ * learn of the indexes from somebody who does.
+ */
+static bool
+database_exists(const char *name)
+{
+	Relation	relation = table_open(DatabaseRelationId, AccessShareLock);
+	TableScanDesc scan = table_beginscan_catalog(relation, 0, NULL);
+	HeapTuple	tuple;
+	bool		found = false;
+
+	while (!found && (tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+		found = strcmp(NameStr(((Form_pg_database) GETSTRUCT(tuple))->datname), name) == 0;
+	table_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return found;
+}
+
 /* Starts the worker of a database unless it runs; says on the board what keeps it from that. */
 static void
 ensure_worker(const char *database)
@@ -97,7 +121,7 @@ ensure_worker(const char *database)
 	}
 	if (worker_runs(slot))
 		return;
-	if (!OidIsValid(get_database_oid(database, true)))
+	if (!database_exists(database))
 		board_say(slot, "no database", NULL);
 	else if (!OidIsValid(get_role_oid(WORKER_ROLE, true)))
 		board_say(slot, "no role", NULL);

@@ -422,6 +422,17 @@ outbox_clean(int row_limit)
 	return value_int8(row_at(0), "gone");
 }
 
+/* Counts an attempt in which the call of the connector has ended the process. */
+void
+outbox_count_fatal_call(int64 message_id)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {INT8OID};
+	Datum		arguments[] = {Int64GetDatum(message_id)};
+
+	execute(keep_plan(&plan, "SELECT billing.worker_count_fatal_call($1)", 1, types), arguments, NULL);
+}
+
 /* Writes down how endpoints have answered, where that is news; that one still answers is told once a second. */
 void
 outbox_note(List *endpoints)

@@ -9,6 +9,7 @@
  *
  *	 outbox.c	  the database's side: claim, record, look after
  *	 connector.c  one call of a connector
+ *	 journal.c	  which connector is being called, should it end the process
  *	 endpoint.c	  options, rate limit and circuit breaker of each endpoint
  *	 secret.c	  secrets and the header fields made of them
  *	 transfer.c	  requests and answers, on libcurl
@@ -171,8 +172,13 @@ extern List *outbox_claim(List *endpoints, const int *free, const bool *only_tes
 extern void outbox_record(List *deliveries);
 extern TimestampTz outbox_look_after(List *in_flight);
 extern int64 outbox_clean(int row_limit);
+extern void outbox_count_fatal_call(int64 message_id);
 extern void outbox_note(List *endpoints);
 extern bool outbox_lock_database(void);
+
+/* journal.c */
+extern int64 journal_open(void);
+extern void journal_write(int64 message_id);
 
 /* connector.c */
 extern void connector_step(Delivery *delivery);

@@ -542,6 +542,134 @@ def check_kills(stub):
     expect(states("x_kill") == {"delivered": len(expected)} and not lost and not twice, f"lost {lost[:5]}, twice {twice[:5]}, {states('x_kill')}")
 
 
+# Where the worker can be killed, in the order of a delivery; "hold" and "hold-after" are known to the stub, the others to kill.c.
+POINTS = ("claimed", "begun", "unwritten", "written", "unsent", "hold", "hold-after", "answered", "judging", "recorded")
+VICTIMS = ("worker", "server", "cluster")
+
+
+def compile_kill():
+    """kill.c as a library."""
+    library = WORK / "kill.so"
+    include = subprocess.check_output([os.environ["PG_CONFIG"], "--includedir-server"], text=True).strip()
+    flags = subprocess.check_output(["curl-config", "--cflags"], text=True).split()
+    subprocess.run(["cc", "-O1", "-fPIC", "-shared", "-I", include, *flags, "-o", str(library), str(HERE / "kill.c"), "-ldl"], check=True, stderr=subprocess.PIPE)
+    return library
+
+
+def children(parent):
+    found = []
+    for name in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            fields = pathlib.Path(name).read_text(encoding="ascii", errors="replace").rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[1]) == parent:
+            found.append(int(name.split("/")[2]))
+    return found
+
+
+def kill_victim(victim):
+    postmaster = int((SERVER / "data" / "postmaster.pid").read_text().split()[0])
+    if victim == "worker":
+        os.kill(worker_pid(), signal.SIGKILL)
+    elif victim == "server":
+        os.kill(postmaster, signal.SIGKILL)
+    else:
+        os.kill(postmaster, signal.SIGSTOP)
+        for process in (*children(postmaster), postmaster):
+            os.kill(process, signal.SIGKILL)
+
+
+def ensure_server():
+    """Starts the server unless it answers; raises while it does neither."""
+    try:
+        one("SELECT true")
+    except psycopg2.OperationalError:
+        pg_ctl("start", check=False)
+        one("SELECT true")
+
+
+def kill_at(stub, point, victim, number, generator):
+    """One round: a few messages, two of them ordered, and the victim killed when the worker comes to the point."""
+    keys = [f"p{number}-{n}" for n in range(4)]
+    order, trigger = WORK / "servers" / "kill", point not in ("hold", "hold-after")
+    if trigger:
+        order.write_text(f"{point} {victim} {generator.randint(1, 3)}")
+        shutil.chown(order, "postgres", "postgres") if os.getuid() == 0 else None
+
+    def write():
+        ensure_server()     # messages of the round before may have come to the point already
+        endpoint("x_point", stub.url("none" if trigger else point, 1), connector="shop.pointed", timeout="1s", max_attempts="1000")
+        sql("SELECT billing.enqueue_message('x_point', 'order', '{}', k, CASE WHEN n < 3 THEN 'key' END) FROM unnest(%s) WITH ORDINALITY AS u (k, n)", keys)
+    # the server may still be on its way down; writing the same again does nothing
+    wait_for(lambda: write() is None, 60, "messages written")
+    if trigger:
+        wait_for(lambda: not order.exists(), 20, f"{point} reached")
+    else:
+        wait_for(lambda: any(key in stub.admin("arrivals") for key in keys), 20, f"{point} reached")
+        wait_for(lambda: kill_victim(victim) is None, 20, "a victim")
+    wait_for(lambda: ensure_server() is None, 60, "the server")
+    return keys
+
+
+def check_points(stub):
+    """kill -9 of the worker, of the postmaster and of all processes at every step of a delivery: nothing lost, nothing twice."""
+    rounds = 34 if FULL else 2 if SAMPLE else 1
+    generator = random.Random(20261121)
+    library = compile_kill()
+    pg_ctl("stop", "-m", "fast")
+    os.environ.update(LD_PRELOAD=str(library), BILLING_KILL=str(WORK / "servers" / "kill"))
+    expected = []
+    try:
+        pg_ctl("start")
+        wait_for_worker()
+        sql("GRANT USAGE ON SCHEMA shop TO PUBLIC")
+        sql(f"CREATE FUNCTION shop.hit(cstring) RETURNS void LANGUAGE c AS '{library}', 'hit_point'")
+        sql("CREATE FUNCTION shop.pointed(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step LANGUAGE plpgsql AS $$ BEGIN "
+            "PERFORM shop.hit(textout(CASE WHEN answer IS NULL THEN 'claimed' ELSE 'judging' END)); RETURN shop.warehouse(message, answer); END $$")
+        sql("CREATE FUNCTION shop.hit_by_trigger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM shop.hit(textout(CASE NEW.state WHEN 'sending' THEN 'begun' ELSE 'recorded' END)); RETURN NULL; END $$")
+        sql("CREATE TRIGGER hit AFTER UPDATE ON billing.message FOR EACH ROW WHEN (NEW.state IN ('sending', 'delivered')) EXECUTE FUNCTION shop.hit_by_trigger()")
+        stub.admin("reset")
+        for number, (point, victim) in enumerate([(point, victim) for _ in range(rounds) for point in POINTS for victim in VICTIMS]):
+            expected += kill_at(stub, point, victim, number, generator)
+        wait_for_worker(60)
+        wait_for(lambda: ensure_server() is None, 60, "the server")
+        wait_for(lambda: endpoint("x_point", stub.url("none"), connector="shop.pointed", max_attempts="1000") is None, 60, "the server")
+        wait_for(lambda: one("SELECT count(*) FROM billing.message WHERE endpoint = 'x_point' AND finished_at IS NULL") == 0, 120, "all finished")
+        sql("DROP TRIGGER hit ON billing.message")
+    finally:
+        del os.environ["LD_PRELOAD"], os.environ["BILLING_KILL"]
+        pg_ctl("restart", "-m", "fast", check=False)
+    effects = stub.effects()
+    lost = [key for key in expected if effects.get(key, 0) == 0]
+    twice = [key for key in expected if effects.get(key, 0) > 1]
+    wait_for_worker()
+    print(f"# {rounds * len(POINTS) * len(VICTIMS)} kills at {len(POINTS)} points, {len(expected)} messages, {len(lost)} lost, {len(twice)} twice")
+    expect(states("x_point") == {"delivered": len(expected)} and not lost and not twice, f"lost {lost[:5]}, twice {twice[:5]}, {states('x_point')}")
+
+
+def check_fatal_calls(stub):
+    """A connector that takes the process along ends as a dead letter, and so does one whose constraints fail at the commit."""
+    calls = {"terminate": "PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(5);", "kill": "COPY (SELECT 1) TO PROGRAM 'kill -9 $PPID';",
+             "deferred": "INSERT INTO shop.child VALUES (1);"}
+    sql("CREATE TABLE shop.parent (id int PRIMARY KEY); CREATE TABLE shop.child (id int REFERENCES shop.parent DEFERRABLE INITIALLY DEFERRED)")
+    for name, call in calls.items():
+        for when, condition in {"first": "answer IS NULL", "later": "NOT (answer IS NULL)"}.items():
+            sql(f"CREATE FUNCTION shop.fatal_{name}_{when}(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step LANGUAGE plpgsql SECURITY DEFINER AS "
+                f"$$ BEGIN IF {condition} THEN {call} END IF; RETURN billing.step_send(billing.http_request('GET', '/orders')); END $$")
+            endpoint(f"f_{name}_{when}", stub.url(), connector=f"shop.fatal_{name}_{when}", max_attempts="2")
+    endpoint("f_healthy", stub.url())
+    sql("SELECT billing.enqueue_message(e, 'order', '{}', e || n) FROM unnest(%s) AS e CROSS JOIN generate_series(1, CASE e WHEN 'f_healthy' THEN 20 ELSE 1 END) AS n",
+        ["f_healthy"] + [f"f_{name}_{when}" for name in calls for when in ("first", "later")])
+    wait_for(lambda: one("SELECT count(*) FROM billing.message WHERE endpoint LIKE 'f\\_%' AND finished_at IS NULL") == 0, 120, "all finished")
+    for name in calls:
+        for when in ("first", "later"):
+            letters = sql("SELECT attempts, reason FROM billing.message WHERE endpoint = %s AND state = 'dead'", f"f_{name}_{when}")
+            wanted = "23503: " if name == "deferred" else "the call of the connector ended the worker's process"
+            expect(len(letters) == 1 and letters[0][0] >= 2 and letters[0][1].startswith(wanted), f"{name} {when}: {letters}")
+    expect(states("f_healthy") == {"delivered": 20}, f"{states('f_healthy')}")
+
+
 def check_status(stub):
     """worker_status says what is wrong: role, database, slots, ledger; the worker comes back by itself."""
     state = lambda: one("SELECT state FROM billing.worker_status")
@@ -713,6 +841,8 @@ GROUPS = {
     "test_connection": check_connection_test,
     "alerts, reports": check_alerts,
     "kill -9": check_kills,
+    "kill at every step": check_points,
+    "calls that end the worker": check_fatal_calls,
     "worker_status": check_status,
     "flat memory": check_memory,
     "standby": check_standby,

@@ -16,6 +16,7 @@ requests of each reference meet FAULT, later ones are fine:
     redirect       302 to a link-local address                loop           302 to itself
     bomb           carries out, 100 MB of zeros in gzip       gzip           carries out, an answer in gzip
     html           carries out, an answer that is no JSON     500-after      carries out, then status 500
+    hold           no effect, no answer ever                  hold-after     carries out, no answer ever
 
 GET /admin/effects gives {reference: number of orders}, GET /admin/counts {"requests": …, "connections": …, "most_at_once": …},
 POST /admin/reset forgets everything; GET /admin/headers gives the header fields of the last order, GET /admin/arrivals
@@ -128,9 +129,11 @@ class Stub(asyncio.Protocol):
 
     def misbehave(self, fault, reference):
         good = answer(201, b'{"id": 1}')
-        if fault in ("late", "close-after", "cut", "short", "huge", "utf8", "nul", "bomb", "gzip", "html", "500-after", "delay", "brief", "long"):
+        if fault in ("late", "close-after", "cut", "short", "huge", "utf8", "nul", "bomb", "gzip", "html", "500-after", "hold-after", "delay", "brief", "long"):
             self.carry_out(reference)
-        if fault == "delay":
+        if fault in ("hold", "hold-after"):
+            pass
+        elif fault == "delay":
             self.later(0.5, good)
         elif fault == "brief":
             self.later(0.02, good)

@@ -201,6 +201,26 @@ END $$;
 COMMENT ON FUNCTION billing.write_due_syncs(timestamptz) IS
 'Writes a message of kind sync to each endpoint whose sync_every is over, unless its last one has not ended; one that has died is discarded for it. Volatile.';
 
+CREATE FUNCTION billing.worker_count_fatal_call(message_id bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    -- Of the first call of an attempt nothing was written down, of a later one that it was begun.
+    WITH counted AS MATERIALIZED (
+        SELECT m.message_id, m.attempts + (m.state <> 'sending')::int AS attempts, coalesce(m.max_attempts, s.max_attempts) AS most, s.retry_delay, s.retry_limit
+          FROM message AS m LEFT JOIN endpoint_setting AS s ON s.endpoint = m.endpoint
+         WHERE m.message_id = worker_count_fatal_call.message_id AND m.state IN ('waiting', 'queued', 'delayed', 'sending') FOR NO KEY UPDATE OF m),
+    judged AS (
+        SELECT c.message_id, c.attempts, coalesce(c.attempts >= c.most, false) AS dies, coalesce(least(c.retry_delay * power(2, least(c.attempts - 1, 30)), c.retry_limit), '5s') AS pause FROM counted AS c)
+    UPDATE message AS m
+       SET state = CASE WHEN j.dies THEN 'dead' ELSE 'delayed' END, attempts = j.attempts, next_try_at = CASE WHEN NOT j.dies THEN clock_timestamp() + j.pause END,
+           finished_at = CASE WHEN j.dies THEN clock_timestamp() END, lease_until = NULL, unsafe = false, uncertain = m.uncertain OR m.unsafe,
+           reason = 'the call of the connector ended the worker''s process; the server''s log says more'
+      FROM judged AS j WHERE m.message_id = j.message_id;
+END $$;
+COMMENT ON FUNCTION billing.worker_count_fatal_call(bigint) IS
+'Counts an attempt of a message in which the call of its connector has ended the worker, by a crash or otherwise: it is tried again later, or dead when that was its last attempt. Volatile.';
+
 CREATE FUNCTION billing.worker_clean(row_limit int) RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
