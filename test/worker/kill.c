@@ -65,10 +65,26 @@ kill_cluster(pid_t postmaster)
 	kill(getpid(), SIGKILL);
 }
 
+/* The postmaster of the data folder, which is the worker's current one; 0 = not known. */
+static pid_t
+postmaster_of_folder(void)
+{
+	FILE	   *file = fopen("postmaster.pid", "r");
+	int			process = 0;
+
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%d", &process) != 1)
+		process = 0;
+	fclose(file);
+	return process;
+}
+
 static void
 come_to(const char *point)
 {
 	const char *path = getenv("BILLING_KILL");
+	pid_t		postmaster = postmaster_of_folder();
 	char		wanted[40] = "";
 	char		victim[40] = "";
 	int			number = 0;
@@ -79,12 +95,13 @@ come_to(const char *point)
 	if (fscanf(file, "%39s %39s %d", wanted, victim, &number) != 3)
 		number = 0;
 	fclose(file);
-	if (number == 0 || strcmp(wanted, point) != 0 || ++hits < number || unlink(path) != 0)
+	/* a worker that has lost its postmaster has another parent, which is nobody's victim */
+	if (number == 0 || strcmp(wanted, point) != 0 || postmaster != getppid() || ++hits < number || unlink(path) != 0)
 		return;
 	hits = 0;
 	if (strcmp(victim, "cluster") == 0)
-		kill_cluster(getppid());
-	kill(strcmp(victim, "server") == 0 ? getppid() : getpid(), SIGKILL);
+		kill_cluster(postmaster);
+	kill(strcmp(victim, "server") == 0 ? postmaster : getpid(), SIGKILL);
 }
 
 /* hit_point(cstring) -> void, for SQL */
