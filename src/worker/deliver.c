@@ -280,7 +280,7 @@ look_after_outbox(TimestampTz now)
 
 /* ---- after the commit ---- */
 
-/* A request that cannot be sent because of its endpoint's secrets is answered at once. */
+/* A request that cannot be sent because of its endpoint is answered at once. */
 static void
 refuse(Delivery *delivery, const char *error, const char *detail)
 {
@@ -312,6 +312,11 @@ send_or_forget(List *deliveries, TimestampTz now)
 		if (endpoint->secret_problem != NULL)
 		{
 			refuse(delivery, "secret", endpoint->secret_problem);
+			continue;
+		}
+		if (!transfer_target_is_allowed(endpoint))
+		{
+			refuse(delivery, "refused_address", "the address is private or of no single host");
 			continue;
 		}
 		transfer_send(delivery);

@@ -350,6 +350,8 @@ set_policy(Transfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_PROXY, endpoint->proxy ? endpoint->proxy : "");
 	curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+	/* a proxy that makes a tunnel is shown no secrets */
+	curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long) CURLHEADER_SEPARATE);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
@@ -382,6 +384,40 @@ set_callbacks(Transfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
+}
+
+/*
+ * transfer_target_is_allowed(endpoint)
+ *	  Behind a proxy only the proxy's address is seen when a connection is
+ *	  made.  What the url itself says of the target is checked here: numbers
+ *	  in any form, and this machine's own name; other names are the proxy's
+ *	  to resolve.
+ */
+bool
+transfer_target_is_allowed(const Endpoint *endpoint)
+{
+	CURLU	   *url;
+	char	   *host = NULL;
+	bool		allowed = true;
+	unsigned char address[16];
+
+	if (endpoint->proxy == NULL)
+		return true;
+	url = curl_url();
+	if (url == NULL || curl_url_set(url, CURLUPART_URL, endpoint->url, 0) != CURLUE_OK || curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK)
+		allowed = false;
+	else if (host[0] == '[')
+	{
+		host[strlen(host) - 1] = '\0';
+		allowed = numeric_address_is_allowed(host + 1, endpoint->allow_private);
+	}
+	else if (inet_pton(AF_INET, host, address) == 1)
+		allowed = numeric_address_is_allowed(host, endpoint->allow_private);
+	else if (pg_strcasecmp(host, "localhost") == 0 || pg_strcasecmp(host, "localhost.") == 0)
+		allowed = endpoint->allow_private;
+	curl_free(host);
+	curl_url_cleanup(url);
+	return allowed;
 }
 
 /*
@@ -467,7 +503,8 @@ error_word(const Transfer *transfer, CURLcode code)
 		case CURLE_RECV_ERROR:
 		case CURLE_SEND_ERROR:
 		case CURLE_ABORTED_BY_CALLBACK:
-			return "cut";
+			/* before anything was sent it was a proxy that makes no tunnel */
+			return transfer->started || transfer->repeated ? "cut" : "connect";
 		default:
 			return "protocol";
 	}

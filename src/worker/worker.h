@@ -202,6 +202,7 @@ extern char *secrets_redact(const Endpoint *endpoint, const char *text, int limi
 extern void transfer_start_engine(void);
 extern int	transfer_descriptor(void);
 extern long transfer_timeout(void);
+extern bool transfer_target_is_allowed(const Endpoint *endpoint);
 extern void transfer_send(Delivery *delivery);
 extern void transfer_progress(bool readable);
 extern Delivery *transfer_next_finished(void);

@@ -20,8 +20,9 @@ class Gate:
     def __init__(self, url, kill, seed):
         self.place = urllib.parse.urlsplit(url)
         self.kill, self.chance, self.lock = kill, random.Random(seed), threading.Lock()
-        self.trouble, self.losses, self.kills, self.kills_left, self.requests, self.at_once = False, 0, 0, 0, 0, 0
+        self.trouble, self.losses, self.kills, self.kills_left, self.entered = False, 0, 0, 0, 0
         self.chance_of_kill, self.chance_of_loss = 0.03, 0.05
+        self.passing = set()        # numbers of the requests that are on their way or are being carried out
         self.server = self.port = None
         self.open()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -48,7 +49,6 @@ class Gate:
     def fate(self):
         """What shall happen to the next request."""
         with self.lock:
-            self.requests += 1
             if not self.trouble:
                 return "pass"
             drawn = self.chance.random()
@@ -82,13 +82,15 @@ class Passage(http.server.BaseHTTPRequestHandler):
         return answer.status, answer.getheaders(), answer.read()
 
     def meet(self):
-        with self.owner.lock:
-            self.owner.at_once += 1
+        owner = self.owner
+        with owner.lock:
+            number = owner.entered = owner.entered + 1
+            owner.passing.add(number)
         try:
             self.pass_on()
         finally:
-            with self.owner.lock:
-                self.owner.at_once -= 1
+            with owner.lock:
+                owner.passing.discard(number)
 
     def pass_on(self):
         owner = self.owner

@@ -9,6 +9,8 @@ import re
 import shutil
 import signal
 import socket
+import socketserver
+import ssl
 import subprocess
 import sys
 import threading
@@ -209,9 +211,11 @@ def check_addresses(stub):
     expect(stub.admin("counts")["requests"] == 0, "something was sent")
 
 
-def check_tls(stub):
-    """Certificates are checked: the authority, the name, and a plain server behind https."""
+def secure_stub():
+    """A stub behind TLS whose certificate is of localhost, by an authority in secret file ca.pem."""
     folder = WORK / "tls"
+    if folder.exists():
+        return Stub("--tls", str(folder / "server.pem"), str(folder / "server.key"))
     folder.mkdir()
     run = lambda *command: subprocess.run(["openssl", *command], check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem")
@@ -219,7 +223,12 @@ def check_tls(stub):
     (folder / "names").write_text("subjectAltName=DNS:localhost")
     run("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names", "-out", "server.pem")
     secret("ca.pem", (folder / "ca.pem").read_text())
-    secure = Stub("--tls", str(folder / "server.pem"), str(folder / "server.key"))
+    return Stub("--tls", str(folder / "server.pem"), str(folder / "server.key"))
+
+
+def check_tls(stub):
+    """Certificates are checked: the authority, the name, and a plain server behind https."""
+    secure = secure_stub()
     good = f"https://localhost:{secure.port}/none/0"
     endpoint("t_good", good, ca_file="ca.pem")
     endpoint("t_authority", good)
@@ -233,6 +242,92 @@ def check_tls(stub):
         wait_for(lambda: (one("SELECT reason FROM billing.message WHERE endpoint = %s", name) or "").startswith(("tls: ", "timeout: ")), 10, f"{name} refused")
         expect(one("SELECT state IN ('delayed', 'sending', 'waiting') FROM billing.message WHERE endpoint = %s", name), f"{name} was given up")
         sql(f"DROP SERVER {name}")
+
+
+class Proxy(socketserver.StreamRequestHandler):
+    """An HTTP proxy that passes on, makes tunnels, or answers what the server's attribute answer says; heads keeps what it was shown."""
+
+    def handle(self):
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = self.rfile.readline()
+            if not line:
+                return
+            head += line
+        self.server.heads.append(head.decode("latin-1"))
+        method, target, _ = head.split(b" ", 2)
+        if self.server.answer:
+            self.wfile.write(self.server.answer)
+            return
+        place = target if method == b"CONNECT" else target.split(b"/")[2]
+        host, port = place.decode().rsplit(":", 1)
+        with socket.create_connection((host, int(port))) as onward:
+            if method == b"CONNECT":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            else:
+                length = re.search(rb"(?i)content-length: (\d+)", head)
+                onward.sendall(head.replace(target, b"/" + target.split(b"/", 3)[3], 1).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+                               + self.rfile.read(int(length.group(1)) if length else 0))
+            threading.Thread(target=self.copy, args=(self.connection, onward), daemon=True).start()
+            self.copy(onward, self.connection)
+
+    @staticmethod
+    def copy(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+def start_proxy(answer=None):
+    socketserver.ThreadingTCPServer.daemon_threads = True
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy)
+    server.heads, server.answer = [], answer
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, f"http://127.0.0.1:{server.server_address[1]}"
+
+
+def check_proxy(stub):
+    """Behind a proxy addresses and redirects are refused as without one, and it is shown no secrets of what goes through a tunnel."""
+    secure = secure_stub()
+    stub.admin("reset")
+    proxy, url = start_proxy()
+    secret("token", "s3cr3t-value")
+    tunnel = {"ca_file": "ca.pem", "token_file": "token", "secret_headers": '{"Authorization": "Bearer {token}"}'}
+    endpoint("v_plain", stub.url(), proxy=url)
+    endpoint("v_tunnel", f"https://localhost:{secure.port}/none/0", proxy=url, **tunnel)
+    for name in ("v_plain", "v_tunnel"):
+        enqueue(name, [name])
+        wait_until_finished(name)
+        expect(states(name) == {"delivered": 1}, f"{name}: {states(name)} {sql('SELECT reason FROM billing.message WHERE endpoint = %s', name)}")
+    expect(stub.effects() == {"v_plain": 1} and secure_effects(secure) == {"v_tunnel": 1}, f"effects {stub.effects()}")
+    expect([head.split(" ")[0] for head in proxy.heads] == ["POST", "CONNECT"] and "authorization" not in proxy.heads[1].lower(), f"the proxy was shown {proxy.heads}")
+    proxy.heads.clear()
+    refused = {"private": (stub.url(), None), "metadata": ("http://169.254.169.254/none/0", "true"), "decimal": ("http://2852039166/none/0", "true"),
+               "mapped": ("https://[::ffff:169.254.169.254]/none/0", "true")}
+    for name, (target, allow) in refused.items():
+        endpoint("v_" + name, target, proxy=url, allow_private=allow)
+        enqueue("v_" + name, [name])
+        wait_until_finished("v_" + name)
+        reason = one("SELECT reason FROM billing.message WHERE endpoint = %s", "v_" + name)
+        expect((reason or "").startswith("refused_address"), f"{name}: {reason}")
+    expect(not proxy.heads, f"the proxy was asked: {proxy.heads}")
+    for answer, target, reason in ((b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n", stub.url(), "status 302"),
+                                   (b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", f"https://localhost:{secure.port}/none/0", "connect: ")):
+        other, other_url = start_proxy(answer)
+        endpoint("v_other", target, proxy=other_url, ca_file="ca.pem")
+        enqueue("v_other", [reason])
+        wait_for(lambda: (one("SELECT reason FROM billing.message WHERE endpoint = 'v_other' AND idempotency_key = %s", reason) or "").startswith(reason), 10, f"{reason} of the proxy")
+        expect(other.heads and stub.effects() == {"v_plain": 1}, "a redirect of the proxy was followed")
+        sql("DROP SERVER v_other")
+
+
+def secure_effects(secure):
+    context = ssl.create_default_context(cafile=str(WORK / "tls" / "ca.pem"))
+    with urllib.request.urlopen(f"https://localhost:{secure.port}/admin/effects", timeout=20, context=context) as answer:
+        return json.load(answer)
 
 
 def check_secrets(stub):
@@ -830,6 +925,7 @@ GROUPS = {
     "every fault of the other side": check_answers,
     "addresses that are refused": check_addresses,
     "certificates": check_tls,
+    "proxy": check_proxy,
     "secrets": check_secrets,
     "order, dead letters": check_order,
     "locked messages": check_locked,
