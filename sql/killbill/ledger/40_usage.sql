@@ -91,12 +91,13 @@ AS $$
       FROM killbill_subscription AS s
      CROSS JOIN LATERAL account_setting_on(s.account_id, killbill_section.period_from) AS a
       JOIN killbill_price AS p ON p.endpoint = s.endpoint AND p.plan = s.plan AND p.price_list = s.price_list AND p.currency = a.currency
-                              AND p.usage_name = killbill_section.usage_name AND p.final
+                              AND p.usage_name = killbill_section.usage_name
+                              AND p.phase = killbill_phase_on(s.endpoint, s.plan, s.price_list, a.currency, s.starts_on, greatest(killbill_section.period_from, s.starts_on))
      WHERE s.endpoint = killbill_section.endpoint AND s.external_key = killbill_section.external_key AND s.overrides IS NULL
      ORDER BY (p.effective_at AT TIME ZONE 'UTC')::date <= s.starts_on OR p.existing_from::date <= killbill_section.period_from DESC NULLS LAST, p.effective_at DESC, p.price_no LIMIT 1
 $$;
 COMMENT ON FUNCTION billing.killbill_section(text, text, text, date) IS
-'The usage section that the server applies to a subscription in a period: of the version in force when it began, or of a later one that holds for existing subscriptions. Null when the catalog was not imported or the subscription has prices of its own. Stable.';
+'The usage section that the server applies to a subscription in a period: of the version in force when it began, or of a later one that holds for existing subscriptions, and of the phase in which the period begins. Null when the catalog was not imported or the subscription has prices of its own. Stable.';
 
 CREATE FUNCTION billing.killbill_rate(section jsonb, currency text, quantities jsonb) RETURNS numeric
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp

@@ -168,7 +168,8 @@ AS $$
     WITH item AS (
         SELECT k.account_id, k.number, k.currency, t.*, s.external_key, s.overrides,
                (SELECT p.amount FROM killbill_price AS p
-                 WHERE p.endpoint = t.endpoint AND p.plan = t.plan AND p.kind = 'recurring' AND p.currency = k.currency AND p.final
+                 WHERE p.endpoint = t.endpoint AND p.plan = t.plan AND p.kind = 'recurring' AND p.currency = k.currency
+                   AND p.phase = killbill_phase_on(t.endpoint, t.plan, s.price_list, k.currency, s.starts_on, t.starts_on)
                  ORDER BY (p.effective_at AT TIME ZONE 'UTC')::date <= s.starts_on OR p.existing_from::date <= t.starts_on DESC NULLS LAST, p.effective_at DESC LIMIT 1) AS price
           FROM killbill_item AS t
           JOIN killbill_invoice AS k USING (endpoint, invoice_id)
