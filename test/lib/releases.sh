@@ -93,7 +93,7 @@ run_in_release() {
 	local release=$1 root=$RELEASE_CACHE/$1 begun=$SECONDS become=()
 	shift
 	progress "copying the checkout into $release"
-	as_root rm -rf "$root/srv/billing" "$root/srv/results"
+	as_root rm -rf "$root/srv/billing" "$root/srv/results" "$root"/tmp/billing.*   # the last: of a run that was stopped
 	as_root mkdir -p "$root/srv/billing" "$root/srv/shared"
 	list_source_files | tar -C "$BILLING_SOURCE" --null --no-recursion -T - -c | as_root tar -C "$root/srv/billing" --no-same-owner -x
 	copy_network_settings "$root"
