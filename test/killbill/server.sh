@@ -15,7 +15,7 @@ KILLBILL_SUM=3a777ea29916900a62f5450f0805d33dbb8086bd33f2babad4fb7be2ef48917b
 TOMCAT_SUM=f74a0b061e2b0068ec2a17a5e01c250851f6f30f362c8127209a2a6ef7952b29
 KILLBILL_CACHE=${KILLBILL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/billing-killbill}
 KILLBILL_PID=
-KILLBILL_URL=
+KILLBILL_URL=${KILLBILL_URL:-}
 
 # Says why the server cannot be had here, or nothing.
 killbill_obstacle() {
