@@ -21,6 +21,18 @@ CREATE FUNCTION billing.recorders() RETURNS TABLE (backend_pid int, recording_si
 COMMENT ON FUNCTION billing.recorders() IS
 'The sessions that are recording facts in this database now and hold the watermark back, with the second since when; backend_pid is null for a prepared transaction.';
 
+CREATE FUNCTION billing.recording_now() RETURNS jsonb
+    LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_agg(jsonb_build_object('backend_pid', r.backend_pid, 'user', a.usename, 'application', a.application_name, 'recording_since', r.recording_since)
+                     ORDER BY r.recording_since, r.backend_pid)
+      FROM billing.recorders() AS r
+      LEFT JOIN pg_stat_activity AS a ON a.pid = r.backend_pid
+     WHERE r.backend_pid IS DISTINCT FROM pg_backend_pid()
+$$;
+COMMENT ON FUNCTION billing.recording_now() IS
+'The other sessions that are recording facts in this database now, as an array of objects with backend_pid, user, application and recording_since (the second in which they began), the oldest first; null if there is none. All but the time are null for a prepared transaction. Volatile.';
+
 CREATE FUNCTION billing.recording_floor() RETURNS timestamptz
     LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
 AS $$

@@ -25,6 +25,11 @@ CREATE FUNCTION billing.tariff_rounding(billing.tariff) RETURNS pg_catalog.text
 COMMENT ON FUNCTION billing.tariff_rounding(billing.tariff) IS
 'Where a bill rounds what the tariff costs (member rounding): sum, once, the sum of all prices of a charge, as the account rounds; line, each price of a charge by itself; detail, each part of each price (units and flat amount of each tier) by itself. Without the member as the dialect''s product does: detail for openmeter, sum for none and cloudkitty, line for the others.';
 
+CREATE FUNCTION billing.tariff_unit_price(tariff billing.tariff, dimensions pg_catalog.jsonb) RETURNS pg_catalog."numeric"
+    AS 'MODULE_PATHNAME', 'tariff_get_unit_price' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION billing.tariff_unit_price(billing.tariff, pg_catalog.jsonb) IS
+'What one unit of usage with these dimensions costs, where the amount is that times the quantity whatever the quantity is: the unit price of a per_unit tariff, or of the matrix cell that the dimensions choose. Null for every other price, where the tariff converts units or has free units, a discount, a maximum or a minimum, and where no cell matches.';
+
 CREATE FUNCTION billing.carries(billing.tariff) RETURNS pg_catalog.bool
     AS 'MODULE_PATHNAME', 'tariff_carries' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION billing.carries(billing.tariff) IS

@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/numeric.h"
 
 #include "tariff/dialect.h"
 #include "tariff/tariff.h"
@@ -19,6 +20,7 @@ PG_FUNCTION_INFO_V1(tariff_get_model);
 PG_FUNCTION_INFO_V1(tariff_get_window);
 PG_FUNCTION_INFO_V1(tariff_get_rounding);
 PG_FUNCTION_INFO_V1(tariff_grouping);
+PG_FUNCTION_INFO_V1(tariff_get_unit_price);
 PG_FUNCTION_INFO_V1(tariff_carries);
 PG_FUNCTION_INFO_V1(tariff_needs_events);
 PG_FUNCTION_INFO_V1(tariff_per_event);
@@ -49,6 +51,22 @@ tariff_describe(const Tariff *tariff, TariffFacts *facts)
 {
 	if (tariff_model(tariff)->describe != NULL)
 		tariff_model(tariff)->describe(tariff, facts);
+}
+
+/*
+ * What each unit costs, if the amount is the quantity times that whatever the
+ * quantity; otherwise false.  Conversion, free units, discount, maximum and
+ * minimum each end that.
+ */
+bool
+tariff_unit_price(const Tariff *tariff, Rating *rating, Number *unit_price)
+{
+	const TariffModel *model = tariff_model(tariff);
+
+	return model->unit_price != NULL &&
+		(tariff->head.members & TARIFF_HAS_NUMBERS) == 0 &&
+		tariff->head.convert_round == NUMBER_ROUND_NONE &&
+		model->unit_price(tariff, rating, unit_price);
 }
 
 /* Collect the facts of the first argument, nested tariffs included. */
@@ -104,6 +122,22 @@ tariff_get_rounding(PG_FUNCTION_ARGS)
 
 	open_argument(fcinfo, &tariff);
 	PG_RETURN_TEXT_P(cstring_to_text(tariff_bill_roundings[tariff_bill_rounding(&tariff)]));
+}
+
+/* SQL: tariff_unit_price(tariff, jsonb), null without one. */
+Datum
+tariff_get_unit_price(PG_FUNCTION_ARGS)
+{
+	Tariff		tariff;
+	Rating		rating;
+	Number		unit_price;
+
+	memset(&rating, 0, sizeof(rating));
+	rating.dimensions = PG_GETARG_DATUM(1);
+	open_argument(fcinfo, &tariff);
+	if (!tariff_unit_price(&tariff, &rating, &unit_price))
+		PG_RETURN_NULL();
+	PG_RETURN_NUMERIC(number_to_numeric(unit_price));
 }
 
 /* SQL: carries(tariff). */

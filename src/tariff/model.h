@@ -108,6 +108,13 @@ typedef struct TariffModel
 	bool		(*price_each) (const Tariff *tariff, Rating *rating,
 							   const RatedEvent *events, int count, Number *amount);
 
+	/*
+	 * What each unit costs, if the amount is the quantity times that whatever
+	 * the quantity; otherwise false.  Reads rating->dimensions only.  NULL: no
+	 * price of this model is so.
+	 */
+	bool		(*unit_price) (const Tariff *tariff, Rating *rating, Number *unit_price);
+
 	/* Adds to the facts; NULL: nothing to add. */
 	void		(*describe) (const Tariff *tariff, TariffFacts *facts);
 
@@ -156,6 +163,7 @@ extern Number rating_prorated_units(const RatedEvent *events, int count);
 
 /* inspect.c */
 extern void tariff_describe(const Tariff *tariff, TariffFacts *facts);
+extern bool tariff_unit_price(const Tariff *tariff, Rating *rating, Number *unit_price);
 extern void facts_add_dimension(TariffFacts *facts, TariffText name);
 
 /* steps.c */

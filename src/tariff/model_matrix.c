@@ -502,6 +502,19 @@ matrix_price_each(const Tariff *tariff, Rating *rating,
 	return true;
 }
 
+/* The unit price of the cell that the dimensions choose. */
+static bool
+matrix_unit_price(const Tariff *tariff, Rating *rating, Number *unit_price)
+{
+	const char *price;
+	Tariff		nested;
+
+	if (!matrix_find(tariff, rating, &price))
+		return false;
+	return !cell_tariff(price, &nested, unit_price) ||
+		tariff_unit_price(&nested, rating, unit_price);
+}
+
 /* Print what a cell costs. */
 static void
 cell_print(const char *price, StringInfo json)
@@ -667,6 +680,7 @@ const TariffModel tariff_matrix = {
 	.print = matrix_print,
 	.price = matrix_price,
 	.price_each = matrix_price_each,
+	.unit_price = matrix_unit_price,
 	.describe = matrix_describe,
 	.lint = matrix_lint
 };

@@ -65,6 +65,16 @@ per_unit_price_each(const Tariff *tariff, Rating *rating pg_attribute_unused(),
 	return true;
 }
 
+/* The unit price, by itself. */
+static bool
+per_unit_unit_price(const Tariff *tariff, Rating *rating pg_attribute_unused(), Number *unit_price)
+{
+	const char *cursor = tariff->body;
+
+	*unit_price = compiled_get_number(&cursor);
+	return true;
+}
+
 /* Report a negative price. */
 static void
 per_unit_lint(const Tariff *tariff, struct TariffLint *lint)
@@ -82,5 +92,6 @@ const TariffModel tariff_per_unit = {
 	.print = per_unit_print,
 	.price = per_unit_price,
 	.price_each = per_unit_price_each,
+	.unit_price = per_unit_unit_price,
 	.lint = per_unit_lint
 };

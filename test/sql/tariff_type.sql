@@ -134,3 +134,14 @@ SELECT model(price), currency(price), tariff_window(price), carries(price), need
                ('{"model":"percentage","currency":"USD","percent":1,"free_events":3}'),
                ('{"model":"percentage","currency":"USD","percent":1,"free_amount":3}'),
                ('{"model":"percentage","currency":"USD","percent":1,"free_amount":3,"per_event":1}')) AS v (price);
+-- What one unit costs, where quantity times that is the amount whatever the quantity.
+SELECT v.dimensions, tariff_unit_price(v.price::tariff, v.dimensions) AS unit_price, v.price
+  FROM (SELECT '{}'::jsonb, format('{"model":"per_unit","currency":"EUR","unit_price":"0.10"%s}', more)
+          FROM unnest('{"",",\"window\":\"day\",\"carry\":true,\"rounding\":\"line\"",",\"convert\":{\"divide_by\":\"3\"}",",\"free\":1",",\"discount_percent\":5",",\"maximum\":5",",\"minimum\":5"}'::text[]) AS more
+        UNION ALL SELECT '{}', '{"model":"flat","currency":"EUR","amount":1}'
+        UNION ALL SELECT '{}', '{"model":"graduated","currency":"EUR","tiers":[{"unit_price":1}]}'
+        UNION ALL SELECT d, '{"model":"matrix","currency":"EUR","dimensions":["r"],"cells":[{"match":{"r":"eu"},"unit_price":2},{"match":{"r":"us"},"tariff":{"model":"per_unit","unit_price":3}},{"match":{"r":"jp"},"tariff":{"model":"per_unit","unit_price":4,"minimum":1}},{"match":{"r":"in"},"tariff":{"model":"flat","amount":5}}]}'
+          FROM unnest('{"{\"r\":\"eu\"}","{\"r\":\"us\"}","{\"r\":\"jp\"}","{\"r\":\"in\"}","{\"r\":\"br\"}","{}","[]"}'::jsonb[]) AS d
+        UNION ALL SELECT '{"r":"br"}', '{"model":"matrix","currency":"EUR","dimensions":["r"],"cells":[{"match":{"r":"eu"},"unit_price":2}],"default":{"unit_price":7}}'
+        UNION ALL SELECT '{"r":"br"}', '{"model":"matrix","currency":"EUR","dimensions":["r"],"cells":[{"match":{"r":"eu"},"unit_price":2}],"default":{"unit_price":7},"free":1}'
+        UNION ALL SELECT NULL, '{"model":"per_unit","currency":"EUR","unit_price":1}') AS v (dimensions, price);

@@ -19,19 +19,24 @@ CREATE FUNCTION billing.focus_of_line(of_line billing.invoice_lines) RETURNS jso
                      'ChargeFrequency', CASE WHEN of_line.component = 'usage' THEN 'Usage-Based' ELSE 'Recurring' END, 'ChargeDescription', coalesce(of_line.name, of_line.item),
                      'ConsumedQuantity', CASE of_line.component WHEN 'usage' THEN of_line.quantity WHEN 'fee' THEN coalesce(of_line.quantity, 1) END,
                      'ConsumedUnit', CASE WHEN of_line.component = 'usage' AND of_line.quantity IS NOT NULL OR of_line.component = 'fee' THEN coalesce(of_line.unit, 'Units') END,
-                     'PricingQuantity', CASE WHEN of_line.amount_numeric < 0 THEN -1.0 ELSE 1.0 END, 'PricingUnit', 'Charges', 'PricingCategory', 'Standard',
-                     'ListUnitPrice', abs(of_line.amount_numeric), 'ContractedUnitPrice', abs(of_line.amount_numeric),
-                     'PricingCurrencyListUnitPrice', abs(of_line.amount_numeric), 'PricingCurrencyContractedUnitPrice', abs(of_line.amount_numeric),
+                     'PricingQuantity', CASE WHEN u.by_unit THEN of_line.quantity WHEN of_line.amount_numeric < 0 THEN -1.0 ELSE 1.0 END,
+                     'PricingUnit', CASE WHEN u.by_unit THEN coalesce(of_line.unit, 'Units') ELSE 'Charges' END, 'PricingCategory', 'Standard',
+                     'ListUnitPrice', u.price, 'ContractedUnitPrice', u.price, 'PricingCurrencyListUnitPrice', u.price, 'PricingCurrencyContractedUnitPrice', u.price,
+                     'ListCost', u.cost, 'ContractedCost', u.cost,
                      'ServiceName', of_line.item, 'SkuId', of_line.item, 'SkuPriceId', of_line.item, 'SkuMeter', of_line.unit,
-                     'SubAccountId', of_line.consumer, 'SubAccountName', of_line.consumer, 'SubAccountType', 'Account', 'Tags', NULLIF(jsonb_strip_nulls(of_line.charge_group), '{}')) $$;
+                     'SubAccountId', of_line.consumer, 'SubAccountName', of_line.consumer, 'SubAccountType', 'Account', 'Tags', NULLIF(jsonb_strip_nulls(of_line.charge_group), '{}'))
+            -- the product of price and quantity is the amount before it was rounded
+            FROM (SELECT p.by_unit, CASE WHEN p.by_unit THEN trim_scale(of_line.unit_price) ELSE abs(of_line.amount_numeric) END AS price,
+                         CASE WHEN p.by_unit THEN trim_scale(of_line.unit_price * of_line.quantity) ELSE of_line.amount_numeric END AS cost
+                    FROM (SELECT coalesce(of_line.chain_no = 1 AND of_line.unit_price >= 0 AND abs(of_line.unit_price * of_line.quantity - of_line.amount_numeric) < (0.1) ^ scale(of_line.amount_numeric), false) AS by_unit) AS p) AS u $$;
 COMMENT ON FUNCTION billing.focus_of_line(billing.invoice_lines) IS
-'What FOCUS 1.2 asks of a line of a final invoice beside its amount and its invoice. A line is priced as one charge, because a price with tiers has no unit price. A fee is usage of a subscription in its period: a purchase would be what later charges use up, at an effective cost of 0. Discounts are credits, minimums and commitments adjustments. Used by focus_of_charges(). Stable.';
+'What FOCUS 1.2 asks of a line of a final invoice beside its amount and its invoice. A line with a unit price is priced by unit, with the list and contracted cost before it was rounded; every other one as one charge, because a price with tiers has no unit price. A fee is usage of a subscription in its period: a purchase would be what later charges use up, at an effective cost of 0. Discounts are credits, minimums and commitments adjustments. Used by focus_of_charges(). Stable.';
 
 CREATE FUNCTION billing.focus_of_tax(of_tax billing.invoice_taxes) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT jsonb_build_object(
                      'ChargePeriodStart', to_char(min(l.period_from), 'YYYY-MM-DD"T00:00:00Z"'), 'ChargePeriodEnd', to_char(max(l.period_to), 'YYYY-MM-DD"T00:00:00Z"'),
-                     'ChargeCategory', 'Tax', 'ChargeClass', CASE WHEN bool_and(l.chain_no > 1) THEN 'Correction' END, 'ChargeFrequency', 'One-Time',
+                     'ChargeCategory', 'Tax', 'ListCost', of_tax.tax_numeric, 'ContractedCost', of_tax.tax_numeric, 'ChargeClass', CASE WHEN bool_and(l.chain_no > 1) THEN 'Correction' END, 'ChargeFrequency', 'One-Time',
                      'ChargeDescription', format('%s, %s %% of %s', coalesce(of_tax.category_name, of_tax.category), of_tax.rate, of_tax.taxable_numeric), 'ServiceName', coalesce(of_tax.tax_code, of_tax.category))
             FROM billing.invoice_lines AS l
            WHERE l.invoice_id = of_tax.invoice_id AND (l.tax_code, l.tax_category, l.tax_rate) IS NOT DISTINCT FROM (of_tax.tax_code, of_tax.category, of_tax.rate) $$;
@@ -41,7 +46,7 @@ COMMENT ON FUNCTION billing.focus_of_tax(billing.invoice_taxes) IS
 CREATE FUNCTION billing.focus_of_charges(period daterange) RETURNS SETOF jsonb
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT jsonb_strip_nulls(c.detail || jsonb_build_object(
-                     'BilledCost', c.amount, 'EffectiveCost', c.amount, 'ListCost', c.amount, 'ContractedCost', c.amount, 'PricingCurrencyEffectiveCost', c.amount,
+                     'BilledCost', c.amount, 'EffectiveCost', c.amount, 'PricingCurrencyEffectiveCost', c.amount,
                      'BillingAccountId', c.payer, 'BillingAccountName', c.payer, 'BillingAccountType', 'Account', 'BillingCurrency', c.currency, 'PricingCurrency', c.currency,
                      'BillingPeriodStart', to_char(date_trunc('month', c.issue_date::timestamp), 'YYYY-MM-DD"T00:00:00Z"'),
                      'BillingPeriodEnd', to_char(date_trunc('month', c.issue_date::timestamp) + interval '1 month', 'YYYY-MM-DD"T00:00:00Z"'),

@@ -127,6 +127,28 @@ END $$;
 COMMENT ON FUNCTION billing.drafts_to_finalize(date, bigint, boolean) IS
 'The drafts that finalising takes: those due by the day through, of one account or (null) all, but not of frozen charges and of accounts on hold; interim: only those of progressive billing. Stable.';
 
+CREATE FUNCTION billing.invoices_taken_back(account_id bigint, key_id bigint, amount billing.monetary) RETURNS bigint[]
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    -- What was voided or cancelled was taken back as a whole already.  The rest is a pile: what a line takes back lies on top.
+    WITH link AS (
+        SELECT l.invoice_id, l.chain_no, d.way * amount(sum(l.amount) OVER w) AS height, d.way * amount(l.amount) AS added
+          FROM line AS l
+         CROSS JOIN (SELECT - sign($3)) AS d(way)
+         WHERE l.account_id = $1 AND l.key_id = $2 AND l.kind NOT IN ('void', 'cancellation')
+           AND NOT EXISTS (SELECT FROM line AS v WHERE v.invoice_id = l.invoice_id AND v.account_id = l.account_id AND v.key_id = l.key_id AND v.kind = 'void')
+           AND NOT EXISTS (SELECT FROM invoice AS c WHERE c.cancels_id = l.invoice_id)
+        WINDOW w AS (ORDER BY l.chain_no)
+    ), pile AS (
+        SELECT k.invoice_id, k.height - k.added AS bottom, min(k.height) OVER (ORDER BY k.chain_no DESC) AS top,
+               first_value(k.height) OVER (ORDER BY k.chain_no DESC) - abs(amount($3)) AS cut
+          FROM link AS k
+    )
+    SELECT coalesce(array_agg(DISTINCT p.invoice_id), '{}') FROM pile AS p WHERE p.top > greatest(p.bottom, p.cut)
+$$;
+COMMENT ON FUNCTION billing.invoices_taken_back(bigint, bigint, billing.monetary) IS
+'The documents whose lines of a charge a further line of this amount takes back, in part or whole: from the last one back, as far as the amount reaches. What was credited, voided or cancelled before is left out. Empty where the line adds to its charge. Stable.';
+
 -- The statement in words: sum lines to tax groups and tax groups to documents; leave out documents with a tax code that has no rate;
 -- draw numbers; write documents, lines, taxes and events; take the drafts away; pin the periods.  Constraints are checked when the
 -- statement ends, which is why lines may come before their invoices.  Nested loops are off because the planner takes the intermediate
@@ -198,8 +220,11 @@ BEGIN
           JOIN party AS p USING (document_no)
           JOIN issuer AS s USING (seller_id)
          CROSS JOIN LATERAL (SELECT x.* FROM invoice_group AS x WHERE x.invoice_group_id = d.invoice_group_id LIMIT 1) AS g
-          LEFT JOIN (SELECT l.document_no, array_agg(DISTINCT l.corrects_invoice_id) AS corrects_ids
-                       FROM chosen AS l WHERE l.corrects_invoice_id IS NOT NULL GROUP BY l.document_no) AS c USING (document_no)
+          LEFT JOIN (SELECT x.document_no, array_agg(DISTINCT x.invoice_id) AS corrects_ids
+                       FROM (SELECT l.document_no, unnest(CASE WHEN l.chain_no > 2 THEN invoices_taken_back(l.account_id, l.key_id, l.amount) || l.corrects_invoice_id
+                                                               ELSE ARRAY[l.corrects_invoice_id] END) AS invoice_id
+                               FROM chosen AS l WHERE l.corrects_invoice_id IS NOT NULL) AS x
+                      GROUP BY x.document_no) AS c USING (document_no)
     ), written_number AS (
         INSERT INTO invoice_number (seller_id, type, series, counter, number, invoice_id)
         SELECT d.seller_id, d.type, this_series, d.counter, d.number, d.invoice_id FROM numbered AS d

@@ -26,7 +26,7 @@ COMMENT ON COLUMN billing.invoices.posting_period IS 'First day of the month in 
 COMMENT ON COLUMN billing.invoices.total_numeric IS 'The total without its currency, for tools that do not know the type monetary.';
 COMMENT ON COLUMN billing.invoices.cancels IS 'Number of the invoice that this document cancels.';
 COMMENT ON COLUMN billing.invoices.cancelled_by IS 'Number of the document that cancels this one.';
-COMMENT ON COLUMN billing.invoices.corrects IS 'Numbers of the earlier documents whose charges this one continues (BT-25).';
+COMMENT ON COLUMN billing.invoices.corrects IS 'Numbers of the earlier documents that this one refers to (BG-3, BT-25): of each charge that it continues the document before, and all those whose lines it takes back.';
 COMMENT ON COLUMN billing.invoices.seller_copy IS 'Name, address and tax ids of the seller as they were on the issue date.';
 COMMENT ON COLUMN billing.invoices.buyer_copy IS 'Name, address and VAT id of the payer as they were on the issue date.';
 COMMENT ON COLUMN billing.invoices.known_at IS 'Facts recorded before this instant are in the amounts.';

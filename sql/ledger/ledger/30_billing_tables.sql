@@ -111,11 +111,13 @@ CREATE TABLE billing.run (
     backend_pid int    DEFAULT pg_catalog.pg_backend_pid(),
     started_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     finished_at timestamptz,
-    started_by  text   NOT NULL DEFAULT session_user
+    started_by  text   NOT NULL DEFAULT session_user,
+    watermark_held_by jsonb
 );
 COMMENT ON TABLE billing.run IS 'One row an execution of a procedure: its watermark, progress, counts and errors.';
 COMMENT ON COLUMN billing.run.known_at IS 'The watermark: facts recorded before it count.';
 COMMENT ON COLUMN billing.run.own_at IS 'Stamp of the caller''s own facts, counted too when billing ran inside the caller''s transaction.';
+COMMENT ON COLUMN billing.run.watermark_held_by IS 'Sessions that were recording when the watermark was read, whose facts the run could not count; null = none. See recording_now().';
 
 CREATE TABLE billing.run_error (
     run_id     bigint NOT NULL REFERENCES billing.run,
@@ -239,7 +241,7 @@ CREATE TABLE billing.invoice (
 );
 CREATE INDEX invoice_payer ON billing.invoice (payer_id);
 COMMENT ON TABLE billing.invoice IS 'Final invoices (UNCL 1001 type 380) and credit notes (381); rows never change.';
-COMMENT ON COLUMN billing.invoice.corrects_ids IS 'Earlier invoices whose lines this one corrects (BT-25).';
+COMMENT ON COLUMN billing.invoice.corrects_ids IS 'Earlier invoices that this one refers to (BG-3): of each charge that it continues the document before, and all those whose lines it takes back.';
 COMMENT ON COLUMN billing.invoice.is_credit_note IS 'Whether the type is 381. Generated, so that it can be set to nothing else: the one column that the owner may update, which the key checks of its lines need.';
 COMMENT ON COLUMN billing.invoice.seller_copy IS 'Names and addresses of the seller as they were.';
 COMMENT ON COLUMN billing.invoice.buyer_copy IS 'Names and addresses of the payer as they were.';

@@ -39,6 +39,19 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.watermark() IS 'The instant up to which every recorded fact is committed and visible: a run counts facts recorded before it. Read it one statement before the facts. Raises 25001 unless READ COMMITTED.';
 
+CREATE FUNCTION billing.read_watermark(OUT known_at timestamptz, OUT held_by jsonb)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    sessions jsonb := recording_now();   -- read first: who ends in between is seen
+BEGIN
+    known_at := watermark();
+    held_by := (SELECT jsonb_agg(s.one ORDER BY s.place) FROM jsonb_array_elements(sessions) WITH ORDINALITY AS s(one, place)
+                 WHERE (s.one ->> 'recording_since')::timestamptz >= known_at);
+END $$;
+COMMENT ON FUNCTION billing.read_watermark() IS
+'watermark() for a run, and in the form of recording_now() the sessions whose facts lie behind it, so that the run does not count them: the oldest of them holds it back. Errors: those of watermark(). Volatile.';
+
 CREATE FUNCTION billing.check_through(through date) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$

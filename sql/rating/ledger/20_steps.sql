@@ -389,6 +389,7 @@ AS $function$
                CASE WHEN billing.tariff_rounding(g.tariff) <> 'sum' THEN billing.tariff_rounding(g.tariff) || CASE WHEN g.tariff::text::jsonb ->> 'dialect' = 'waldur' THEN ' up' ELSE ' half_up' END END AS rounding_words,
                billing.tariff_grouping(g.tariff) AS rate_by, billing.model(g.tariff) = 'hashmap' AND 'tenant_id' = ANY (billing.tariff_grouping(g.tariff)) AS by_tenant, billing.tariff_window(g.tariff) AS rate_window, billing.carries(g.tariff) AS carries,
                CASE WHEN billing.model(g.tariff) = 'per_unit' AND g.chain IS NULL THEN (g.tariff::text::jsonb ->> 'unit_price')::numeric END AS unit_price,
+               billing.model(g.tariff) = 'matrix' AND g.chain IS NULL AS by_cell,
                coalesce(amount((billing.try_rate(g.tariff, 0)).amount) <> 0, false) AND g.chain IS NULL AS owes_at_zero,
                i.kind AS item_kind, i.key AS item_key, f.in_advance, coalesce(m.enabled, f.item_id IS NOT NULL) AS enabled,
                m.aggregation, m.percentile, m.unique_dimension, m.rounding, m.decimals, m.filter, m.dimensions AS charge_by,
@@ -564,12 +565,13 @@ AS $function$
                    CASE WHEN k.before <> 0 AND k.units IS NULL AND NOT (s.walks AND k.events > 0) THEN billing.try_rate(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim) END AS priced_before,
                    1::numeric AS weight, 1::numeric AS divisor,
                    CASE WHEN s.rounded_by = 'detail' AND NOT s.walks AND s.chain IS NULL AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed,
-                   CASE WHEN s.rounded_by = 'detail' AND NOT s.walks AND s.chain IS NULL AND k.before <> 0 AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed_before, 0::numeric AS unused
+                   CASE WHEN s.rounded_by = 'detail' AND NOT s.walks AND s.chain IS NULL AND k.before <> 0 AND k.units IS NULL THEN (billing.try_bill(s.tariff, k.before, k.events, k.rate_group, s.fraction, NOT s.interim)).amount END AS detailed_before, 0::numeric AS unused,
+                   CASE WHEN s.by_cell THEN billing.tariff_unit_price(s.tariff, k.rate_group) END AS cell_price
               FROM carried AS k JOIN rated_segment AS s USING (segment_no)
             UNION ALL
             SELECT c.contract_no, s.segment_no, '{}', '{}', d.weight * t.quantity, NULL, b.subscription_id,
                    billing.try_rate(s.tariff, t.quantity), NULL, d.weight,
-                   CASE WHEN s.proration IN ('day_half_open', 'day_inclusive') THEN s.nominal_days ELSE coalesce(s.nominal_seconds, 1) END, NULL, NULL, e.unused
+                   CASE WHEN s.proration IN ('day_half_open', 'day_inclusive') THEN s.nominal_days ELSE coalesce(s.nominal_seconds, 1) END, NULL, NULL, e.unused, NULL
               FROM rated_contract AS c
               JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_kind = 'fee' AND s.enabled
               JOIN billing.subscription AS b ON b.agreement_id = c.agreement_id AND b.item_id = s.item_id
@@ -594,7 +596,7 @@ AS $function$
                CASE WHEN t.priced_before IS NULL THEN (t.priced).amount ELSE (t.priced).amount - (t.priced_before).amount END AS amount,
                coalesce((t.priced).sqlstate, (t.priced_before).sqlstate) AS sqlstate, coalesce((t.priced).detail, (t.priced_before).detail) AS detail,
                -- where the parts of the price are rounded one by one: the sum of those
-               CASE WHEN t.detailed_before IS NULL THEN t.detailed ELSE t.detailed - t.detailed_before END AS detailed, t.unused
+               CASE WHEN t.detailed_before IS NULL THEN t.detailed ELSE t.detailed - t.detailed_before END AS detailed, t.unused, t.cell_price
           FROM tried AS t
     $step$
 
@@ -603,15 +605,16 @@ AS $function$
         -- Numbers, since what a price comes to in seconds, or for all cells together, can be more than monetary holds on the way.
         WITH rated AS (
             SELECT r.contract_no, r.segment_no, r.charge_group, r.subscription_id, r.quantity, r.divisor, r.sqlstate, r.detail,
-                   CASE WHEN r.weight = 1 THEN amount(r.amount) ELSE amount(r.amount) * r.weight END AS part, NULL::numeric AS rounded
+                   CASE WHEN r.weight = 1 THEN amount(r.amount) ELSE amount(r.amount) * r.weight END AS part, NULL::numeric AS rounded, r.cell_price
               FROM rated_amount AS r
              UNION ALL   -- prices that are rounded by themselves: a row more for what each comes to in a segment
             SELECT x.contract_no, x.segment_no, x.charge_group, x.subscription_id, NULL, x.divisor, NULL, NULL, NULL,
                    (amount(billing.round_line(x.tariff, billing.monetary(x.exact + x.unused, billing.currency(x.tariff))))
-                    - CASE WHEN x.unused = 0 THEN 0 ELSE amount(billing.round_line(x.tariff, billing.monetary(x.unused, billing.currency(x.tariff)))) END) * x.divisor
+                    - CASE WHEN x.unused = 0 THEN 0 ELSE amount(billing.round_line(x.tariff, billing.monetary(x.unused, billing.currency(x.tariff)))) END) * x.divisor, x.cell_price
               FROM (SELECT r.contract_no, r.segment_no, r.charge_group, r.subscription_id, r.divisor, (array_agg(s.tariff))[1] AS tariff,
                            sum(coalesce(amount(r.detailed), CASE WHEN r.divisor = 1 THEN amount(r.amount) * r.weight ELSE round(amount(r.amount) * r.weight, 30) / r.divisor END)) AS exact,
-                           coalesce(sum(round(amount(r.amount) * r.unused, 30) / r.divisor) FILTER (WHERE r.unused <> 0), 0) AS unused
+                           coalesce(sum(round(amount(r.amount) * r.unused, 30) / r.divisor) FILTER (WHERE r.unused <> 0), 0) AS unused,
+                           CASE WHEN min(r.cell_price) = max(r.cell_price) THEN min(r.cell_price) END AS cell_price
                       FROM rated_amount AS r JOIN rated_segment AS s USING (segment_no)
                      WHERE s.rounds
                      GROUP BY r.contract_no, r.segment_no, r.charge_group, r.subscription_id, r.divisor) AS x
@@ -627,7 +630,10 @@ AS $function$
                         ELSE round(sum(CASE WHEN s.rounds THEN r.rounded ELSE r.part END), 30) / min(r.divisor) END AS counted,
                    coalesce(min(s.rounding_words), 'sum ' || min(c.rounding_mode)) AS rounding, min(CASE s.item_kind WHEN 'fee' THEN s.proration ELSE s.prorated END) AS proration,
                    sum(r.quantity) FILTER (WHERE r.sqlstate IS NULL) / min(r.divisor) AS quantity,
-                   CASE WHEN min(s.unit_price) = max(s.unit_price) AND count(s.unit_price) = count(*) THEN min(s.unit_price) END AS unit_price,
+                   -- one where all that is rated has it, whether by the price or by the cell that its dimensions choose
+                   CASE WHEN min(coalesce(s.unit_price, r.cell_price)) = max(coalesce(s.unit_price, r.cell_price))
+                         AND count(coalesce(s.unit_price, r.cell_price)) FILTER (WHERE r.sqlstate IS NULL) = count(*) FILTER (WHERE r.sqlstate IS NULL)
+                        THEN min(coalesce(s.unit_price, r.cell_price)) END AS unit_price,
                    min(s.price_ids) AS price_ids, min(s.tax_code) AS tax_code,
                    count(*) FILTER (WHERE r.sqlstate IS NULL) AS rated,
                    count(*) FILTER (WHERE r.sqlstate <> 'BL001') AS failed,

@@ -82,13 +82,15 @@ CREATE FUNCTION billing.set_watermark(run bigint) RETURNS timestamptz
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    mark timestamptz := billing.watermark();
+    mark timestamptz;
+    held jsonb;
 BEGIN
+    SELECT w.known_at, w.held_by INTO mark, held FROM billing.read_watermark() AS w;
     PERFORM billing.check_run(run, NULL);
-    UPDATE run AS r SET known_at = mark, step = CASE r.procedure WHEN 'seal_period' THEN 'sealing' ELSE 'storing periods' END WHERE r.run_id = run;
+    UPDATE run AS r SET known_at = mark, watermark_held_by = held, step = CASE r.procedure WHEN 'seal_period' THEN 'sealing' ELSE 'storing periods' END WHERE r.run_id = run;
     RETURN mark;
 END $$;
-COMMENT ON FUNCTION billing.set_watermark(bigint) IS 'Reads the watermark for a run, one statement before the facts. Returns it.';
+COMMENT ON FUNCTION billing.set_watermark(bigint) IS 'Reads the watermark for a run, one statement before the facts, and notes who held it back. Returns it.';
 
 -- Which stored periods the facts of [since, until) touch.
 

@@ -218,6 +218,7 @@ DECLARE
     buyer   bigint := billing.find_account(account);
     new_id  bigint;
     mark    timestamptz;
+    held    jsonb;
     own     timestamptz := billing.own_stamp();
     scope   bigint;
     counts  jsonb := '{}';
@@ -226,7 +227,7 @@ BEGIN
     PERFORM billing.check_ledger();
     PERFORM billing.check_usage_partitions();
     PERFORM pg_advisory_xact_lock(1651076210, 0);   -- the lock of run_invoicing(), see run_lock.c
-    mark := billing.watermark();
+    SELECT w.known_at, w.held_by INTO mark, held FROM billing.read_watermark() AS w;
     UPDATE ledger_state AS s SET last_watermark = mark WHERE s.last_watermark < mark;   -- later runs must not know less
     IF own IS NOT NULL AND mark <= own AND EXISTS (
             SELECT FROM (SELECT x.known FROM agreement_term AS x UNION ALL SELECT x.known FROM subscription_term AS x
@@ -240,7 +241,7 @@ BEGIN
         RAISE serialization_failure USING MESSAGE = format('another transaction has billed account "%s" while a third one is still recording', account),
             HINT = 'Try again in a moment; billing.recording_sessions shows who is recording.';
     END IF;
-    INSERT INTO run (procedure, through, known_at, own_at) VALUES ('bill_account', bill_account.through, mark, own) RETURNING run_id INTO new_id;
+    INSERT INTO run (procedure, through, known_at, own_at, watermark_held_by) VALUES ('bill_account', bill_account.through, mark, own, held) RETURNING run_id INTO new_id;
     PERFORM billing.store_periods(through, mark, own, buyer);
     scope := billing.make_relation('pg_temp', 'rated_period', billing.scope_text(through, mark, own, format('p.account_id = %L AND (p.sealed_at IS NULL OR EXISTS (SELECT FROM billing.charge_key AS k WHERE k.account_id = p.account_id AND k.period_no = p.period_no))', buyer)));
     IF scope > 0 THEN

@@ -45,12 +45,11 @@ CREATE VIEW billing.runs AS
                                   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
                                   AND l.pid = r.backend_pid AND l.granted) THEN 'abandoned' ELSE r.state END AS state, r.step, r.known_at, r.own_at, r.counts, r.errors, r.failure,
            r.started_at, r.finished_at, coalesce(r.finished_at, clock_timestamp()) - r.started_at AS duration, r.started_by,
-           CASE WHEN r.state = 'running' THEN (SELECT jsonb_agg(jsonb_build_object('backend_pid', x.backend_pid, 'recording_since', x.recording_since) ORDER BY x.recording_since)
-                                                 FROM billing.recorders() AS x WHERE x.recording_since < r.started_at) END AS watermark_held_by
+           CASE WHEN r.state = 'running' AND r.known_at IS NULL THEN billing.recording_now() ELSE r.watermark_held_by END AS watermark_held_by
       FROM billing.run AS r;
 COMMENT ON VIEW billing.runs IS 'Executions of the long procedures, with progress, counts and errors.';
 COMMENT ON COLUMN billing.runs.known_at IS 'The watermark: facts recorded before it were counted.';
-COMMENT ON COLUMN billing.runs.watermark_held_by IS 'While running: sessions that were already recording when the run began, whose open transactions hold the watermark back.';
+COMMENT ON COLUMN billing.runs.watermark_held_by IS 'Sessions that were recording when the watermark was read: what they recorded in the transactions open then is not counted by this run, but by a later one. An array of objects with backend_pid, user, application and recording_since; null = none. Of a run that has not read it yet: the sessions recording now.';
 
 CREATE VIEW billing.recording_sessions AS
     SELECT x.backend_pid, x.recording_since, clock_timestamp() - x.recording_since AS held_for FROM billing.recorders() AS x;
