@@ -179,7 +179,7 @@ CREATE FUNCTION billing.budget_periods(day date) RETURNS TABLE (budget_id int, p
            WHERE CASE b.every WHEN 'total' THEN l.valid @> day ELSE l.valid @> lower(p.period) END $$;
 COMMENT ON FUNCTION billing.budget_periods(date) IS 'The period of each budget that holds a day, with its limit. Stable.';
 
-CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, spent_on date, currency text, amount numeric)
+CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, actual numeric, unconverted boolean)
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$
     WITH RECURSIVE wanted AS MATERIALIZED (SELECT b.*, p.period FROM billing.budget_periods(spending.day) AS p JOIN billing.budget AS b USING (budget_id)),
@@ -190,6 +190,9 @@ CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, spent_o
     parent AS (SELECT DISTINCT ON (s.account_id) s.account_id, s.parent_id FROM billing.account_setting AS s WHERE s.from_date <= spending.day ORDER BY s.account_id, s.setting_no DESC),
     below (top, id) AS (SELECT p.account_id, p.account_id FROM parent AS p
                         UNION ALL SELECT b.top, p.account_id FROM below AS b JOIN parent AS p ON p.parent_id = b.id),
+    rate AS MATERIALIZED (
+        SELECT r.from_currency, r.to_currency, r.valid, r.rate FROM billing.exchange_rate AS r WHERE upper_inf(r.known)
+        UNION ALL SELECT DISTINCT w.currency, w.currency, daterange(NULL, NULL), 1::numeric FROM wanted AS w),
     share AS MATERIALIZED (
         SELECT a.scheme_id, s.target_id, s.day, s.currency, s.pool, sum(s.billed) AS billed, sum(s.effective) AS effective, sum(s.list) AS list, sum(s.contracted) AS contracted
           FROM billing.allocation_share AS s JOIN billing.allocation AS a USING (allocation_id), whole AS w
@@ -206,19 +209,31 @@ CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, spent_o
     charged AS MATERIALIZED (
         SELECT k.account_id, k.item_id, p.date_from AS day, billing.currency(k.looked_owed) AS currency, sum(billing.amount(k.looked_owed)) AS amount
           FROM billing.charge_key AS k JOIN billing.charge_period AS p USING (account_id, period_no), whole AS w
-         WHERE k.looked_owed IS NOT NULL AND w.span @> p.date_from AND EXISTS (SELECT FROM wanted AS x WHERE x.account_id IS NOT NULL) GROUP BY 1, 2, 3, 4)
-    SELECT w.budget_id, s.day, s.currency, sum(CASE w.measure WHEN 'billed' THEN s.billed WHEN 'effective' THEN s.effective WHEN 'list' THEN s.list ELSE s.contracted END)
-      FROM wanted AS w JOIN rolled AS s ON s.scheme_id = w.scheme_id AND s.top = w.cost_center_id
-     WHERE w.period @> s.day AND (w.with_tax OR s.pool <> 'tax') AND (w.with_credits OR s.pool <> 'credit') GROUP BY 1, 2, 3
-    UNION ALL
-    SELECT w.budget_id, t.day, t.currency, sum(CASE w.measure WHEN 'billed' THEN t.billed WHEN 'effective' THEN t.effective WHEN 'list' THEN t.list ELSE t.contracted END)
-      FROM wanted AS w JOIN tagged AS t ON t.tag = w.tag AND t.value = w.value
-     WHERE w.period @> t.day AND (w.with_tax OR t.category IS DISTINCT FROM 'Tax') AND (w.with_credits OR t.category IS DISTINCT FROM 'Credit') GROUP BY 1, 2, 3
-    UNION ALL
-    SELECT w.budget_id, c.day, c.currency, sum(c.amount)
-      FROM wanted AS w JOIN below AS b ON b.top = w.account_id JOIN charged AS c ON c.account_id = b.id AND (w.item_id IS NULL OR w.item_id = c.item_id)
-     WHERE w.period @> c.day GROUP BY 1, 2, 3 $$;
-COMMENT ON FUNCTION billing.spending(date) IS 'What each budget has spent in its period that holds a day, by day and currency. Stable.';
+         WHERE k.looked_owed IS NOT NULL AND w.span @> p.date_from AND EXISTS (SELECT FROM wanted AS x WHERE x.account_id IS NOT NULL) GROUP BY 1, 2, 3, 4),
+    -- and converted once for all budgets of the same cost center, period and currency
+    scope AS (SELECT DISTINCT w.scheme_id, w.cost_center_id, w.period, w.currency FROM wanted AS w WHERE w.scheme_id IS NOT NULL),
+    scoped AS MATERIALIZED (
+        SELECT x.scheme_id, x.cost_center_id, x.period, x.currency, s.pool, sum(s.billed * r.rate) AS billed, sum(s.effective * r.rate) AS effective, sum(s.list * r.rate) AS list, sum(s.contracted * r.rate) AS contracted,
+               bool_or(r.rate IS NULL) AS unconverted
+          FROM scope AS x JOIN rolled AS s ON s.scheme_id = x.scheme_id AND s.top = x.cost_center_id
+          LEFT JOIN rate AS r ON r.from_currency = s.currency AND r.to_currency = x.currency AND r.valid @> s.day
+         WHERE x.period @> s.day GROUP BY 1, 2, 3, 4, 5),
+    spent AS (
+        SELECT w.budget_id, CASE w.measure WHEN 'billed' THEN s.billed WHEN 'effective' THEN s.effective WHEN 'list' THEN s.list ELSE s.contracted END AS amount, s.unconverted
+          FROM wanted AS w JOIN scoped AS s ON s.scheme_id = w.scheme_id AND s.cost_center_id = w.cost_center_id AND s.period = w.period AND s.currency = w.currency
+         WHERE (w.with_tax OR s.pool <> 'tax') AND (w.with_credits OR s.pool <> 'credit')
+        UNION ALL
+        SELECT w.budget_id, r.rate * CASE w.measure WHEN 'billed' THEN t.billed WHEN 'effective' THEN t.effective WHEN 'list' THEN t.list ELSE t.contracted END, r.rate IS NULL
+          FROM wanted AS w JOIN tagged AS t ON t.tag = w.tag AND t.value = w.value LEFT JOIN rate AS r ON r.from_currency = t.currency AND r.to_currency = w.currency AND r.valid @> t.day
+         WHERE w.period @> t.day AND (w.with_tax OR t.category IS DISTINCT FROM 'Tax') AND (w.with_credits OR t.category IS DISTINCT FROM 'Credit')
+        UNION ALL
+        SELECT w.budget_id, r.rate * c.amount, r.rate IS NULL
+          FROM wanted AS w JOIN below AS b ON b.top = w.account_id JOIN charged AS c ON c.account_id = b.id AND (w.item_id IS NULL OR w.item_id = c.item_id)
+          LEFT JOIN rate AS r ON r.from_currency = c.currency AND r.to_currency = w.currency AND r.valid @> c.day
+         WHERE w.period @> c.day)
+    SELECT s.budget_id, sum(s.amount), bool_or(s.unconverted) FROM spent AS s GROUP BY 1 $$;
+COMMENT ON FUNCTION billing.spending(date) IS
+'What each budget has spent in its period that holds a day, in its currency: cost in another is converted by the rate of its day, and not counted where there is none (unconverted). Stable.';
 
 CREATE FUNCTION billing.budget_status(day date DEFAULT current_date)
     RETURNS TABLE (budget text, period daterange, "limit" numeric, actual numeric, percent numeric, forecast numeric, method text, limit_reached_on date, days_until_limit int, level text, unconverted boolean, currency text, budget_id int)
@@ -232,9 +247,7 @@ CREATE FUNCTION billing.budget_status(day date DEFAULT current_date)
             FROM billing.budget_periods(budget_status.day) AS p
             JOIN billing.budget AS b USING (budget_id)
            CROSS JOIN LATERAL (SELECT least(day + 1, upper(p.period)) - lower(p.period) AS elapsed, upper(p.period) - lower(p.period) AS length) AS d
-            LEFT JOIN (SELECT x.budget_id, sum(x.amount * CASE WHEN x.currency = b.currency THEN 1 ELSE r.rate END) AS actual, bool_or(x.currency <> b.currency AND r.rate IS NULL) AS unconverted
-                         FROM billing.spending(budget_status.day) AS x JOIN billing.budget AS b USING (budget_id)
-                         LEFT JOIN billing.exchange_rate AS r ON r.from_currency = x.currency AND r.to_currency = b.currency AND r.valid @> x.spent_on AND upper_inf(r.known) GROUP BY 1) AS t USING (budget_id)
+            LEFT JOIN billing.spending(budget_status.day) AS t USING (budget_id)
            CROSS JOIN LATERAL (SELECT coalesce(t.actual, 0) AS actual, coalesce(t.unconverted, false) AS unconverted) AS s
            CROSS JOIN LATERAL (SELECT CASE WHEN s.actual > 0 AND d.elapsed > 0 THEN day + least(ceil((p."limit" - s.actual) * d.elapsed / s.actual), 36500)::int END AS reached) AS f $$;
 COMMENT ON FUNCTION billing.budget_status(date) IS
