@@ -541,8 +541,8 @@ BEGIN
             PERFORM billing.release_run_lock();
             COMMIT;
             RAISE USING ERRCODE = state, MESSAGE = message,
-                DETAIL = pg_catalog.concat_ws(' ', NULLIF(detail, ''), pg_catalog.format('The run stopped at the step %s, of which nothing is left.', step)),
-                HINT = COALESCE(NULLIF(hint, ''), 'Mend it and call the procedure again.');
+                DETAIL = pg_catalog.concat_ws(' ', CASE WHEN detail OPERATOR(pg_catalog.<>) '' THEN detail END, pg_catalog.format('The run stopped at the step %s, of which nothing is left.', step)),
+                HINT = COALESCE(CASE WHEN hint OPERATOR(pg_catalog.<>) '' THEN hint END, 'Mend it and call the procedure again.');
         END IF;
         COMMIT;
     END LOOP;
