@@ -15,9 +15,12 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import urllib.request
 
 import psycopg2
+import psycopg2.extensions
+import psycopg2.extras
 
 HERE = pathlib.Path(__file__).resolve().parent
 WORK = pathlib.Path(os.environ["WORK"])
@@ -35,7 +38,7 @@ class Failure(Exception):
 # --- tools -----------------------------------------------------------------------------------------------------------------------
 
 def connect(database="billing", port=None, host=None):
-    connection = psycopg2.connect(dbname=database, **({"port": port} if port else {}), **({"host": host} if host else {}))
+    connection = psycopg2.connect(dbname=database, connect_timeout=10, **({"port": port} if port else {}), **({"host": host} if host else {}))
     connection.autocommit = True
     return connection
 
@@ -962,6 +965,7 @@ def main():
         if len(sys.argv) > 1 and not any(wanted in name for wanted in sys.argv[1:]):
             continue
         begun = time.monotonic()
+        signal.alarm(14400 if FULL else 900 if SAMPLE else 300)
         try:
             if not check(stub):
                 print(f"ok worker: {name}", flush=True)
@@ -970,7 +974,14 @@ def main():
         print(f"# {name}: {time.monotonic() - begun:.1f} s", flush=True)
 
 
+def on_alarm(*_):
+    raise Failure("did not end in time, it was at " + " < ".join(f"{step.name} {step.lineno}" for step in reversed(traceback.extract_stack()[-6:-1])))
+
+
 if __name__ == "__main__":
+    # a server that is killed may leave a session without an answer: waiting for one can be interrupted
+    psycopg2.extensions.set_wait_callback(psycopg2.extras.wait_select)
+    signal.signal(signal.SIGALRM, on_alarm)
     try:
         main()
     finally:
