@@ -59,9 +59,11 @@ class World:
 def check_proportional(server, case, currencies, expect):
     """An amount over weights; a target with weight 0 gets no share."""
     weights = case["input"]["weights"]
+    # shares have the decimals of their amount: enough to tell what each loses below the digits
+    amount = server.value("SELECT round(%(amount)s::numeric, greatest(scale(%(amount)s::numeric), %(digits)s::int + 15))::text", amount=case["input"]["amount"], digits=case["input"]["digits"])
     targets = [f"target {number:03}" for number in range(len(weights))]
     world = World(server, case, currencies, targets)
-    expect("rows taken in", 1 if world.take([("shared", "shared", case["input"]["amount"])]) == "changed" else 0, 1)
+    expect("rows taken in", 1 if world.take([("shared", "shared", amount)]) == "changed" else 0, 1)
     world.rule(1, "all", {"split": "fixed", "weights": dict(zip(targets, weights, strict=True))})
     world.allocate()
     got = world.reported()

@@ -431,8 +431,8 @@ def check_change_alone(server, case):
         part = "1" if str(component.get("prorate", "true")).lower() == "false" else f"prorate('{rule}', {service}, {period}, '{zone}')"
         for member, sign in (("old", "-"), ("new", "")):
             if member in component:
-                lines.append(server.value(f"""SELECT amount({sign}round(rate(jsonb_build_object('model', 'per_unit', 'currency', %(currency)s, 'unit_price', %(price)s)::tariff, %(quantity)s::numeric,
-                                                                     fraction => {part})))""",
+                lines.append(server.value(f"""SELECT amount({sign}round(rate(jsonb_build_object('model', 'flat', 'currency', %(currency)s, 'amount', amount(monetary(%(price)s::numeric, %(currency)s) * %(quantity)s::numeric))::tariff,
+                                                                     1, fraction => {part})))""",
                                           price=component[member], quantity=component.get(member + "_quantity", "1"), currency=case["currency"]))
     expect_lines("lines", lines, case["expected"]["lines"])
     if "net" in case["expected"]:
