@@ -5,6 +5,10 @@ The format of a case is that of the folder's README.  Nothing here computes an a
 metered goes through record_usage() and charges(), what is billed through run_invoicing() and finalize_invoices(), a correction through two
 runs; a price alone through rate().  Python compares, and turns the expected number, which may be a fraction, into the 15 decimals of an
 exact amount.
+
+Two sorts of cases ask for more than one charge says.  A window that is longer than a charge period, or that lies within a day, is put
+together from the charges or tariff windows it consists of, where the whole follows from its parts; where it does not the case is skipped and
+says why.  A credit whose tax is that of the unrounded amount is no invoice of ours: tax_of() alone gives it.
 """
 
 import glob
@@ -557,7 +561,8 @@ def price_list(case):
 # Where the ends of a window can be midnight: fixed offsets first, then places with a clock that changes.
 ZONES = ["UTC", *(f"Etc/GMT{sign}{hours}" for hours in range(1, 13) for sign in "+-"), "Etc/GMT-13", "Etc/GMT-14", "Asia/Kolkata", "Asia/Kathmandu", "Asia/Tehran", "Asia/Yangon",
          "Australia/Darwin", "Europe/London", "Europe/Berlin", "Europe/Athens", "America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles", "America/St_Johns",
-         "America/Sao_Paulo", "America/Santiago", "Australia/Sydney", "Australia/Adelaide", "Pacific/Auckland"]
+         "America/Sao_Paulo", "America/Santiago", "Australia/Sydney", "Australia/Adelaide", "Pacific/Auckland", "Asia/Kabul",
+         "Australia/Eucla", "Pacific/Chatham", "Pacific/Marquesas"]
 
 
 def zone_of(server, instants):
@@ -686,7 +691,7 @@ def window_account(server, case):
     # only in a charge period of its own is something prorated, and only some quantities of several periods add up to that of the window
     if not whole and (active or "prorated" in case["aggregation"]):
         raise Skip("a window that is no whole charge period is not prorated: the parts of a period are those of the calendar's")
-    if not ends and case["aggregation"]["kind"] not in OF_PARTS:
+    if not ends and not of_parts(case):
         raise Skip(f"the {case['aggregation']['kind']} of a window longer than a charge period does not follow from those of its periods, a month at most each")
     case["charges"] = "one" if whole or ends else "several"
     carried = is_true(case["aggregation"].get("recurring")) or "initial" in case["aggregation"]
@@ -710,15 +715,20 @@ def charged_window(server, account, case):
     first, last, _ = window_days(server, case)
     if case["charges"] == "one":
         return charged_days(server, account, first, last)
-    quantity = server.value(f"""SELECT coalesce({OF_PARTS[case['aggregation']['kind']]}, 0)
+    quantity = server.value(f"""SELECT coalesce({of_parts(case)}, 0)
                                   FROM (SELECT c.quantity, c.period_from AS starts_at FROM charges(%(account)s, daterange(%(first)s, %(last)s)) AS c WHERE c.quantity IS NOT NULL) AS p""",
                             account=account, first=first, last=last)
     return priced(server, case, quantity)
 
 
-# What the quantities of the parts of a window make together.
+# What the quantities of the parts of a window make together; a total that is carried over is that of the last.
 OF_PARTS = {"sum": "pg_catalog.sum(p.quantity)", "count": "pg_catalog.sum(p.quantity)", "max": "pg_catalog.max(p.quantity)", "min": "pg_catalog.min(p.quantity)",
             "latest": "(array_agg(p.quantity ORDER BY p.starts_at DESC))[1]", "weighted_sum": "pg_catalog.sum(p.quantity)", "unit_hours": "pg_catalog.sum(p.quantity)"}
+
+
+def of_parts(case):
+    kind = case["aggregation"]["kind"]
+    return OF_PARTS["latest"] if is_true(case["aggregation"].get("recurring")) and kind in ("sum", "unique_count") else OF_PARTS.get(kind)
 
 
 def priced(server, case, quantity):
@@ -763,6 +773,8 @@ def windows_in_days(server, case):
                              FROM unnest(ARRAY[%(from)s, %(to)s]::timestamptz[]) AS i""", **case["window"])
     if not unit:
         raise Skip("windows that do not begin and end with a minute: a tariff has none")
+    if any("operation" in event for event in case["events"]):
+        raise Skip("who is present at the end of a window within a day: presence is counted by charge period")
     single = server.value("SELECT %(from)s::timestamptz + ('1 ' || %(unit)s)::interval = %(to)s::timestamptz", unit=unit, **case["window"])
     if not single and kind not in OF_PARTS:
         raise Skip(f"the {kind} of a window that is no minute or hour does not follow from those of its minutes or hours")
