@@ -56,6 +56,19 @@ $$;
 COMMENT ON FUNCTION billing.scaled_quantity(numeric, numeric, numeric) IS
 'A quantity times multiply_by over divide_by: exact where the quotient ends, as that by a power of two does, otherwise rounded at 20 decimals. Immutable.';
 
+CREATE FUNCTION billing.quantity_mutated_by(word text, quantity numeric, multiply_by numeric, divide_by numeric, offset_by numeric, mutate_map jsonb) RETURNS numeric
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF word = lower(word) OR lower(word) <> ALL ('{floor,ceil,numbool,notnumbool,map}') THEN
+        RAISE EXCEPTION 'mutate "%" is not known', word USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'One of floor, ceil, numbool, notnumbool, map, in any case; null leaves the quantity as it is.';
+    END IF;
+    RETURN billing.mutated_quantity(quantity, multiply_by, divide_by, offset_by, lower(word), mutate_map);
+END $$;
+COMMENT ON FUNCTION billing.quantity_mutated_by(text, numeric, numeric, numeric, numeric, jsonb) IS
+'Behind mutated_quantity: the same for a word in capitals. Meters keep theirs in lower case and never come here. Errors: 22023 for a word that is not known. Immutable.';
+
 CREATE FUNCTION billing.mutated_quantity(quantity numeric, multiply_by numeric, divide_by numeric, offset_by numeric, mutate text, mutate_map jsonb) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
@@ -66,8 +79,9 @@ AS $$
         WHEN $5 OPERATOR(pg_catalog.=) 'numbool' THEN CASE WHEN n.numerator OPERATOR(pg_catalog.=) 0 THEN 0 ELSE 1 END
         WHEN $5 OPERATOR(pg_catalog.=) 'notnumbool' THEN CASE WHEN n.numerator OPERATOR(pg_catalog.=) 0 THEN 1 ELSE 0 END
         WHEN $5 OPERATOR(pg_catalog.=) 'map' THEN COALESCE(($6 OPERATOR(pg_catalog.->>) pg_catalog.trim_scale(billing.scaled_quantity(n.numerator, 1, $3))::pg_catalog.text)::pg_catalog.numeric, 0)
-        ELSE billing.scaled_quantity(n.numerator, 1, $3) END
+        WHEN $5 IS NULL THEN billing.scaled_quantity(n.numerator, 1, $3)
+        ELSE billing.quantity_mutated_by($5, $1, $2, $3, $4, $6) END
       FROM (SELECT ($1 OPERATOR(pg_catalog.*) $2) OPERATOR(pg_catalog.+) ($4 OPERATOR(pg_catalog.*) $3) AS numerator) AS n
 $$;
 COMMENT ON FUNCTION billing.mutated_quantity(numeric, numeric, numeric, numeric, text, jsonb) IS
-'What one usage row counts: quantity times multiply_by over divide_by plus offset_by, then floor, ceil, numbool (1 unless it is 0), notnumbool (1 if it is 0), map (as mutate_map says, 0 for what it does not name), or left as it is when mutate is null. Exact. Order and words are CloudKitty''s (metrics.yml: convert, then mutate). Immutable.';
+'What one usage row counts: quantity times multiply_by over divide_by plus offset_by, then floor, ceil, numbool (1 unless it is 0), notnumbool (1 if it is 0), map (as mutate_map says, 0 for what it does not name), or left as it is when mutate is null; words in any case. Exact. Order and words are CloudKitty''s (metrics.yml: convert, then mutate). Errors: 22023 for another word. Immutable.';

@@ -56,4 +56,4 @@ BEGIN
     RETURN billing.import_tariff('stripe', code, members);
 END $$;
 COMMENT ON FUNCTION billing.import_stripe(jsonb, text) IS
-'Behind tariff_from: a Price object of Stripe, whose amounts count minor units; a currency that differs from the price''s is taken from currency_options. Billing schemes per_unit (with transform_quantity a package) and tiered, graduated or volume. Errors: 0A000 for custom_unit_amount and unknown schemes, 22023 for what is missing or another currency. Source: Stripe''s API reference and pricing documentation.';
+'Behind tariff_from: a Price object of Stripe, whose amounts count minor units; a currency that differs from the price''s is taken from currency_options. Billing schemes per_unit (with transform_quantity a package) and tiered, graduated or volume. Errors: 0A000 for custom_unit_amount and unknown schemes, 22023 for what is missing or another currency. A fraction of a unit costs its part, as Stripe''s quantity_decimal says; a quantity below 0 is an error of rating (BL002), as Stripe knows none. Source: Stripe''s API reference and pricing documentation.';

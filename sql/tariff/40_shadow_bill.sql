@@ -208,9 +208,20 @@ END $$;
 COMMENT ON FUNCTION billing.shadow_price(text, jsonb, text, text[]) IS
 'Behind shadow_bill: the ladder of one native price, or why it cannot be imported. Immutable.';
 
+CREATE FUNCTION billing.shadow_billed(used jsonb, currency text) RETURNS billing.monetary
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN billing.monetary((used ->> 'billed')::numeric, currency);
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION billing.shadow_billed(jsonb, text) IS
+'Behind shadow_bill: what was billed for a usage row that cannot be rated; null where that is no amount either. Immutable.';
+
 CREATE FUNCTION billing.shadow_bill(dialect text, prices jsonb, usage jsonb, currency text DEFAULT NULL, rounding_mode text DEFAULT 'half_up', keep text[] DEFAULT '{}')
     RETURNS TABLE (scope text, position_no bigint, account text, price text, period text, quantity text, theirs billing.monetary, ours billing.monetary, difference billing.monetary,
-                   parts jsonb, why text, billed billing.monetary, theirs_less_billed billing.monetary, row_count bigint, problem_count bigint, problem text)
+                   parts jsonb, why text, billed billing.monetary, theirs_less_billed billing.monetary, row_count bigint, problem_count bigint, problem text, currency_code text)
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp ROWS 100
 AS $$
 #variable_conflict use_column
@@ -239,38 +250,42 @@ BEGIN
                coalesce(u.value ->> 'quantity', u.value ->> 'quantities', jsonb_array_length(CASE jsonb_typeof(u.value -> 'each') WHEN 'array' THEN u.value -> 'each' END) || ' events') AS quantity,
                r.theirs, r.ours, r.ours - r.theirs AS difference,
                (SELECT jsonb_object_agg(x.key, x.value) FROM jsonb_each(r.parts) AS x WHERE x.value <> '0') AS parts,
-               r.billed,
+               coalesce(r.billed, billing.shadow_billed(u.value, coalesce(l.rungs #>> '{0,parts,"",currency}', upper(shadow_bill.currency)))) AS billed,
+               coalesce(billing.currency(r.theirs), l.rungs #>> '{0,parts,"",currency}', upper(shadow_bill.currency)) AS currency,
                CASE WHEN u.price IS NULL THEN 'the row names no price' WHEN l.price IS NULL THEN format('there is no price "%s"', u.price) ELSE coalesce(l.problem, r.problem) END AS problem
           FROM used AS u
           LEFT JOIN ladder AS l ON l.price = u.price
           LEFT JOIN LATERAL billing.shadow_row(l.rungs, u.value, rounding_mode) AS r ON l.rungs IS NOT NULL
     ), part AS (
-        SELECT r.position, r.account, billing.currency(r.theirs) AS currency, x.key AS rule, x.value::text::numeric AS amount
+        SELECT r.position, r.account, r.currency, x.key AS rule, x.value::text::numeric AS amount
           FROM rated AS r CROSS JOIN LATERAL jsonb_each(r.parts) AS x WHERE r.problem IS NULL
     ), total AS (
-        SELECT CASE WHEN grouping(r.account) = 0 THEN 'account' ELSE 'total' END AS scope, r.account, billing.currency(coalesce(r.theirs, r.billed)) AS currency,
+        SELECT CASE WHEN grouping(r.account) = 0 THEN 'account' ELSE 'total' END AS scope, r.account, r.currency,
                billing.sum(r.theirs) FILTER (WHERE r.problem IS NULL) AS theirs, billing.sum(r.ours) FILTER (WHERE r.problem IS NULL) AS ours,
                billing.sum(r.difference) FILTER (WHERE r.problem IS NULL) AS difference, billing.sum(r.billed) AS billed,
                billing.sum(r.theirs - r.billed) AS theirs_less_billed, count(*) AS row_count, count(r.problem) AS problem_count
           FROM rated AS r
-         GROUP BY GROUPING SETS ((r.account, billing.currency(coalesce(r.theirs, r.billed))), (billing.currency(coalesce(r.theirs, r.billed))))
+         GROUP BY GROUPING SETS ((r.account, r.currency), (r.currency))
     ), shown AS (
         SELECT 1 AS sorted, 'row' AS scope, r.position, r.account, r.price, r.period, r.quantity, r.theirs, r.ours, r.difference, r.parts, r.billed, r.theirs - r.billed AS theirs_less_billed,
-               1::bigint AS row_count, (r.problem IS NOT NULL)::int::bigint AS problem_count, r.problem
+               1::bigint AS row_count, (r.problem IS NOT NULL)::int::bigint AS problem_count, r.problem, r.currency
           FROM rated AS r
         UNION ALL
         SELECT CASE t.scope WHEN 'account' THEN 2 ELSE 3 END, t.scope, NULL, t.account, NULL, NULL, NULL, t.theirs, t.ours, t.difference,
                (SELECT jsonb_object_agg(s.rule, s.amount) FROM (SELECT p.rule, trim_scale(sum(p.amount)) AS amount FROM part AS p WHERE p.currency = t.currency AND (t.scope = 'total' OR p.account IS NOT DISTINCT FROM t.account) GROUP BY p.rule) AS s),
-               t.billed, t.theirs_less_billed, t.row_count, t.problem_count, NULL
+               t.billed, t.theirs_less_billed, t.row_count, t.problem_count,
+               CASE WHEN t.problem_count > 0 THEN format('%s of %s rows could not be rated and are left out of all sums but billed', t.problem_count, t.row_count)
+                                                  || CASE WHEN t.currency IS NULL THEN '; without a currency, which the argument currency can name' ELSE '' END END,
+               t.currency
           FROM total AS t
          WHERE t.scope = 'total' OR t.account IS NOT NULL
     )
     SELECT s.scope, s.position, s.account, s.price, s.period, s.quantity, s.theirs, s.ours, s.difference, coalesce(s.parts, '{}'),
            (SELECT string_agg(format('%s %s: %s', w.rule, coalesce(s.parts ->> w.rule, ''), w.words), '; ' ORDER BY w.position)
               FROM billing.shadow_rule_words() WITH ORDINALITY AS w(rule, words, position) WHERE s.parts ? w.rule),
-           s.billed, s.theirs_less_billed, s.row_count, s.problem_count, s.problem
+           s.billed, s.theirs_less_billed, s.row_count, s.problem_count, s.problem, s.currency
       FROM shown AS s
-     ORDER BY s.sorted, s.position, s.account, billing.currency(s.theirs);
+     ORDER BY s.sorted, s.position, s.account, s.currency;
 END $$;
 COMMENT ON FUNCTION billing.shadow_bill(text, jsonb, jsonb, text, text, text[]) IS
-'What a move from another product would change. Rates exported prices and usage twice: as that product bills (theirs: its rules, rounded where it rounds) and by plain rules (ours: every unit costs its price, a part of a package or block its part, rounded once). prices: {"name": native price, …} as for tariff_from, a Kill Bill usage element also as a string of XML. usage: [{"price", "account", "period", "quantity" or "quantities": {unit: quantity} or "each": [{"amount", "at", "fraction"}] for prices that depend on single events, "events", "dimensions", "fraction", "billed"}, …]; price may be left out when there is one; billed is what that product did bill, to be compared with theirs (left out when the price cannot be read). rounding_mode: how ours is rounded. keep: rules of the product that our side keeps, so that a move can be planned rule by rule. Rows: one of scope row for each usage row in its order, then one of scope account for each account and one of scope total, by currency; rows with a problem are in no sum but counted. difference = ours - theirs; parts splits it by rule exactly, why says it in words. A price or row that cannot be rated has a problem and stops nothing. Errors: 22023 for arguments of another shape, an unknown dialect, rule or rounding mode. Stable.';
+'What a move from another product would change. Rates exported prices and usage twice: as that product bills (theirs: its rules, rounded where it rounds) and by plain rules (ours: every unit costs its price, a part of a package or block its part, rounded once). prices: {"name": native price, …} as for tariff_from, a Kill Bill usage element also as a string of XML. usage: [{"price", "account", "period", "quantity" or "quantities": {unit: quantity} or "each": [{"amount", "at", "fraction"}] for prices that depend on single events, "events", "dimensions", "fraction", "billed"}, …]; price may be left out when there is one; billed is what that product did bill, to be compared with theirs (also where the price cannot be read). currency: as for tariff_from, and the currency of rows whose price cannot be read. rounding_mode: how ours is rounded. keep: rules of the product that our side keeps, so that a move can be planned rule by rule. Rows: one of scope row for each usage row in its order, then one of scope account for each account and one of scope total, by currency; rows with a problem are in no sum but that of billed, and the problem of an account or total says how many are left out; currency_code is the currency of each row. difference = ours - theirs; parts splits it by rule exactly, why says it in words. A price or row that cannot be rated has a problem and stops nothing. Errors: 22023 for arguments of another shape, an unknown dialect, rule or rounding mode. Stable.';

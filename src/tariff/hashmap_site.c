@@ -44,7 +44,6 @@ typedef struct SiteGroup
 {
 	int			count;
 	Threshold  *thresholds;
-	bool	   *reachable;		/* is the level above -1? */
 } SiteGroup;
 
 typedef struct SiteService
@@ -192,12 +191,10 @@ group_unpack(const char **cursor, SiteService *service, SiteGroup *group)
 	compiled_get(cursor, count);
 	group->count = count;
 	group->thresholds = palloc(sizeof(Threshold) * Max(count, 1));
-	group->reachable = palloc(sizeof(bool) * Max(count, 1));
 	for (i = 0; i < count; i++)
 	{
 		threshold_get(cursor, &group->thresholds[i]);
 		service->names_tenant |= group->thresholds[i].rule.tenant.length > 0;
-		group->reachable[i] = number_compare(group->thresholds[i].level, number_make(-1, 0)) > 0;
 	}
 }
 
@@ -441,8 +438,7 @@ group_threshold(const SiteService *service, const SiteGroup *group, const SitePo
 				return false;
 			value->has_number = true;
 		}
-		if (group->reachable[i] &&
-			(threshold->field == FIELD_SERVICE ?
+		if ((threshold->field == FIELD_SERVICE ?
 			 number_compare(rating->quantity, rating_scaled(rating, threshold->level)) :
 			 number_compare(value->number, threshold->level)) >= 0)
 		{

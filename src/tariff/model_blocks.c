@@ -384,10 +384,22 @@ blocks_know(const Blocks *blocks, const JsonbValue *name)
 }
 
 /*
- * Refuse units that the price does not know, or usage would be free by a
- * typing error.  Kill Bill takes no notice of them: several usage sections of
- * a plan share the records of one subscription.
+ * Usage of a unit that the price does not know is refused, or it would be free
+ * by a typing error.  Kill Bill takes no notice of it, as several usage
+ * sections of a plan share the records of one subscription: the steps say so.
  */
+static bool
+blocks_unknown_unit(const Tariff *tariff, Rating *rating, const JsonbValue *name)
+{
+	if (tariff->head.dialect != DIALECT_KILLBILL)
+		return rating_fail(rating, ERRCODE_TARIFF_UNITS, NULL, "the price has no unit \"%.*s\"",
+						   name->val.string.len, name->val.string.val);
+	rating_note(rating, STEP_NOTE, number_zero(), "unit \"%.*s\": no tier names it, so it costs nothing",
+				name->val.string.len, name->val.string.val);
+	return true;
+}
+
+/* Look for units that the price does not know. */
 static bool
 blocks_check_units(const Tariff *tariff, const Blocks *blocks, Rating *rating)
 {
@@ -395,18 +407,18 @@ blocks_check_units(const Tariff *tariff, const Blocks *blocks, Rating *rating)
 	JsonbIteratorToken token;
 	JsonbValue	value;
 
-	if (tariff->head.dialect == DIALECT_KILLBILL)
+	if (tariff->head.dialect == DIALECT_KILLBILL && !rating->steps)
 		return true;
-	if (blocks_named_unit(rating, &value) && !blocks_know(blocks, &value))
-		return rating_fail(rating, ERRCODE_TARIFF_UNITS, NULL, "the price has no unit \"%.*s\"",
-						   value.val.string.len, value.val.string.val);
+	if (blocks_named_unit(rating, &value) && !blocks_know(blocks, &value) &&
+		!blocks_unknown_unit(tariff, rating, &value))
+		return false;
 	if (rating->units == (Datum) 0)
 		return true;
 	iterator = JsonbIteratorInit(&DatumGetJsonbP(rating->units)->root);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-		if (token == WJB_KEY && !blocks_know(blocks, &value))
-			return rating_fail(rating, ERRCODE_TARIFF_UNITS, NULL, "the price has no unit \"%.*s\"",
-							   value.val.string.len, value.val.string.val);
+		if (token == WJB_KEY && !blocks_know(blocks, &value) &&
+			!blocks_unknown_unit(tariff, rating, &value))
+			return false;
 	return true;
 }
 
@@ -676,7 +688,7 @@ blocks_lint_limits(const Blocks *blocks, const BlockUnit *unit, struct TariffLin
 					unit->name.length, unit->name.data, number_to_text(limit));
 }
 
-/* Report units that fall out at the end, and cliffs. */
+/* Report units that fall out at the end or are not known, and cliffs. */
 static void
 blocks_lint(const Tariff *tariff, struct TariffLint *lint)
 {
@@ -686,6 +698,9 @@ blocks_lint(const Tariff *tariff, struct TariffLint *lint)
 	int			i;
 
 	blocks_open(tariff, &blocks);
+	if (tariff->head.dialect == DIALECT_KILLBILL)
+		lint_report(lint, LINT_NOTICE, "unknown_units_free",
+					"usage of a unit that no tier names costs nothing, as in Kill Bill");
 	cursor = blocks.units;
 	for (i = 0; i < blocks.unit_count; i++)
 	{

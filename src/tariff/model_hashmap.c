@@ -655,7 +655,8 @@ hashmap_field_number(TariffText field, const JsonbValue *value, Rating *rating, 
 
 /*
  * Find the threshold of a group that counts: the first, which is the highest,
- * that is reached.  Levels of -1 and below are never reached.
+ * that is reached.  CloudKitty itself never applies one of -1 or below, where
+ * its search begins; that is no rule of it, so here every level counts.
  */
 static bool
 thresholds_search(const Service *service, const char **cursor, const HashmapPoint *point,
@@ -683,7 +684,7 @@ thresholds_search(const Service *service, const char **cursor, const HashmapPoin
 		}
 		else
 			level = rating_scaled(rating, threshold.level);
-		if (number_compare(value, level) < 0 || number_compare(threshold.level, number_make(-1, 0)) <= 0)
+		if (number_compare(value, level) < 0)
 			continue;
 		*reached = threshold;
 		*found = true;
@@ -1134,8 +1135,8 @@ falls_from_nothing(const Threshold *lowest)
 
 /*
  * Report thresholds at which the price falls, each field and the service for
- * itself, and levels that are never reached.  Thresholds come from the highest
- * to the lowest; those of a tenant are left out.
+ * itself, and levels that CloudKitty would skip.  Thresholds come from the
+ * highest to the lowest; those of a tenant are left out of the former.
  */
 static void
 thresholds_lint(const Service *service, const char **cursor, int group, GroupFacts *facts,
@@ -1158,7 +1159,8 @@ thresholds_lint(const Service *service, const char **cursor, int group, GroupFac
 		else
 			facts->flat[group] = true;
 		if (number_compare(threshold.level, number_make(-1, 0)) <= 0)
-			lint_report(lint, LINT_WARNING, "unreachable_level", "%s: level %s is never reached",
+			lint_report(lint, LINT_WARNING, "skipped_level",
+						"%s: level %s counts here, but CloudKitty skips levels of -1 and below",
 						group_text(service, group), number_to_text(threshold.level));
 		if (threshold.rule.tenant.length > 0)
 			continue;

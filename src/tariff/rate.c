@@ -62,9 +62,13 @@ tariff_rate(const Tariff *tariff, Rating *rating, Fixed *result)
 {
 	Number		amount;
 
-	if (unlikely(tariff->head.dialect != DIALECT_NONE && number_sign(rating->quantity) < 0 &&
-				 dialect_negative(tariff, rating, &amount)))
-		return rating_finish(rating, &amount, result);
+	if (unlikely(tariff->head.dialect != DIALECT_NONE && number_sign(rating->quantity) < 0))
+	{
+		if (tariff->head.dialect == DIALECT_STRIPE)
+			return rating_fail_negative(rating, tariff_model(tariff)->name);
+		if (dialect_negative(tariff, rating, &amount))
+			return rating_finish(rating, &amount, result);
+	}
 	return tariff_price(tariff, rating, &amount) &&
 		rating_finish(rating, &amount, result);
 }

@@ -4,7 +4,9 @@ A second, exact evaluation of those rules (fractions, no code in common with the
 that the rules are those of the products rests on the recorded cases of test/conformance.
 """
 
+import calendar
 import json
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
@@ -210,18 +212,132 @@ def decimal_of(value):
     return str(Decimal(value.numerator) / Decimal(value.denominator))
 
 
-PRODUCTS = {"lago": lago, "stripe": stripe, "flexprice": flexprice, "meteroid": meteroid, "killbill": killbill}
+# --- OpenMeter --------------------------------------------------------------------------------------------------------------------------
+
+def openmeter_price(chance, ends):
+    """A price of the v3 API, and the lines of a quantity."""
+    kind = chance.choice(["unit", "package", "dynamic", "graduated", "volume"])
+    if kind == "dynamic":
+        multiplier = number(chance, 3)
+        return {"type": kind, "multiplier": multiplier}, lambda u: [u * Fraction(multiplier)]
+    if kind in ("unit", "package"):
+        amount, size = number(chance), chance.choice([1, 7, "2.5"])
+        if kind == "unit":
+            return {"type": kind, "amount": amount}, lambda u: [u * Fraction(amount)]
+        return {"type": kind, "amount": amount, "quantity_per_package": str(size)}, lambda u: [ceil(u / Fraction(size)) * Fraction(amount)]
+    tiers = [{**({} if end is None else {"up_to_amount": str(end)}), "unit_price": chance.choice([None, {"type": "unit", "amount": number(chance)}]),
+              "flat_price": chance.choice([None, {"type": "flat", "amount": number(chance)}])} for end in [*ends, None]]
+
+    def lines(u):
+        parts, lower = [], Fraction(0)
+        for position, one in enumerate(tiers):
+            upper = Fraction(one["up_to_amount"]) if "up_to_amount" in one else None
+            within = upper is None or u <= upper
+            if (u > lower or position == 0) and (kind == "graduated" or within):
+                units = u if kind == "volume" else (u if within else upper) - lower
+                parts += [units * Fraction(one["unit_price"]["amount"] if one["unit_price"] else 0), Fraction(one["flat_price"]["amount"] if one["flat_price"] else 0)]
+            if within:
+                break
+            lower = upper
+        return parts
+
+    return {"type": kind, "tiers": tiers}, lines
+
+
+def openmeter_units(chance, card, u):
+    """Units converted, rounded, and less the free ones; the rate card gets what it says of them."""
+    if chance.random() < 0.4:
+        factor, precision = chance.choice(["60", "1000", "3"]), chance.randint(0, 3)
+        rounding = chance.choice(["none", "ceiling", "floor", "half_up"])
+        operation = chance.choice(["divide", "multiply"])
+        card["unit_config"] = {"operation": operation, "conversion_factor": factor, "rounding": rounding, "precision": precision}
+        u = u / Fraction(factor) if operation == "divide" else u * Fraction(factor)
+        scaled = u * 10**precision
+        u = {"none": scaled, "ceiling": ceil(scaled), "floor": floor(scaled), "half_up": floor(scaled + Fraction(1, 2))}[rounding] / Fraction(10**precision)
+    if chance.random() < 0.3:
+        free = chance.choice(["0.5", "3", "40"])
+        card["discounts"] = {"usage": free}
+        u = max(u - Fraction(free), Fraction(0))
+    return u
+
+
+def openmeter(chance):
+    ends = bounds_of(chance)
+    units = quantity(chance, [0, *ends])
+    price, lines = openmeter_price(chance, ends)
+    card = {"price": price}
+    u = openmeter_units(chance, card, Fraction(units))
+    percent = chance.choice([None, None, "10", "33.3"])
+    least, most = sorted(chance.sample(range(1, 400), 2))
+    least, most = chance.choice([None, None, least]), chance.choice([None, None, most])
+    if percent:
+        card["discounts"] = {**card.get("discounts", {}), "percentage": percent}
+    card["commitments"] = {name: str(limit) for name, limit in (("minimum_amount", least), ("maximum_amount", most)) if limit is not None}
+    rest = 1 - Fraction(percent or 0) / 100
+    parts = lines(u)
+    exact = sum(parts, Fraction(0)) * rest
+    billed = sum((cents(part) - cents(cents(part) * (1 - rest)) for part in parts), Fraction(0))
+    for limit, cut in ((most, min), (least, max)):
+        if limit is not None:
+            exact, billed = cut(exact, Fraction(limit)), cut(billed, Fraction(limit))
+    return card, units, exact, billed
+
+
+# --- Waldur -----------------------------------------------------------------------------------------------------------------------------
+
+def waldur_quantity(unit, start, end):
+    """What an item from start to end, which belongs to it, counts."""
+    seconds = (end - start) // timedelta(seconds=1)
+    if unit in ("day", "hour"):
+        return Fraction(ceil(Fraction(seconds, 86400 if unit == "day" else 3600)))
+    length, days = calendar.monthrange(start.year, start.month)[1], end.day - start.day + 1
+    if unit == "month":
+        part = Fraction(days, length)
+    elif days == length:
+        part = Fraction(2)
+    elif (start.day, end.day) in ((1, 15), (16, length)):
+        part = Fraction(1)
+    elif start.day == 1 and end.day > 15:
+        part = 1 + Fraction(end.day - 15) / Fraction(length, 2)
+    elif start.day < 16 and end.day == length:
+        part = 1 + Fraction(16 - start.day) / Fraction(length, 2)
+    else:
+        part = Fraction(days) / Fraction(length, 2)
+    return Fraction(ceil(part * 100), 100)
+
+
+def waldur(chance):
+    unit, amount = chance.choice(["month", "half_month", "day", "hour"]), number(chance)
+    first = datetime(chance.choice([2023, 2024]), chance.randint(1, 12), 1)
+    length = calendar.monthrange(first.year, first.month)[1]
+    begins, ends = sorted(chance.choices([1, 15, 16, length, *range(1, length + 1)], k=2))
+    start, end = first + timedelta(days=begins - 1), first + timedelta(days=ends, seconds=-1)
+    if unit in ("day", "hour"):
+        start, end = start + timedelta(seconds=chance.choice([0, 1, 3600])), end - timedelta(seconds=chance.choice([-1, 0, 3599]))
+    counted = waldur_quantity(unit, start, end)
+    exact = counted * Fraction(amount)
+    return {"unit": unit, "unit_price": amount}, decimal_of(counted), exact, Fraction(ceil(exact * 100), 100), (unit, f"{start}Z", f"{end}Z")
+
+
+PRODUCTS = {"lago": lago, "openmeter": openmeter, "stripe": stripe, "flexprice": flexprice, "meteroid": meteroid, "killbill": killbill, "waldur": waldur}
 
 
 def compare(cursor, dialect, chance):
     """A difference in words, or None: the exact amount, the bill, and the steps."""
-    price, used, exact = PRODUCTS[dialect](chance)
+    price, used, exact, *more = PRODUCTS[dialect](chance)
+    if len(more) > 1:
+        unit, start, end = more[1]
+        cursor.execute("SELECT prorate(%s, tstzrange(%s, %s, '[]'), NULL, 'UTC')", (unit, start, end))
+        counted = cursor.fetchone()[0]
+        if counted != Decimal(used):
+            return f"{dialect} {unit} from {start} to {end}: {counted}, by the rules {used}"
     cursor.execute(f"""SELECT amount(rate(t.tariff, q.used)), (SELECT amount(sum(l.amount)) FROM rated_lines(t.tariff, q.used) AS l),
                               (SELECT coalesce(amount(sum(s.amount)), 0) FROM rating_steps(t.tariff, q.used) AS s)
                          FROM (SELECT tariff_from(%s, %s::jsonb, 'USD') AS tariff) AS t, (SELECT %s::{'jsonb' if dialect == 'killbill' else 'numeric'} AS used) AS q""",
                    (dialect, json.dumps(price), json.dumps(used) if dialect == "killbill" else used))
     amount, billed, steps = (Fraction(str(value or 0)) for value in cursor.fetchone())
     wanted = Fraction(round(exact * 10**15), 10**15)
-    if amount != wanted or billed != cents(wanted) or steps != wanted:
-        return f"{dialect} {json.dumps(price)} of {used}: amount {float(amount)}, bill {float(billed)}, steps {float(steps)}; by the rules {float(wanted)}, {float(cents(wanted))}"
+    bill = more[0] if more else cents(wanted)
+    if amount != wanted or billed != bill or steps != wanted:
+        return f"{dialect} {json.dumps(price)} of {used}: amount {float(amount)}, bill {float(billed)}, steps {float(steps)}; by the rules {float(wanted)}, {float(bill)}"
     return None

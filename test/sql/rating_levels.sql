@@ -102,6 +102,9 @@ SELECT c.item, c.quantity, c.owed_exact FROM charges('acme', '[2025-01-01,2025-0
 SELECT meter, factor, offset_by, mutate, mutate_map FROM meters WHERE meter IN ('MiB', 'celsius', 'map') ORDER BY 1;
 SELECT scaled_quantity(1, 1, 1048576) AS fits, scaled_quantity(2, 1, 3) AS endless, scaled_quantity(0.000000000000001, 1, 1099511627776) * 1099511627776 AS smallest,
        mutated_quantity(-7, 1, 2, 0, 'floor', NULL) AS floor, mutated_quantity(-7, 1, 2, 0, 'ceil', NULL) AS ceil, mutated_quantity(2.9999999999999999999999, 1, 1, 0, 'floor', NULL) AS not_three;
+SELECT w, mutated_quantity(5, 1, 2, 0, w, '{"2.5": 7}') FROM unnest('{NUMBOOL,NotNumBool,Floor,CEIL,Map,NULL}'::text[]) AS w;
+SELECT fails($$ SELECT mutated_quantity(5, 1, 1, 0, 'round', NULL) $$);
+SELECT fails($$ SELECT mutated_quantity(5, 1, 1, 0, 'ROUND', NULL) $$);
 -- an interval that a month's end cuts counts on each side by its time, whatever its row becomes
 SELECT set_meter('cut', unit => 'unit', mutate => 'numbool') \gset
 SELECT price_of_one('{cut}') \gset

@@ -27,6 +27,13 @@ SELECT severity, code, detail FROM two_units, lint(tariff);
 
 -- Kill Bill takes no notice of units that a usage section does not name.
 SELECT rate('{"model":"blocks","currency":"USD","dialect":"killbill","policy":"all_tiers","tiers":[{"blocks":[{"unit":"FOO","size":1,"price":1}]}]}', '{"FOO":3,"other":9}'::jsonb);
+-- But the steps name them, and lint says it of the price.
+SELECT step, amount, what FROM rating_steps('{"model":"blocks","currency":"USD","dialect":"killbill","policy":"all_tiers","tiers":[{"blocks":[{"unit":"FOO","size":1,"price":1}]}]}', '{"FOO":3,"other":9}'::jsonb);
+SELECT amount, what FROM rating_steps('{"model":"blocks","currency":"USD","dialect":"killbill","policy":"capacity","tiers":[{"limits":[{"unit":"FOO"}],"price":1}]}', '{"zzz":100}'::jsonb);
+SELECT amount, what FROM rating_steps('{"model":"blocks","currency":"USD","dialect":"killbill","policy":"all_tiers","tiers":[{"blocks":[{"unit":"FOO","size":1,"price":1}]}]}', 4, dimensions => '{"unit":"other"}');
+SELECT severity, code, detail FROM lint('{"model":"blocks","currency":"USD","dialect":"killbill","policy":"all_tiers","tiers":[{"blocks":[{"unit":"FOO","size":1,"price":1}]}]}');
+-- Stripe has quantities with decimals, but none below 0.
+SELECT q, r.amount, r.sqlstate, r.detail FROM unnest(ARRAY[1.5, -1]) AS q, try_rate('{"model":"per_unit","currency":"USD","unit_price":"0.05","dialect":"stripe"}', q) AS r;
 -- A single unit may come as a plain quantity.
 SELECT rate('{"model":"blocks","currency":"USD","policy":"all_tiers","tiers":[{"blocks":[{"unit":"FOO","size":"0.0001","price":"0.0001"}]}]}', 1.2345);
 
@@ -78,6 +85,10 @@ SELECT amount, sqlstate, detail FROM cloud, try_rate(tariff, 1, dimensions => '{
 SELECT amount, sqlstate, detail FROM cloud, try_rate(tariff, 1, dimensions => '{"service":"compute","memory":"plenty"}');
 SELECT severity, code, detail FROM cloud, lint(tariff);
 SELECT severity, code, detail FROM lint('{"model":"hashmap","currency":"EUR","services":[{"service":"s","groups":[{"group":"g","mappings":[{"type":"rate","cost":2}],"thresholds":[{"level":-1,"type":"rate","cost":2}]},{"group":"h","mappings":[{"type":"flat","cost":-3}]}]}]}');
+-- A level of -1 or below counts like any other, of the service and of a field; it is the lowest, so each higher one that is reached wins.
+SELECT q, rate('{"model":"hashmap","currency":"EUR","services":[{"service":"s","groups":[{"group":"g","mappings":[{"type":"flat","cost":10}],"thresholds":[{"level":-1,"type":"flat","cost":3},{"level":5,"type":"flat","cost":4}]}]}]}', q) AS of_service,
+       rate('{"model":"hashmap","currency":"EUR","services":[{"service":"s","fields":["x"],"groups":[{"group":"g","mappings":[{"type":"flat","cost":10}],"thresholds":[{"field":"x","level":-2.5,"type":"rate","cost":2}]}]}]}', 1, dimensions => jsonb_build_object('x', q)) AS of_field
+  FROM unnest(ARRAY[-3, -2, -1, 0, 5]) AS q;
 -- One service need not be named; rates alone and negative flats are worth nothing; the first of equal levels is that of the service.
 SELECT rate('{"model":"hashmap","currency":"EUR","services":[{"service":"s","fields":["x","y"],"groups":[{"group":"g","thresholds":[{"field":"y","level":1,"type":"flat","cost":3},{"field":"x","level":1,"type":"flat","cost":2}]}]}]}', 1, dimensions => d)
   FROM unnest(ARRAY['{"x":1,"y":1}', '{"y":1}', '{"x":1,"y":2}', '{"y":0}']::jsonb[]) AS d;

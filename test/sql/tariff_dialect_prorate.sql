@@ -14,6 +14,11 @@ SELECT s, prorate('month', s, NULL, 'UTC') AS month, prorate('half_month', s, NU
   FROM unnest(ARRAY['[2024-01-01,2024-02-01)', '[2024-01-01,2024-01-15]', '[2024-01-16,2024-01-31]', '[2024-01-01,2024-01-20]', '[2024-01-10,2024-01-31]', '[2024-01-10,2024-01-20]',
       '[2023-02-01,2023-02-10]', '[2024-02-15,2024-02-29]', '[2023-02-15,2023-02-28]', '[2024-04-10,2024-04-20]', '[2024-01-31,2024-01-31]', 'empty']::tstzrange[]) AS s;
 SELECT prorate('hour', '[2024-01-01 00:00,2024-01-01 01:00:01]', NULL, 'UTC') AS hours, prorate('day', '[2024-01-01 00:00,2024-01-02 00:00:01]', NULL, 'UTC') AS days, prorate('day', '[2024-01-01 00:00,2024-01-31 23:59:59]', NULL, 'UTC') AS month;
+-- Nothing outside the period is charged: of a service the part inside, of one wholly outside or that only touches it nothing.
+SELECT r, round(prorate(r, '[2024-01-01,2024-02-29]', '[2024-02-01,2024-02-29]', 'UTC'), 10) AS begins_before, round(prorate(r, '[2024-02-20,2024-12-31]', '[2024-02-01,2024-02-29]', 'UTC'), 10) AS ends_after,
+       prorate(r, '[2023-01-01,2023-02-01)', '[2024-02-01,2024-03-01)', 'UTC') AS outside, prorate(r, '[2024-03-01,2024-04-01)', '[2024-02-01,2024-03-01)', 'UTC') AS next_to_it
+  FROM unnest(ARRAY['day_inclusive', 'day_half_open', 'second']) AS r;
+SELECT r, prorate(r, '[2024-01-16,2024-03-15)', '[2024-02-01,2024-03-01)', 'UTC') AS inside, prorate(r, '[2023-01-16,2023-01-31]', '[2024-02-01,2024-03-01)', 'UTC') AS outside FROM unnest(ARRAY['month', 'half_month', 'day', 'hour']) AS r;
 SELECT r, service_days(r, '[2024-05-01 08:00,2024-05-01 17:00)', 'Europe/Berlin') FROM unnest(ARRAY['day_inclusive', 'day_half_open']) AS r;
 SELECT prorate('second', NULL, '[2024-03-01,2024-04-01)', 'UTC') IS NULL AS nothing;
 SELECT prorate('week', '[2024-01-01,2024-01-02]', '[2024-01-01,2024-02-01)', 'UTC');

@@ -34,6 +34,10 @@ SELECT s.scope, s.account, s.theirs, s.ours, s.billed, s.theirs_less_billed, s.r
   FROM shadow_bill('stripe', '{"eur": {"currency": "eur", "billing_scheme": "per_unit", "unit_amount_decimal": "0.5"}, "usd": {"currency": "usd", "billing_scheme": "per_unit", "unit_amount": 200, "transform_quantity": {"divide_by": 10, "round": "up"}}, "odd": {"currency": "usd", "custom_unit_amount": {}}}'::jsonb,
     '[{"price": "eur", "account": "a", "period": "2026-10", "quantity": "101", "billed": "0.51"}, {"price": "eur", "account": "b", "quantity": "1", "billed": "0"}, {"price": "usd", "account": "a", "quantity": "11", "billed": "4"},
       {"price": "odd", "account": "a", "quantity": "1", "billed": "9"}, {"price": "none", "account": "b", "quantity": "1"}, {"quantity": "1"}, {"price": "usd", "account": "b"}, {"price": "usd", "account": "b", "quantity": "many"}, {"price": "usd", "quantity": "1", "billed": "?"}, {"price": "usd", "each": 3}, "row"]') AS s;
+-- a price that cannot be read has the currency of the argument, so that what was billed by it is in the totals
+SELECT s.scope, s.currency_code, s.theirs, s.billed, s.row_count, s.problem_count, s.problem
+  FROM shadow_bill('lago', '{"good": {"charge_model": "standard", "properties": {"amount": "1"}}, "odd": {"charge_model": "custom"}}'::jsonb,
+    '[{"price": "good", "account": "a", "quantity": "3", "billed": "3"}, {"price": "odd", "account": "a", "quantity": "9", "billed": "70"}, {"price": "good", "account": "a", "quantity": "many", "billed": "5"}]', 'EUR') AS s;
 -- every part of every difference, over all products' rows: parts add up
 SELECT count(*), bool_and(amount(s.difference) = (SELECT coalesce(sum(p.value::text::numeric), 0) FROM jsonb_each(s.parts) AS p))
   FROM generate_series(1, 40) AS g, shadow_bill('stripe', '{"p": {"currency": "usd", "billing_scheme": "per_unit", "unit_amount": 333, "transform_quantity": {"divide_by": 7, "round": "down"}}}'::jsonb,

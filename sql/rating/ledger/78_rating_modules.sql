@@ -53,9 +53,17 @@ CREATE FUNCTION billing.check_routine(routine text, module text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    found   oid := to_regprocedure(check_routine.routine);
-    problem text := coalesce(routine_problem(found), CASE WHEN found IS NULL THEN 'does not exist' END);
+    found   oid;
+    problem text;
 BEGIN
+    BEGIN
+        found := to_regprocedure(check_routine.routine);
+    EXCEPTION WHEN insufficient_privilege THEN
+        RAISE insufficient_privilege USING MESSAGE = format('function %s of rating module "%s": %s', check_routine.routine, check_routine.module, SQLERRM),
+            HINT = format('Charges are rated as role %1$s, the ledger''s owner. Grant it the use of the schema and the function: GRANT USAGE ON SCHEMA … TO %1$s; GRANT EXECUTE ON FUNCTION %2$s TO %1$s.',
+                          quote_ident(pg_get_userbyid(ledger_owner())), check_routine.routine);
+    END;
+    problem := coalesce(routine_problem(found), CASE WHEN found IS NULL THEN 'does not exist' END);
     IF check_routine.module IN ('hashmap', 'noop') THEN
         RAISE invalid_parameter_value USING MESSAGE = format('module "%s" is built in and has no function', check_routine.module);
     ELSIF problem IS NOT NULL THEN
@@ -67,7 +75,7 @@ BEGIN
     END IF;
     RETURN (SELECT format('%I.%I(jsonb)', n.nspname, p.proname) FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE p.oid = found);
 END $$;
-COMMENT ON FUNCTION billing.check_routine(text, text) IS 'Name of a function with its schema and argument. Errors: 22023 if it cannot be the function of this rating module. Stable.';
+COMMENT ON FUNCTION billing.check_routine(text, text) IS 'Name of a function with its schema and argument. Errors: 22023 if it cannot be the function of this rating module, 42501 if the ledger''s owner may not use its schema. Stable.';
 
 CREATE FUNCTION billing.set_rating_module(name text, priority int DEFAULT NULL, enabled boolean DEFAULT NULL, routine text DEFAULT NULL,
                                           valid_from timestamp DEFAULT NULL, valid_to timestamp DEFAULT NULL) RETURNS void
@@ -107,7 +115,7 @@ BEGIN
       FROM unnest(tsmultirange(span) - coalesce((SELECT range_agg(c.valid) FROM closed AS c), '{}')) AS hole;
 END $$;
 COMMENT ON FUNCTION billing.set_rating_module(text, int, boolean, text, timestamp, timestamp) IS
-'Adds or changes a module of the chain. name: hashmap and noop are built in; any other name needs a routine, a function such as my_schema.my_rating(jsonb) that returns numeric and is IMMUTABLE: it takes {"service", "quantity", "dimensions", "at", "local_at", "currency", "price"} and returns the price from there on; null = as it was. It belongs to a role with the rights of the ledger''s owner or is SECURITY DEFINER, because charges are rated with those rights. priority: the greater is asked earlier. enabled: whether it is asked. What is named holds from valid_from to valid_to (local time of each buyer; null = without border). Null keeps (new: priority 0, enabled). Quotes follow it at once, charges when apply_rating_rules() is called. Errors: 22023 no such function, 42704 a new module without one. Volatile.';
+'Adds or changes a module of the chain. name: hashmap and noop are built in; any other name needs a routine, a function such as my_schema.my_rating(jsonb) that returns numeric and is IMMUTABLE: it takes {"service", "quantity", "dimensions", "at", "local_at", "currency", "price"} and returns the price from there on; null = as it was. It belongs to a role with the rights of the ledger''s owner or is SECURITY DEFINER, because charges are rated with those rights. priority: the greater is asked earlier. enabled: whether it is asked. What is named holds from valid_from to valid_to (local time of each buyer; null = without border). Null keeps (new: priority 0, enabled). Quotes follow it at once, charges when apply_rating_rules() is called. Errors: 22023 no such function, 42501 the ledger''s owner may not use its schema, 42704 a new module without one. Volatile.';
 
 CREATE VIEW billing.rating_modules AS
     SELECT m.name, m.priority, m.enabled, m.routine, pg_catalog.lower(m.valid) AS valid_from, pg_catalog.upper(m.valid) AS valid_to, pg_catalog.lower(m.known) AS changed_at, m.recorded_by AS changed_by
