@@ -136,14 +136,5 @@ ALTER FUNCTION shop.mine(jsonb) SECURITY DEFINER;
 SELECT fails($$ SELECT set_rating_module('mine', routine => 'shop.mine(jsonb)') $$);
 REVOKE EXECUTE ON FUNCTION shop.mine(jsonb) FROM PUBLIC;
 SELECT fails($$ SELECT set_rating_module('mine', routine => 'shop.mine(jsonb)') $$);
--- a schema that the ledger's owner may not use
-CREATE SCHEMA closed;
-CREATE FUNCTION closed.mine(point jsonb) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$ SELECT 1.0 $$;
-GRANT USAGE ON SCHEMA billing TO billing_rating_modules_clerk;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA billing TO billing_rating_modules_clerk;
-SET ROLE billing_rating_modules_clerk;
-\set VERBOSITY default
-SELECT billing.check_routine('closed.mine(jsonb)', 'mine');
-RESET ROLE;
 DROP OWNED BY billing_rating_modules_clerk;
 DROP ROLE billing_rating_modules_clerk;

@@ -60,8 +60,8 @@ BEGIN
         found := to_regprocedure(check_routine.routine);
     EXCEPTION WHEN insufficient_privilege THEN
         RAISE insufficient_privilege USING MESSAGE = format('function %s of rating module "%s": %s', check_routine.routine, check_routine.module, SQLERRM),
-            HINT = format('Charges are rated as role %1$s, the ledger''s owner. Grant it the use of the schema and the function: GRANT USAGE ON SCHEMA … TO %1$s; GRANT EXECUTE ON FUNCTION %2$s TO %1$s.',
-                          quote_ident(pg_get_userbyid(ledger_owner())), check_routine.routine);
+            HINT = format('Charges are rated as role %1$s, the ledger''s owner. Grant it the use of the schema and the function: GRANT USAGE ON SCHEMA %3$s TO %1$s; GRANT EXECUTE ON FUNCTION %2$s TO %1$s.',
+                          quote_ident(pg_get_userbyid(ledger_owner())), check_routine.routine, quote_ident((parse_ident(split_part(check_routine.routine, '(', 1)))[1]));
     END;
     problem := coalesce(routine_problem(found), CASE WHEN found IS NULL THEN 'does not exist' END);
     IF check_routine.module IN ('hashmap', 'noop') THEN
