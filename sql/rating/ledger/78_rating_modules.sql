@@ -53,16 +53,17 @@ CREATE FUNCTION billing.check_routine(routine text, module text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
+    names   text[] := parse_ident(split_part(check_routine.routine, '(', 1), false);
+    schema  text := CASE WHEN cardinality(names) > 1 THEN quote_ident(names[1]) END;
     found   oid;
     problem text;
 BEGIN
-    BEGIN
-        found := to_regprocedure(check_routine.routine);
-    EXCEPTION WHEN insufficient_privilege THEN
-        RAISE insufficient_privilege USING MESSAGE = format('function %s of rating module "%s": %s', check_routine.routine, check_routine.module, SQLERRM),
+    IF NOT has_schema_privilege(to_regnamespace(schema)::oid, 'USAGE') THEN
+        RAISE insufficient_privilege USING MESSAGE = format('function %s of rating module "%s": permission denied for schema %s', check_routine.routine, check_routine.module, schema),
             HINT = format('Charges are rated as role %1$s, the ledger''s owner. Grant it the use of the schema and the function: GRANT USAGE ON SCHEMA %3$s TO %1$s; GRANT EXECUTE ON FUNCTION %2$s TO %1$s.',
-                          quote_ident(pg_get_userbyid(ledger_owner())), check_routine.routine, quote_ident((parse_ident(split_part(check_routine.routine, '(', 1)))[1]));
-    END;
+                          quote_ident(pg_get_userbyid(ledger_owner())), check_routine.routine, schema);
+    END IF;
+    found := to_regprocedure(check_routine.routine);
     problem := coalesce(routine_problem(found), CASE WHEN found IS NULL THEN 'does not exist' END);
     IF check_routine.module IN ('hashmap', 'noop') THEN
         RAISE invalid_parameter_value USING MESSAGE = format('module "%s" is built in and has no function', check_routine.module);
