@@ -1,5 +1,11 @@
 -- What the importers of other products' prices share.
 
+CREATE FUNCTION billing.import_absent(member jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT COALESCE($1, 'null') IN ('null', 'false', '""', '[]', '{}') OR $1 #>> '{}' ~ '^0*[.]?0*$' $$;
+COMMENT ON FUNCTION billing.import_absent(jsonb) IS
+'Behind tariff_from: whether a member says nothing: it is not there, null, false, zero or empty.';
+
 CREATE FUNCTION billing.import_refuse(dialect text, price jsonb, VARIADIC members text[]) RETURNS void
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -8,7 +14,7 @@ DECLARE
 BEGIN
     SELECT m.name INTO found
       FROM unnest(members) AS m(name)
-     WHERE COALESCE(price -> m.name, 'null') NOT IN ('null', 'false', '""', '[]', '{}') AND price ->> m.name !~ '^0*[.]?0*$'
+     WHERE NOT billing.import_absent(price -> m.name)
      LIMIT 1;
     IF found IS NOT NULL THEN
         RAISE EXCEPTION '% price has %, which a tariff cannot express', dialect, found
@@ -17,6 +23,54 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.import_refuse(text, jsonb, text[]) IS
 'Behind tariff_from: raises 0A000 that names the first of the members which the price has; a null, false, zero or empty member counts as absent.';
+
+-- A product may add a price member at any time.  A list of refused members would lose it in silence, and a list of harmless ones would refuse
+-- every new name or date; so members which an importer does not read are judged by the words of their name.
+CREATE FUNCTION billing.import_speaks_of_price(member text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT w.words && '{price,prices,pricing,amount,amounts,cents,cost,costs,fee,fees,rate,rates,min,minimum,minimums,max,maximum,maximums,cap,caps,commit,commitment,commitments,
+                        discount,discounts,coupon,coupons,credit,credits,free,included,allowance,overage,surcharge,markup,margin,percent,percentage,multiplier,tier,tiers}'::text[]
+           AND w.words[1] <> 'display'
+           AND w.words[cardinality(w.words)] <> ALL ('{id,ids,name,names,code,codes,key,keys,type,at,date,currency,description,cadence,period,policy,status,mode,url,version}'::text[])
+      FROM regexp_split_to_array(lower(regexp_replace($1, '([a-z0-9])([A-Z])', '\1_\2', 'g')), '[^a-z0-9]+') AS w(words)
+    $$;
+COMMENT ON FUNCTION billing.import_speaks_of_price(text) IS
+'Behind tariff_from: whether the name of a member has a word of prices, as minQuantity and flat_discount have; price_id, amount_currency and display_amount, which only tell of one, have not.';
+
+CREATE FUNCTION billing.import_refuse_other(dialect text, price jsonb, place text, VARIADIC known text[]) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    other text;
+BEGIN
+    IF jsonb_typeof(price) <> 'object' THEN
+        RAISE EXCEPTION '% of the % price must be an object', rtrim(place, '.'), dialect
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = format('It is %s.', price);
+    END IF;
+    SELECT m.key INTO other
+      FROM jsonb_each(price) AS m
+     WHERE m.key <> ALL (known) AND NOT billing.import_absent(m.value) AND billing.import_speaks_of_price(m.key)
+     LIMIT 1;
+    IF other IS NOT NULL THEN
+        RAISE EXCEPTION '% price has %, which a tariff cannot express', dialect, place || other
+            USING ERRCODE = 'feature_not_supported', DETAIL = format('%s is %s.', place || other, price -> other);
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.import_refuse_other(text, jsonb, text, text[]) IS
+'Behind tariff_from: raises 0A000 that names a member beside the known ones whose name speaks of a price, so that no price is lost in silence; other members are ignored. place: what stands before the name, as tiers[0]., or nothing. 22023 when price is no object.';
+
+CREATE FUNCTION billing.import_refuse_inclusive(dialect text, price jsonb, VARIADIC path text[]) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF lower(price #>> path) = 'inclusive' THEN
+        RAISE EXCEPTION '% price has % inclusive, which a tariff cannot express', dialect, array_to_string(path, '.')
+            USING ERRCODE = 'feature_not_supported', HINT = 'A tariff is net of tax: import the price without the tax it contains.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.import_refuse_inclusive(text, jsonb, text[]) IS
+'Behind tariff_from: raises 0A000 when the member at the path says that amounts contain their tax.';
 
 CREATE FUNCTION billing.import_object(dialect text, price jsonb, VARIADIC path text[]) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -48,8 +102,14 @@ COMMENT ON FUNCTION billing.import_text(text, jsonb, text[]) IS
 CREATE FUNCTION billing.import_number(dialect text, price jsonb, VARIADIC path text[]) RETURNS numeric
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    number numeric;
 BEGIN
-    RETURN (price #>> path)::numeric;
+    number := price #>> path;
+    IF number IN ('NaN', 'Infinity', '-Infinity') THEN
+        RAISE invalid_text_representation;
+    END IF;
+    RETURN number;
 EXCEPTION WHEN invalid_text_representation THEN
     RAISE EXCEPTION '% of the % price must be a number, not "%"', array_to_string(path, '.'), dialect, price #>> path
         USING ERRCODE = 'invalid_parameter_value';
@@ -57,18 +117,33 @@ END $$;
 COMMENT ON FUNCTION billing.import_number(text, jsonb, text[]) IS
 'Behind tariff_from: the member at the path as an exact number, null when it is absent; 22023 names a member that is none.';
 
+CREATE FUNCTION billing.import_amount(dialect text, price jsonb, VARIADIC path text[]) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT CASE WHEN billing.import_text($1, $2, VARIADIC $3) IS NOT NULL THEN billing.import_number($1, $2, VARIADIC $3) END $$;
+COMMENT ON FUNCTION billing.import_amount(text, jsonb, text[]) IS
+'Behind tariff_from: the member at the path as an exact number; 22023 names one that is absent, null or none.';
+
 CREATE FUNCTION billing.import_array(dialect text, price jsonb, VARIADIC path text[]) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    position bigint;
+    element  jsonb;
 BEGIN
     IF jsonb_typeof(price #> path) IS DISTINCT FROM 'array' OR price #> path = '[]' THEN
         RAISE EXCEPTION '% of the % price must be an array that is not empty', array_to_string(path, '.'), dialect
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    FOR position, element IN SELECT e.position - 1, e.value FROM jsonb_array_elements(price #> path) WITH ORDINALITY AS e(value, position) LOOP
+        IF jsonb_typeof(element) <> 'object' THEN
+            RAISE EXCEPTION '%[%] of the % price must be an object', array_to_string(path, '.'), position, dialect
+                USING ERRCODE = 'invalid_parameter_value', DETAIL = format('It is %s.', element);
+        END IF;
+    END LOOP;
     RETURN price #> path;
 END $$;
 COMMENT ON FUNCTION billing.import_array(text, jsonb, text[]) IS
-'Behind tariff_from: the array at the path; 22023 names one that is absent, empty or no array.';
+'Behind tariff_from: the array of objects at the path; 22023 names one that is absent, empty or no array, and an element that is no object.';
 
 CREATE FUNCTION billing.import_currency(dialect text, own text, given text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

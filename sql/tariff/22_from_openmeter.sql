@@ -1,24 +1,74 @@
 -- Prices of OpenMeter: a price or rate card of its v1 API (camel case) or v3 API (snake case).
 
-CREATE FUNCTION billing.import_openmeter_amount(tier jsonb, member text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT CASE WHEN billing.import_object('openmeter', $1, $2) <> '{}' THEN billing.import_text('openmeter', $1, $2, 'amount') END $$;
+CREATE FUNCTION billing.import_openmeter_amount(tier jsonb, member text) RETURNS numeric
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    price jsonb := billing.import_object('openmeter', tier, member);
+    type  text  := CASE WHEN member IN ('flatPrice', 'flat_price') THEN 'flat' ELSE 'unit' END;
+BEGIN
+    IF price = '{}' THEN
+        RETURN NULL;
+    END IF;
+    IF COALESCE(price ->> 'type', type) <> type THEN
+        RAISE EXCEPTION 'openmeter price has %.type %, which a tariff cannot express', member, price ->> 'type' USING ERRCODE = 'feature_not_supported';
+    END IF;
+    PERFORM billing.import_refuse_other('openmeter', price, member || '.', 'amount');
+    RETURN billing.import_amount('openmeter', tier, member, 'amount');
+END $$;
 COMMENT ON FUNCTION billing.import_openmeter_amount(jsonb, text) IS
-'Behind tariff_from: the amount of a price inside a tier, null without the price; 22023 names a price that is no object or has no amount.';
+'Behind tariff_from: the amount of a price inside a tier, null without the price; 22023 names a price that is no object or has no amount, 0A000 one of another type, as a package.';
 
-CREATE FUNCTION billing.import_openmeter_tiers(tiers jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT jsonb_agg(jsonb_build_object('up_to', t.up_to,
+CREATE FUNCTION billing.import_openmeter_all_known(holder jsonb, member text, VARIADIC known text[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    object jsonb := billing.import_object('openmeter', holder, member);
+    other  text;
+BEGIN
+    SELECT m.key INTO other FROM jsonb_each(object) AS m WHERE m.key <> ALL (known) AND NOT billing.import_absent(m.value) LIMIT 1;
+    IF other IS NOT NULL THEN
+        RAISE EXCEPTION 'openmeter price has %.%, which a tariff cannot express', member, other
+            USING ERRCODE = 'feature_not_supported', DETAIL = format('It is %s.', object -> other);
+    END IF;
+    RETURN jsonb_strip_nulls(object);
+END $$;
+COMMENT ON FUNCTION billing.import_openmeter_all_known(jsonb, text, text[]) IS
+'Behind tariff_from: an object of which every member is a price, without its nulls; 0A000 names a member that is not among the known ones.';
+
+CREATE FUNCTION billing.import_openmeter_discount(discounts jsonb, member text, inner_member text) RETURNS numeric
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF COALESCE(discounts -> member, 'null') = 'null' THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(discounts -> member) <> 'object' THEN
+        RETURN billing.import_number('openmeter', jsonb_build_object('discounts', discounts), 'discounts', member);
+    END IF;
+    PERFORM billing.import_refuse_other('openmeter', discounts -> member, format('discounts.%s.', member), inner_member);
+    RETURN billing.import_amount('openmeter', jsonb_build_object('discounts', discounts), 'discounts', member, inner_member);
+END $$;
+COMMENT ON FUNCTION billing.import_openmeter_discount(jsonb, text, text) IS
+'Behind tariff_from: a discount of OpenMeter, which is a number or an object with the number in inner_member; null without it. 22023 names one that is no number.';
+
+CREATE FUNCTION billing.import_openmeter_tiers(price jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    tiers jsonb := billing.import_array('openmeter', price, 'tiers');
+BEGIN
+    PERFORM billing.import_refuse_other('openmeter', e.value, format('tiers[%s].', e.position - 1), 'upToAmount', 'up_to_amount', 'flatPrice', 'flat_price', 'unitPrice', 'unit_price')
+       FROM jsonb_array_elements(tiers) WITH ORDINALITY AS e(value, position);
+    RETURN (SELECT jsonb_agg(jsonb_build_object('up_to', t.up_to,
                          'flat', COALESCE(billing.import_openmeter_amount(t.value, 'flatPrice'), billing.import_openmeter_amount(t.value, 'flat_price')),
-                         'unit_price', COALESCE(billing.import_openmeter_amount(t.value, 'unitPrice'), billing.import_openmeter_amount(t.value, 'unit_price'), '0'))
+                         'unit_price', COALESCE(billing.import_openmeter_amount(t.value, 'unitPrice'), billing.import_openmeter_amount(t.value, 'unit_price'), 0))
                      ORDER BY t.up_to, t.position)
       FROM (SELECT e.value, e.position,
                    COALESCE(billing.import_number('openmeter', e.value, 'upToAmount'), billing.import_number('openmeter', e.value, 'up_to_amount')) AS up_to
-              FROM jsonb_array_elements(tiers) WITH ORDINALITY AS e(value, position)) AS t
-    $$;
+              FROM jsonb_array_elements(tiers) WITH ORDINALITY AS e(value, position)) AS t);
+END $$;
 COMMENT ON FUNCTION billing.import_openmeter_tiers(jsonb) IS
-'Behind tariff_from: OpenMeter''s tiers, which it sorts by their bound.';
+'Behind tariff_from: the tiers of an OpenMeter price, which it sorts by their bound; 0A000 names a price member that is not known.';
 
 CREATE FUNCTION billing.import_openmeter_convert(config jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -37,9 +87,9 @@ BEGIN
     IF rounding NOT IN ('none', 'ceiling', 'floor', 'half_up') THEN
         RAISE EXCEPTION 'openmeter price has unit_config.rounding %, which a tariff cannot express', rounding USING ERRCODE = 'feature_not_supported';
     END IF;
-    RETURN jsonb_build_object(operation || '_by', billing.import_text('openmeter', config, 'conversion_factor'),
+    RETURN jsonb_build_object(operation || '_by', billing.import_amount('openmeter', config, 'conversion_factor'),
         'round', CASE rounding WHEN 'ceiling' THEN 'up' WHEN 'floor' THEN 'down' WHEN 'half_up' THEN 'half_up' END,
-        'decimals', CASE WHEN rounding <> 'none' THEN config -> 'precision' END);
+        'decimals', CASE WHEN rounding <> 'none' THEN billing.import_number('openmeter', config, 'precision') END);
 END $$;
 COMMENT ON FUNCTION billing.import_openmeter_convert(jsonb) IS
 'Behind tariff_from: OpenMeter''s unit_config as the member convert; null without one.';
@@ -52,26 +102,31 @@ DECLARE
     card      jsonb := CASE WHEN jsonb_typeof(price -> 'price') = 'object' THEN price ELSE '{}' END;   -- a rate card holds the price
     own       jsonb := CASE WHEN jsonb_typeof(price -> 'price') = 'object' THEN price -> 'price' ELSE price END;
     type      text  := billing.import_text('openmeter', own, 'type');
-    discounts jsonb := jsonb_strip_nulls(billing.import_object('openmeter', card, 'discounts'));
-    committed jsonb := jsonb_strip_nulls(billing.import_object('openmeter', card, 'commitments'));
+    mode      text  := CASE type WHEN 'tiered' THEN billing.import_text('openmeter', own, 'mode') ELSE type END;
+    discounts jsonb := billing.import_openmeter_all_known(card, 'discounts', 'percentage', 'usage');
+    committed jsonb := billing.import_openmeter_all_known(card, 'commitments', 'minimum_amount', 'minimumAmount', 'maximum_amount', 'maximumAmount');
     members   jsonb;
 BEGIN
     PERFORM billing.import_refuse('openmeter', card, 'unitConfig');
     PERFORM billing.import_refuse('openmeter', own, 'discounts', 'commitments', 'unit_config', 'unitConfig', 'minimum_amount', 'maximum_amount');
+    PERFORM billing.import_refuse_other('openmeter', card, '', 'price', 'discounts', 'commitments');
+    PERFORM billing.import_refuse_other('openmeter', own, CASE WHEN card <> '{}' THEN 'price.' ELSE '' END, 'amount', 'minimumAmount', 'maximumAmount', 'multiplier', 'tiers');
+    PERFORM billing.import_refuse_inclusive('openmeter', price, 'taxConfig', 'behavior');
+    PERFORM billing.import_refuse_inclusive('openmeter', price, 'tax_config', 'behavior');
+    IF type = 'tiered' AND mode NOT IN ('graduated', 'volume') THEN
+        RAISE EXCEPTION 'openmeter price has mode %, which a tariff cannot express', mode USING ERRCODE = 'feature_not_supported';
+    END IF;
     members := CASE
-        WHEN type = 'flat' THEN jsonb_build_object('model', 'flat', 'amount', billing.import_text('openmeter', own, 'amount'))
+        WHEN type = 'flat' THEN jsonb_build_object('model', 'flat', 'amount', billing.import_amount('openmeter', own, 'amount'))
         WHEN type = 'free' THEN jsonb_build_object('model', 'flat', 'amount', '0')
-        WHEN type = 'unit' THEN jsonb_build_object('model', 'per_unit', 'unit_price', billing.import_text('openmeter', own, 'amount'))
-        WHEN type = 'dynamic' THEN jsonb_build_object('model', 'per_unit', 'unit_price', COALESCE(own ->> 'multiplier', '1'))
+        WHEN type = 'unit' THEN jsonb_build_object('model', 'per_unit', 'unit_price', billing.import_amount('openmeter', own, 'amount'))
+        WHEN type = 'dynamic' THEN jsonb_build_object('model', 'per_unit', 'unit_price', COALESCE(billing.import_number('openmeter', own, 'multiplier'), 1))
         WHEN type = 'package' THEN
-            jsonb_build_object('model', 'package', 'amount', billing.import_text('openmeter', own, 'amount'),
-                'size', COALESCE(own ->> 'quantityPerPackage', billing.import_text('openmeter', own, 'quantity_per_package')))
-        WHEN type = 'tiered' THEN
-            jsonb_build_object('model', billing.import_text('openmeter', own, 'mode'), 'on_zero', 'charge',
-                'tiers', billing.import_openmeter_tiers(billing.import_array('openmeter', own, 'tiers')))
-        WHEN type IN ('graduated', 'volume') THEN
-            jsonb_build_object('model', type, 'on_zero', 'charge',
-                'tiers', billing.import_openmeter_tiers(billing.import_array('openmeter', own, 'tiers')))
+            jsonb_build_object('model', 'package', 'amount', billing.import_amount('openmeter', own, 'amount'),
+                'size', COALESCE(billing.import_number('openmeter', own, 'quantityPerPackage'), billing.import_amount('openmeter', own, 'quantity_per_package')))
+        WHEN type IN ('tiered', 'graduated', 'volume') THEN
+            jsonb_build_object('model', mode, 'on_zero', 'charge',
+                'tiers', billing.import_openmeter_tiers(own))
     END;
     IF members IS NULL THEN
         RAISE EXCEPTION 'openmeter price has type %, which a tariff cannot express', type USING ERRCODE = 'feature_not_supported';
@@ -80,11 +135,11 @@ BEGIN
         members := members || '{"beyond": "error"}';
     END IF;
     RETURN billing.import_tariff('openmeter', code, members || jsonb_build_object(
-        'minimum', COALESCE(own ->> 'minimumAmount', committed ->> 'minimum_amount', committed ->> 'minimumAmount'),
-        'maximum', COALESCE(own ->> 'maximumAmount', committed ->> 'maximum_amount', committed ->> 'maximumAmount'),
-        'discount_percent', COALESCE(discounts #> '{percentage,percentage}', discounts -> 'percentage'),
-        'free', COALESCE(discounts #> '{usage,quantity}', discounts -> 'usage'),
+        'minimum', COALESCE(billing.import_number('openmeter', own, 'minimumAmount'), billing.import_number('openmeter', committed, 'minimum_amount'), billing.import_number('openmeter', committed, 'minimumAmount')),
+        'maximum', COALESCE(billing.import_number('openmeter', own, 'maximumAmount'), billing.import_number('openmeter', committed, 'maximum_amount'), billing.import_number('openmeter', committed, 'maximumAmount')),
+        'discount_percent', billing.import_openmeter_discount(discounts, 'percentage', 'percentage'),
+        'free', billing.import_openmeter_discount(discounts, 'usage', 'quantity'),
         'convert', billing.import_openmeter_convert(card -> 'unit_config')));
 END $$;
 COMMENT ON FUNCTION billing.import_openmeter(jsonb, text) IS
-'Behind tariff_from: a price or rate card of OpenMeter. Types flat, free, unit, dynamic, package, tiered, graduated and volume, with commitments, percentage and usage discounts and unit_config. Errors: 0A000 for another type or conversion, 22023 for what is missing. Source: OpenMeter''s rating service and its tests.';
+'Behind tariff_from: a price or rate card of OpenMeter. Types flat, free, unit, dynamic, package, tiered, graduated and volume, with commitments, percentage and usage discounts and unit_config. Errors: 0A000 for another type or conversion, other discounts and commitments, amounts that contain their tax and price members that are not known, 22023 for what is missing. Source: OpenMeter''s rating service and its tests.';

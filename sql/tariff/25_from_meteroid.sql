@@ -7,12 +7,20 @@ DECLARE
     result jsonb := '[]';
     tier   record;
     bound  numeric;      -- where the cap of the tier is reached
+    bare   bigint;
 BEGIN
+    PERFORM billing.import_refuse_other('meteroid', e.value, format('pricing.tiers[%s].', e.position - 1), 'rate', 'flat_fee', 'flat_cap')
+       FROM jsonb_array_elements(tiers) WITH ORDINALITY AS e(value, position);
+    SELECT e.position - 1 INTO bare FROM jsonb_array_elements(tiers) WITH ORDINALITY AS e(value, position)
+     WHERE COALESCE(e.value ->> 'rate', e.value ->> 'flat_fee') IS NULL LIMIT 1;
+    IF bare IS NOT NULL THEN
+        RAISE EXCEPTION 'pricing.tiers[%] of the meteroid price has neither rate nor flat_fee', bare USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     FOR tier IN
         -- A graduated tier holds next - first units, wherever the first of all begins.
         SELECT t.first_unit - CASE WHEN volume THEN 0 ELSE t.least_unit END AS first_unit,
                lead(t.first_unit) OVER (ORDER BY t.first_unit) - CASE WHEN volume THEN 0 ELSE t.least_unit END AS next_unit, t.rate, LEAST(t.flat, t.cap) AS flat, t.cap
-          FROM (SELECT billing.import_number('meteroid', e.value, 'first_unit') AS first_unit,
+          FROM (SELECT billing.import_amount('meteroid', e.value, 'first_unit') AS first_unit,
                        min(billing.import_number('meteroid', e.value, 'first_unit')) OVER () AS least_unit,
                        COALESCE(billing.import_number('meteroid', e.value, 'rate'), 0) AS rate,
                        COALESCE(billing.import_number('meteroid', e.value, 'flat_fee'), 0) AS flat,
@@ -42,7 +50,7 @@ BEGIN
     RETURN result;
 END $$;
 COMMENT ON FUNCTION billing.import_meteroid_tiers(jsonb, boolean) IS
-'Behind tariff_from: Meteroid''s tiers, named by their first unit, as tiers named by their last. A tier with flat_cap becomes two: up to the quantity at which its cap is reached, and a free one.';
+'Behind tariff_from: Meteroid''s tiers, named by their first unit, as tiers named by their last; 22023 names a tier without first unit or price. A tier with flat_cap becomes two: up to the quantity at which its cap is reached, and a free one.';
 
 CREATE FUNCTION billing.import_meteroid_matrix(rates jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -50,6 +58,8 @@ AS $$
 DECLARE
     names text[];
 BEGIN
+    PERFORM billing.import_refuse_other('meteroid', r.value, format('pricing.rates[%s].', r.position - 1), 'per_unit_price')
+       FROM jsonb_array_elements(rates) WITH ORDINALITY AS r(value, position);
     SELECT array_remove(ARRAY[min(r.value #>> '{dimension1,key}'), min(r.value #>> '{dimension2,key}')], NULL) INTO names
       FROM jsonb_array_elements(rates) AS r(value);
     IF EXISTS (SELECT FROM jsonb_array_elements(rates) AS r(value)
@@ -58,7 +68,7 @@ BEGIN
     END IF;
     RETURN (SELECT jsonb_build_object('model', 'matrix', 'dimensions', names, 'cells', jsonb_agg(jsonb_build_object(
                        'match', jsonb_strip_nulls(jsonb_object(names, (ARRAY[r.value #>> '{dimension1,value}', r.value #>> '{dimension2,value}'])[1:cardinality(names)])),
-                       'unit_price', billing.import_text('meteroid', r.value, 'per_unit_price'))))
+                       'unit_price', billing.import_amount('meteroid', r.value, 'per_unit_price'))))
               FROM jsonb_array_elements(rates) AS r(value));
 END $$;
 COMMENT ON FUNCTION billing.import_meteroid_matrix(jsonb) IS
@@ -78,15 +88,17 @@ BEGIN
     END IF;
     pricing := CASE WHEN jsonb_typeof(price -> 'pricing') = 'object' THEN price -> 'pricing' ELSE price END;
     type := billing.import_text('meteroid', pricing, 'type');
+    PERFORM billing.import_refuse_other('meteroid', price, '', VARIADIC CASE WHEN pricing = price THEN '{rate,rates,tiers}' ELSE '{pricing}' END::text[]);
+    PERFORM billing.import_refuse_other('meteroid', pricing, 'pricing.', 'rate', 'rates', 'tiers');
     IF type IN ('TIERED', 'VOLUME') THEN
         PERFORM billing.import_refuse('meteroid', pricing, 'block_size');
         members := jsonb_build_object('model', CASE type WHEN 'TIERED' THEN 'graduated' ELSE 'volume' END,
             'tiers', billing.import_meteroid_tiers(billing.import_array('meteroid', pricing, 'tiers'), type = 'VOLUME'));
     ELSIF type = 'PER_UNIT' THEN
-        members := jsonb_build_object('model', 'per_unit', 'unit_price', billing.import_text('meteroid', pricing, 'rate'));
+        members := jsonb_build_object('model', 'per_unit', 'unit_price', billing.import_amount('meteroid', pricing, 'rate'));
     ELSIF type = 'PACKAGE' THEN
-        members := jsonb_build_object('model', 'package', 'amount', billing.import_text('meteroid', pricing, 'rate'),
-            'size', billing.import_text('meteroid', pricing, 'block_size'));
+        members := jsonb_build_object('model', 'package', 'amount', billing.import_amount('meteroid', pricing, 'rate'),
+            'size', billing.import_amount('meteroid', pricing, 'block_size'));
     ELSIF type = 'MATRIX' THEN
         members := billing.import_meteroid_matrix(billing.import_array('meteroid', pricing, 'rates'));
     ELSE
@@ -95,4 +107,4 @@ BEGIN
     RETURN billing.import_tariff('meteroid', code, members);
 END $$;
 COMMENT ON FUNCTION billing.import_meteroid(jsonb, text) IS
-'Behind tariff_from: the usage pricing of a Meteroid price. Types PER_UNIT, TIERED, VOLUME, PACKAGE and MATRIX; flat_cap caps a tier. Negative usage is rated like none. Errors: 0A000 for other types and for blocks inside tiers, 22023 for what is missing. Source: Meteroid''s invoicing and its tests.';
+'Behind tariff_from: the usage pricing of a Meteroid price. Types PER_UNIT, TIERED, VOLUME, PACKAGE and MATRIX; flat_cap caps a tier. Negative usage is rated like none. Errors: 0A000 for other types, blocks inside tiers and price members that are not known, 22023 for what is missing. Source: Meteroid''s invoicing and its tests.';

@@ -4,18 +4,21 @@ CREATE FUNCTION billing.import_killbill_price(prices jsonb, currency text, place
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    amount text;
+    amounts text[];
 BEGIN
-    SELECT p.value ->> 'value' INTO amount
+    SELECT array_agg(p.value ->> 'value') INTO amounts
       FROM jsonb_array_elements(CASE WHEN jsonb_typeof(prices) = 'array' THEN prices ELSE '[]' END) AS p(value)
-     WHERE upper(p.value ->> 'currency') = $2 LIMIT 1;
-    IF amount IS NULL THEN
+     WHERE upper(p.value ->> 'currency') = $2;
+    IF cardinality(amounts) > 1 THEN
+        RAISE EXCEPTION '% of the killbill price has % values in %', place, cardinality(amounts), currency USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF amounts[1] IS NULL THEN
         RAISE EXCEPTION '% of the killbill price has no value in %', place, currency USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    RETURN amount;
+    RETURN amounts[1];
 END $$;
 COMMENT ON FUNCTION billing.import_killbill_price(jsonb, text, text) IS
-'Behind tariff_from: the value of a currency in a list of prices; 22023 names a place that has none.';
+'Behind tariff_from: the value of a currency in a list of prices; 22023 names a place that has none or several.';
 
 CREATE FUNCTION billing.import_killbill_currency(price jsonb, given text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -36,6 +39,20 @@ END $$;
 COMMENT ON FUNCTION billing.import_killbill_currency(jsonb, text) IS
 'Behind tariff_from: the currency to take, or the only one in which the price has values; 22023 when there are several.';
 
+CREATE FUNCTION billing.import_killbill_refuse(price jsonb, place text, VARIADIC members text[]) RETURNS void
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT billing.import_refuse('killbill', price - ARRAY(
+               SELECT m.key FROM jsonb_each(price) AS m   -- lists of prices that are all zero
+                WHERE m.key IN ('fixedPrice', 'recurringPrice')
+                  AND NOT EXISTS (SELECT FROM jsonb_array_elements(CASE jsonb_typeof(m.value) WHEN 'array' THEN m.value ELSE '[1]' END) AS p(value)
+                                   WHERE p.value ->> 'value' IS NULL OR NOT billing.import_absent(p.value -> 'value'))),
+               VARIADIC members);
+    SELECT billing.import_refuse_other('killbill', price, place, 'fixedPrice', 'recurringPrice', 'prices', 'max', 'min', 'minTopUpCredit', 'tiers')
+    $$;
+COMMENT ON FUNCTION billing.import_killbill_refuse(jsonb, text, text[]) IS
+'Behind tariff_from: raises 0A000 that names the first of the members which the price has, or another one that speaks of a price; a list of prices that are all zero counts as absent. place: what stands before the name.';
+
 CREATE FUNCTION billing.import_killbill_tier(tier jsonb, place text, usage_type text, currency text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -43,15 +60,15 @@ DECLARE
     floor_of text;
 BEGIN
     IF usage_type = 'CONSUMABLE' THEN
-        PERFORM billing.import_refuse('killbill', tier, 'limits', 'fixedPrice', 'recurringPrice');
-        PERFORM billing.import_refuse('killbill', b.value, 'minTopUpCredit')
+        PERFORM billing.import_killbill_refuse(tier, place || '.', 'limits', 'fixedPrice', 'recurringPrice');
+        PERFORM billing.import_killbill_refuse(b.value, place || '.blocks.', 'minTopUpCredit')
            FROM jsonb_array_elements(billing.import_array('killbill', tier, 'blocks')) AS b(value);
         RETURN (SELECT jsonb_build_object('blocks', jsonb_agg(jsonb_build_object('unit', b.value -> 'unit', 'size', b.value -> 'size',
                            'max', NULLIF(billing.import_number('killbill', b.value, 'max'), -1),
                            'price', billing.import_killbill_price(b.value -> 'prices', currency, format('%s.blocks[%s].prices', place, b.position - 1))) ORDER BY b.position))
                   FROM jsonb_array_elements(billing.import_array('killbill', tier, 'blocks')) WITH ORDINALITY AS b(value, position));
     END IF;
-    PERFORM billing.import_refuse('killbill', tier, 'blocks', 'fixedPrice');
+    PERFORM billing.import_killbill_refuse(tier, place || '.', 'blocks', 'fixedPrice');
     SELECT l.value ->> 'unit' INTO floor_of FROM jsonb_array_elements(billing.import_array('killbill', tier, 'limits')) AS l(value)
      WHERE billing.import_number('killbill', l.value, 'min') NOT IN (-1, 0) LIMIT 1;
     IF floor_of IS NOT NULL THEN
@@ -82,14 +99,14 @@ BEGIN
     IF policy NOT IN ('ALL_TIERS', 'TOP_TIER') THEN
         RAISE EXCEPTION 'killbill price has tierBlockPolicy %, which a tariff cannot express', policy USING ERRCODE = 'feature_not_supported';
     END IF;
-    PERFORM billing.import_refuse('killbill', price, 'fixedPrice', 'recurringPrice', 'blocks', 'limits');
+    PERFORM billing.import_killbill_refuse(price, '', 'fixedPrice', 'recurringPrice', 'blocks', 'limits');
     RETURN billing.import_tariff('killbill', code, (
         SELECT jsonb_build_object('model', 'blocks', 'policy', CASE type WHEN 'CAPACITY' THEN 'capacity' ELSE lower(policy) END,
                    'tiers', jsonb_agg(billing.import_killbill_tier(t.value, format('tiers[%s]', t.position - 1), type, code) ORDER BY t.position))
           FROM jsonb_array_elements(billing.import_array('killbill', price, 'tiers')) WITH ORDINALITY AS t(value, position)));
 END $$;
 COMMENT ON FUNCTION billing.import_killbill(jsonb, text) IS
-'Behind tariff_from: a usage section of a Kill Bill catalog, CONSUMABLE or CAPACITY, in arrear. Errors: 0A000 for usage in advance, minimum limits, fixed or recurring prices beside blocks; 22023 for what is missing and for a price without a value in the currency. Source: Kill Bill''s usage tests.';
+'Behind tariff_from: a usage section of a Kill Bill catalog, CONSUMABLE or CAPACITY, in arrear. Errors: 0A000 for usage in advance, minimum limits, fixed or recurring prices beside blocks, price members that are not known; 22023 for what is missing, for two values of one currency and for a price without a value in the currency. Source: Kill Bill''s usage tests.';
 
 CREATE FUNCTION billing.import_killbill_prices(element xml) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

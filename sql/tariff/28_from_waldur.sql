@@ -10,8 +10,9 @@ BEGIN
         RAISE EXCEPTION 'waldur price has unit %, which a tariff cannot express', unit USING ERRCODE = 'feature_not_supported';
     END IF;
     PERFORM billing.import_refuse('waldur', price, 'discount_threshold', 'discount_rate');
+    PERFORM billing.import_refuse_other('waldur', price, '', 'unit_price', 'price');   -- price is that of the whole item
     RETURN billing.import_tariff('waldur', billing.import_currency('waldur', price ->> 'currency', currency),
-        jsonb_build_object('model', 'per_unit', 'unit_price', billing.import_text('waldur', price, 'unit_price')));
+        jsonb_build_object('model', 'per_unit', 'unit_price', billing.import_amount('waldur', price, 'unit_price')));
 END $$;
 COMMENT ON FUNCTION billing.import_waldur(jsonb, text) IS
-'Behind tariff_from: the unit price of a Waldur invoice item. The quantity is that of prorate(unit, …), or as it was reported for unit quantity. rated_lines rounds away from zero to 0.01. Errors: 0A000 for another unit or a discount, 22023 for what is missing. Source: Waldur''s invoice items.';
+'Behind tariff_from: the unit price of a Waldur invoice item. The quantity is that of prorate(unit, …), or as it was reported for unit quantity. rated_lines rounds away from zero to 0.01. Errors: 0A000 for another unit, a discount and price members that are not known, 22023 for what is missing. Source: Waldur''s invoice items.';

@@ -30,7 +30,7 @@ BEGIN
     END CASE;
 END $$;
 COMMENT ON FUNCTION billing.tariff_from(text, jsonb, text) IS
-'A tariff that rates as another product does, from the product''s own price JSON: lago (a charge), openmeter (a price or rate card), stripe (a Price), flexprice (a price), meteroid (usage pricing), killbill (a usage section of the catalog), cloudkitty (the lists of the hashmap module), waldur (unit and unit_price). currency is needed where the price does not say it, and chooses one where it says several. Members that carry no price are ignored. A null price gives null. Errors: 0A000 names a price member or model that a tariff cannot express; 22023 names what is missing or contradicts itself, or an unknown dialect; 22P02 and 22003 as for a tariff.';
+'A tariff that rates as another product does, from the product''s own price JSON: lago (a charge), openmeter (a price or rate card), stripe (a Price), flexprice (a price), meteroid (usage pricing), killbill (a usage section of the catalog), cloudkitty (the lists of the hashmap module), waldur (unit and unit_price). currency is needed where the price does not say it, and chooses one where it says several. Members that carry no price are ignored; one that is not read and whose name speaks of a price, as an amount, rate, minimum or discount, is refused. A null price gives null. Errors: 0A000 names a price member or model that a tariff cannot express; 22023 names what is missing or contradicts itself, or an unknown dialect; 22P02 and 22003 as for a tariff.';
 
 CREATE FUNCTION billing.tariff_from(dialect text, price xml, currency text DEFAULT NULL) RETURNS billing.tariff
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -43,7 +43,9 @@ BEGIN
         RETURN NULL;
     END IF;
     IF NOT xpath_exists('/usage', price) THEN
-        RAISE EXCEPTION 'killbill price must be one usage element of a catalog' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'killbill price must be one usage element of a catalog' USING ERRCODE = 'invalid_parameter_value',
+            HINT = CASE WHEN xpath_exists('/*[local-name() = "usage"]', price) THEN 'Take its namespace away: names are read without one.'
+                        ELSE 'Give the element that begins with <usage.' END;
     END IF;
     RETURN billing.import_killbill(billing.import_killbill_element(price), currency);
 END $$;

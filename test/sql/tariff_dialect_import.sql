@@ -41,8 +41,8 @@ END $$;
 SELECT refusal(d, p::jsonb) FROM (VALUES
     ('lago', '{"properties":{}}'), ('lago', '{"charge_model":"custom"}'), ('lago', '{"charge_model":"standard"}'), ('lago', '{"charge_model":"standard","properties":{"amount":"x"}}'),
     ('lago', '{"charge_model":"standard","filters":[{"values":{}}],"properties":{"amount":"1"}}'), ('lago', '{"charge_model":"standard","properties":{"amount":"1","grouped_by":["region"]}}'),
-    ('lago', '{"charge_model":"volume","properties":{"volume_ranges":[{"from_value":0,"to_value":10},{"from_value":12,"to_value":null}]}}'),
-    ('lago', '{"charge_model":"volume","properties":{"volume_ranges":[{"from_value":0,"to_value":10}]}}'),
+    ('lago', '{"charge_model":"volume","properties":{"volume_ranges":[{"from_value":0,"to_value":10,"per_unit_amount":"1"},{"from_value":12,"to_value":null,"per_unit_amount":"1"}]}}'),
+    ('lago', '{"charge_model":"volume","properties":{"volume_ranges":[{"from_value":0,"to_value":10,"per_unit_amount":"1"}]}}'),
     ('openmeter', '{"type":"bucket"}'), ('openmeter', '{"type":"tiered","mode":"volume","tiers":[]}'), ('openmeter', '{"price":{"type":"unit","amount":"1"},"unit_config":{"operation":"power","conversion_factor":"2"}}'),
     ('stripe', '{"currency":"usd","billing_scheme":"per_unit","custom_unit_amount":{"minimum":5}}'), ('stripe', '{"currency":"eur","billing_scheme":"per_unit","unit_amount":1}'),
     ('stripe', '{"currency":"usd","billing_scheme":"per_unit","unit_amount":1,"transform_quantity":{"divide_by":5,"round":"near"}}'), ('stripe', '{"currency":"usd","billing_scheme":"per_unit"}'),
@@ -84,3 +84,62 @@ SELECT tariff_from('killbill', '{"usageType": "CONSUMABLE", "tiers": [{"blocks":
 SELECT tariff_from('killbill', '<usage usageType="CONSUMABLE"><tiers><tier><blocks><tieredBlock><unit>u</unit><size>1</size><prices><price><currency>EUR</currency><value>1</value></price></prices><max>-1</max><minTopUpCredit>5</minTopUpCredit></tieredBlock></blocks></tier></tiers></usage>'::xml, 'EUR');
 -- Meteroid: from unit 1 to 101 are 100 units
 SELECT rate(t, 100), rate(t, 101) FROM tariff_from('meteroid', '{"pricing": {"type": "TIERED", "tiers": [{"first_unit": 1, "rate": "1"}, {"first_unit": 101, "rate": "2"}]}}'::jsonb, 'EUR') AS t;
+
+-- members that were lost in silence once: each is refused by its name
+CREATE FUNCTION refusal(dialect text, price jsonb, currency text DEFAULT 'USD') RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN tariff_from(dialect, price, currency);
+EXCEPTION WHEN others THEN
+    RETURN concat_ws(' ', SQLSTATE, SQLERRM);
+END $$;
+SELECT refusal('lago', p) FROM (VALUES
+    ('{"charge_model":"standard","properties":{"amount":"1"},"group_properties":[{"group_id":"a","values":{"amount":"2"}}]}'::jsonb),
+    ('{"charge_model":"standard","properties":{"amount":"1"},"group_properties":[],"discount_amount":"0.00","amount_currency":"USD","regroup_paid_fees":"invoice","invoice_display_name":"n"}'),
+    ('{"charge_model":"standard","properties":{"amount":"1","capAmount":"9"}}'), ('{"charge_model":"standard","properties":["amount"]}'), ('{"charge_model":"standard","properties":{"amount":""}}'),
+    ('{"charge_model":"standard","properties":{"amount":"NaN"}}'), ('{"charge_model":"standard","min_amount_cents":"","properties":{"amount":"1"}}'),
+    ('{"charge_model":"graduated","properties":{"graduated_ranges":[{"from_value":0,"to_value":10,"per_unit_amount":"1"},5]}}'),
+    ('{"charge_model":"graduated","properties":{"graduated_ranges":[{"to_value":10,"per_unit_amount":"1"},{"from_value":11,"per_unit_amount":"1"}]}}'),
+    ('{"charge_model":"graduated","properties":{"graduated_ranges":[{"from_value":0,"to_value":10,"per_unit_amount":"1"},{"per_unit_amount":"1"}]}}'),
+    ('{"charge_model":"graduated","properties":{"graduated_ranges":[{"from_value":0,"to_value":null}]}}'),
+    ('{"charge_model":"graduated","properties":{"graduated_ranges":[{"from_value":0,"to_value":null,"per_unit_amount":"1","flat_amount":""}]}}'),
+    ('{"charge_model":"graduated","properties":{"graduated_ranges":[{"from_value":0,"to_value":null,"per_unit_amount":"1","max_amount":"3"}]}}'),
+    ('{"charge_model":"graduated","properties":{"graduated_ranges":[{"from_value":0,"to_value":null,"per_unit_amount":"1"},{"from_value":0,"to_value":null,"per_unit_amount":"1"}]}}'),
+    ('{"charge_model":"percentage","properties":{"rate":"1","per_transaction_max_amount":""}}')) AS v(p);
+SELECT refusal('lago', '{"charge_model":"standard","properties":{"amount":"1"}}', 'XAU'), refusal('lago', '{"charge_model":"standard","min_amount_cents":5,"properties":{"amount":"1"}}', 'XAU');
+SELECT refusal('openmeter', p) FROM (VALUES
+    ('{"price":{"type":"unit","amount":"1"},"discounts":{"amount":{"amount":5}}}'::jsonb), ('{"price":{"type":"unit","amount":"1"},"commitments":{"minimum_amount":"5","minimum_quantity":"7"}}'),
+    ('{"price":{"type":"unit","amount":"1"},"minimumAmount":"5"}'), ('{"price":{"type":"unit","amount":"1"},"maximum_amount":"5"}'), ('{"price":{"type":"unit","amount":"1","unitDiscount":"5"}}'),
+    ('{"price":{"type":"unit","amount":"1","minimumAmount":""}}'),
+    ('{"price":{"type":"unit","amount":"1"},"discounts":{"percentage":""}}'), ('{"price":{"type":"unit","amount":"1"},"discounts":{"percentage":{"percentage":10,"maximumAmount":"3"}}}'),
+    ('{"price":{"type":"unit","amount":"1"},"discounts":{"percentage":{"percentage":10,"correlationId":"c"},"usage":{"quantity":"2"}}}'), ('{"price":{"type":"unit","amount":"1"},"discounts":{"usage":{"correlationId":"c"}}}'),
+    ('{"price":{"type":"unit","amount":"1"},"taxConfig":{"behavior":"inclusive"}}'), ('{"price":{"type":"unit","amount":"1"},"key":"k","name":"n","taxConfig":{"behavior":"exclusive"},"entitlementTemplate":{"type":"metered"}}'),
+    ('{"type":"tiered","mode":"graduated","tiers":[{"unitPrice":{"type":"package","amount":"1","quantityPerPackage":"10"}}]}'), ('{"type":"tiered","mode":"graduated","tiers":[{"flatPrice":{"type":"unit","amount":"1"}}]}'),
+    ('{"type":"tiered","mode":"graduated","tiers":[{"unitPrice":{"type":"unit","amount":"1"},"minimumAmount":"5"}]}'), ('{"type":"tiered","mode":"graduated","tiers":["free"]}'),
+    ('{"type":"tiered","mode":"foo","tiers":[{"unitPrice":{"amount":"1"}}]}'), ('{"type":"tiered","mode":"per_unit","tiers":[{"unitPrice":{"amount":"1"}}]}')) AS v(p);
+SELECT refusal('stripe', p) FROM (VALUES
+    ('{"currency":"usd","unit_amount":100,"tax_behavior":"inclusive"}'::jsonb), ('{"currency":"usd","unit_amount":100,"tax_behavior":"exclusive","product":"p","recurring":{"interval":"month"}}'),
+    ('{"currency":"eur","unit_amount":100,"currency_options":{"usd":{"unit_amount":90,"tax_behavior":"inclusive"}}}'),
+    ('{"currency":"usd","tiers_mode":"volume","tiers":[{"unit_amount":1,"up_to":null}]}'), ('{"currency":"usd","billing_scheme":"auction"}'), ('{"currency":"usd","amount":100}'),
+    ('{"currency":"usd","billing_scheme":"tiered","tiers_mode":"volume","tiers":[{"unit_amount":1,"up_to":10},{"up_to":null}]}'),
+    ('{"currency":"usd","billing_scheme":"tiered","tiers_mode":"volume","unit_amount":7,"tiers":[{"unit_amount":1,"up_to":null}]}')) AS v(p);
+SELECT refusal('flexprice', p) FROM (VALUES
+    ('{"billing_model":"FLAT_FEE","amount":"1","min_quantity":"5"}'::jsonb), ('{"billing_model":"FLAT_FEE","amount":"1","min_quantity":null,"display_amount":"$1.00","price_unit_type":"FIAT","entity_type":"PLAN"}'),
+    ('{"billing_model":"FLAT_FEE","amount":""}'), ('{"billing_model":"TIERED","tier_mode":"SLAB","tiers":[{"unit_amount":"1","flat_amount":""}]}'),
+    ('{"billing_model":"TIERED","tier_mode":"SLAB","tiers":[{"unit_amount":"1","up_to":5},{"up_to":null}]}'), ('{"billing_model":"TIERED","tier_mode":"SLAB","tiers":[1]}')) AS v(p);
+SELECT refusal('meteroid', p) FROM (VALUES
+    ('{"pricing":{"type":"PER_UNIT","rate":"1","minimum":"5"}}'::jsonb), ('{"pricing":{"type":"PER_UNIT","rate":"1"},"rate":"2"}'), ('{"type":"USAGE","pricing":{"type":"PER_UNIT","rate":"1"},"cadence":"MONTHLY"}'),
+    ('{"pricing":{"type":"TIERED","tiers":[{"rate":"1"}]}}'), ('{"pricing":{"type":"TIERED","tiers":[{"first_unit":0}]}}'), ('{"pricing":{"type":"TIERED","tiers":[{"first_unit":0,"rate":"1","flat_minimum":"3"}]}}')) AS v(p);
+SELECT refusal('killbill', p) FROM (VALUES
+    ('{"usageType":"CONSUMABLE","tiers":[{"blocks":[{"unit":"u","size":1,"prices":[{"currency":"USD","value":1},{"currency":"usd","value":2}]}]}]}'::jsonb),
+    ('{"usageType":"CONSUMABLE","tiers":[{"fixedPrice":[{"currency":"USD","value":0}],"blocks":[{"unit":"u","size":1,"prices":[{"currency":"USD","value":1}]}]}]}'),
+    ('{"usageType":"CONSUMABLE","tiers":[{"fixedPrice":[{"currency":"USD","value":0},{"currency":"EUR","value":3}],"blocks":[{"unit":"u","size":1,"prices":[{"currency":"USD","value":1}]}]}]}'),
+    ('{"usageType":"CONSUMABLE","tiers":[{"blocks":[{"unit":"u","size":1,"topTierPrice":"1","prices":[{"currency":"USD","value":1}]}]}]}')) AS v(p);
+SELECT tariff_from('killbill', '<usage xmlns="urn:catalog"/>'::xml, 'USD');
+SELECT refusal('cloudkitty', ('{"services":[{"service_id":"1","name":"s"}],' || p || '}')::jsonb) FROM (VALUES
+    ('"scripts":[{"name":"n","data":"cHJpY2U="}]'), ('"pyscripts":[{"name":"n"}],"scripts":[]'), ('"mappings":[5]'),
+    ('"mappings":[{"mapping_id":"9","service_id":"1","cost":"1","end":"2019-01-01T00:00:00"}]'), ('"thresholds":[{"threshold_id":"8","service_id":"1","level":"1","cost":"1","end":"2019-01-01T00:00:00"}]'),
+    ('"mappings":[{"mapping_id":"9","service_id":"1","cost":"1","start":"2019-01-01T00:00:00","end":null,"deleted":null,"name":"n"}]'),
+    ('"mappings":[{"mapping_id":"7","service_id":"1","cost":"1","deleted":"2020-01-01T00:00:00","end":"2019-01-01T00:00:00"},{"mapping_id":"9","service_id":"1","cost":"2"}]'),
+    ('"mappings":[{"mapping_id":"9","service_id":"1","cost":""}]'), ('"mappings":[{"mapping_id":"9","service_id":"1","cost":"1","maximum":"2"}]')) AS v(p);
+SELECT refusal('waldur', '{"unit":"month","unit_price":"1","price":"30","tax":"2"}'), refusal('waldur', '{"unit":"month","unit_price":"1","future_price":"30"}');
+DROP FUNCTION refusal(text, jsonb, text);
