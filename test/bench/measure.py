@@ -174,17 +174,24 @@ def measure_batches(database):
     database.rows("CREATE TABLE public.plain_usage (id text, account text, meter text, ends_at timestamptz, quantity numeric)")
     plain = batch = 0
     accepted = 0
+    beginning = None      # (COPY, batches) of the first million rows: indexes are small yet
     for first in range(1, USAGE, BATCH):
         path = write_file(database, first, first + BATCH - 1, f"usage_{first:09d}")
         plain += database.seconds(f"COPY public.plain_usage FROM '{path}'")
         seconds, outcomes = load(database, path)
         batch += seconds
         accepted += outcomes[0]
+        if accepted == 1_000_000:
+            beginning = (plain, batch)
     check("every row is accepted", "" if accepted == USAGE else f"{accepted} of {USAGE}")
     again, outcomes = load(database, path)
     check("the same batch again is all duplicates", "" if outcomes == (0, BATCH, 0, 0) else str(outcomes))
-    result("batch ingest with dedupe, beside COPY", ">= 0.12 x (aim 0.2)", f"{plain / batch:.3f} x", plain / batch >= 0.12)
-    result("batch ingest with dedupe", ">= 120,000 rows/s", f"{USAGE / batch:,.0f} rows/s (COPY {USAGE / plain:,.0f}; the same rows again {BATCH / again:,.0f})", USAGE / batch >= 120_000)
+    if beginning:
+        first_plain, first_batch = beginning
+        result("batch ingest with dedupe, first million", ">= 120,000 rows/s, >= 0.12 x", f"{1e6 / first_batch:,.0f} rows/s, {first_plain / first_batch:.3f} x COPY",
+               1e6 / first_batch >= 120_000 and first_plain / first_batch >= 0.12)
+    result("batch ingest with dedupe, all, beside COPY", ">= 0.12 x (aim 0.2)", f"{plain / batch:.3f} x", plain / batch >= 0.12)
+    result("batch ingest with dedupe, all", ">= 120,000 rows/s", f"{USAGE / batch:,.0f} rows/s (COPY {USAGE / plain:,.0f}; the same rows again {BATCH / again:,.0f})", USAGE / batch >= 120_000)
     database.rows("DROP TABLE public.plain_usage")
     database.rows("VACUUM (ANALYZE) billing.usage, billing.usage_key")
     size = database.value("""SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class AS c
