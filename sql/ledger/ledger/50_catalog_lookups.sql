@@ -238,13 +238,12 @@ BEGIN
     ELSIF span_from >= span_to THEN
         RAISE invalid_parameter_value USING MESSAGE = format('the end %s must be after the start %s', span_to, span_from),
             HINT = 'The end is the first day that no longer belongs to the span.';
-    END IF;
-    IF least(span_from, span_to) < '0001-01-01' AND isfinite(least(span_from, span_to)) OR greatest(span_from, span_to) > '9999-12-31' AND isfinite(greatest(span_from, span_to)) THEN
+    ELSIF EXISTS (SELECT FROM unnest(ARRAY[span_from, span_to]) AS border WHERE isfinite(border) AND border NOT BETWEEN '0001-01-01' AND '9999-12-31') THEN
         RAISE invalid_parameter_value USING MESSAGE = format('a span from %s to %s is not in the years 1 to 9999', coalesce(span_from, '-infinity'), coalesce(span_to, 'infinity'));
     END IF;
     RETURN daterange(NULLIF(span_from, '-infinity'), NULLIF(span_to, 'infinity'));
 END $$;
-COMMENT ON FUNCTION billing.check_dates(date, date) IS 'The half-open span of days; null or infinite = without border. Errors: 22023 if it is empty or holds never. Immutable.';
+COMMENT ON FUNCTION billing.check_dates(date, date) IS 'The half-open span of days; null or infinite = without border. Errors: 22023 if it is empty, holds never or leaves the years 1 to 9999. Immutable.';
 
 CREATE FUNCTION billing.stamp_after(superseded timestamptz) RETURNS timestamptz
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp

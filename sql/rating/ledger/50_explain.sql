@@ -207,7 +207,7 @@ DECLARE
         , weighed AS ($query$ || billing.weighed_rows() || $query$
         ), behind AS (
             SELECT u.key, u.revision, u.consumed, u.ends_at, r.key AS resource, u.dimensions, u.recorded_at, u.resource_id,
-                   c.contract_no, s.segment_no, s.looks_back, h.from_at, h.to_at, billing.chosen_dimensions(s.rate_by, CASE WHEN s.by_tenant THEN billing.with_tenant(u.dimensions, u.account_id) ELSE u.dimensions END, r.key) AS rate_group,
+                   c.contract_no, s.segment_no, s.looks_back, h.from_at, h.to_at, billing.chosen_dimensions(s.rate_by, billing.rated_dimensions(s.by_tenant, u.dimensions, u.account_id), r.key) AS rate_group,
                    CASE WHEN x.recorded_at < l.known_at THEN 'taken back' WHEN u.recorded_at >= prev.known_at THEN 'new' ELSE 'counted' END AS standing
               FROM this_line AS l
              CROSS JOIN this_contract AS c
@@ -227,7 +227,7 @@ DECLARE
                -- what the price has no cell for is not on the line
                AND NOT EXISTS (SELECT FROM this_amount AS a
                                 WHERE a.contract_no = c.contract_no AND a.segment_no = s.segment_no AND a.sqlstate IS NOT NULL
-                                  AND a.rate_group = billing.chosen_dimensions(s.rate_by, CASE WHEN s.by_tenant THEN billing.with_tenant(u.dimensions, u.account_id) ELSE u.dimensions END, r.key))
+                                  AND a.rate_group = billing.chosen_dimensions(s.rate_by, billing.rated_dimensions(s.by_tenant, u.dimensions, u.account_id), r.key))
         ), taken_back AS (   -- of what a meter that looks back no longer counts: rows that no other such row replaced before the period
             SELECT b.*, lead(b.ends_at) OVER (PARTITION BY b.contract_no, b.segment_no, b.rate_group, b.resource_id ORDER BY b.ends_at, b.key, b.revision) AS next_at
               FROM behind AS b WHERE b.looks_back AND b.standing = 'taken back'

@@ -43,7 +43,7 @@ AS $function$
                    r.contract_no, r.from_at, r.to_at, g.segment_no, g.enabled, g.filter, g.charge_by, w.whole, w.contract_part, w.part,
                    r.contract_no IS NOT NULL OR ((p.period_no IS NULL OR p.period_no = -1 OR m.currency <> m.buyer_currency) AND m.valid && w.days) AS reached,
                    billing.starts_at(u.consumed) < u.ends_at AND (w.part IS NULL OR w.part <> u.consumed) AS cut,
-                   CASE WHEN cardinality(g.rate_by) > 0 THEN billing.try_rate(g.tariff, billing.quantity(w.part), 1, billing.chosen_dimensions(g.rate_by, CASE WHEN g.by_tenant THEN billing.with_tenant(u.dimensions, u.account_id) ELSE u.dimensions END, z.key), 1, true) END AS tried
+                   CASE WHEN cardinality(g.rate_by) > 0 THEN billing.try_rate(g.tariff, billing.quantity(w.part), 1, billing.chosen_dimensions(g.rate_by, billing.rated_dimensions(g.by_tenant, u.dimensions, u.account_id), z.key), 1, true) END AS tried
               FROM billing.usage AS u
               JOIN setting AS s USING (account_id)
               LEFT JOIN billing.usage_change AS x ON x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision
