@@ -238,7 +238,7 @@ AS $function$
                                             max(x.advance_to) FILTER (WHERE x.cause = 'reference_data' AND billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at)) AS reference_looked
                                        FROM billing.pin_advance AS x
                                       WHERE r.closed_known_at IS NOT NULL AND x.account_id = r.account_id AND x.cause <> 'price'
-                                        AND billing.known(x.recorded_at, {known_at}, {own_at}) AND x.valid @> tsrange(r.date_from, r.date_to)) AS a
+                                        AND billing.known(x.recorded_at, {known_at}, coalesce({own_at}, r.looked_own_at)) AND x.valid @> tsrange(r.date_from, r.date_to)) AS a
                  WHERE NOT r.sealed) AS p
          CROSS JOIN (SELECT (SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.price AS x) AS price_changed,
                             greatest((SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.agreement_term AS x),
@@ -706,7 +706,7 @@ AS $function$
               FULL JOIN (SELECT x.* FROM billing.charge_key AS x JOIN rated_period AS p USING (account_id, period_no)) AS k
              USING (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component)
         ), summed AS (
-            SELECT k.*, coalesce(k.rated_interim, p.interim AND k.component = 'usage') AS interim, p.closed_known_at IS NOT NULL AS closed, p.sealed, p.date_from, p.date_to, p.ends_at, p.closed_known_at AS pin,
+            SELECT k.*, coalesce(k.rated_interim, p.interim AND k.component = 'usage') AS interim, p.closed_known_at IS NOT NULL AS closed, p.sealed, p.date_from, p.date_to, p.ends_at, p.closed_known_at AS pin, p.looked_own_at,
                    p.rating_version <> billing.rating_version() AND p.closed_known_at IS NOT NULL AND p.looked_known_at IS NOT NULL AND NOT p.sealed AS new_version, d.decided_since, w.causes AS drafted_causes, w.amount AS drafted,
                    k.failed AND NOT k.failed_now AND coalesce(v.price_now, false) AS failed_at_pin,
                    coalesce(h.chain_no, 0) AS chain_no, h.booked_after AS head, h.kind IN ('void', 'cancellation') AS taken_back, coalesce(h.kind = 'interim', false) AS after_interim, d.decided, d.ignored, z.owed AS sealed_owed,
@@ -756,7 +756,7 @@ AS $function$
                        coalesce(sum(CASE y.action WHEN 'hold' THEN billing.monetary(- y.ignored, billing.currency(m.nothing)) ELSE y.change END), m.nothing) AS billed,
                        jsonb_object_agg(y.cause, - amount(y.change) - y.ignored) FILTER (WHERE y.action = 'ignore') AS ignored_more,
                        jsonb_object_agg(y.cause, amount(y.change) + y.ignored) FILTER (WHERE y.action = 'hold') AS held
-                  FROM (SELECT x.cause, x.change, i.ignored, billing.correction_action(m.agreement_id, m.account_id, x.cause, x.change, m.ends_at, {known_at}, {own_at}) AS action
+                  FROM (SELECT x.cause, x.change, i.ignored, billing.correction_action(m.agreement_id, m.account_id, x.cause, x.change, m.ends_at, {known_at}, coalesce({own_at}, m.looked_own_at)) AS action
                           FROM (VALUES ('price', m.after_price - m.base), ('plan', m.after_plan - m.after_price), ('reference_data', m.after_reference - m.after_plan)) AS x(cause, change)
                          CROSS JOIN LATERAL (SELECT coalesce((m.ignored ->> x.cause)::numeric, 0) AS ignored) AS i
                          WHERE m.closed AND NOT m.sealed AND (amount(x.change) <> 0 OR i.ignored <> 0)) AS y) AS c

@@ -396,7 +396,7 @@ BEGIN
                     CASE WHEN d.chain_no = 0 OR (d.component = ''usage'' AND NOT d.closed) THEN ''{}'' ELSE d.causes || (
                         SELECT CASE WHEN r.rest = 0 THEN ''{}'' ELSE jsonb_build_object(CASE WHEN d.taken_back THEN ''billed_again'' WHEN d.component = ''fee'' THEN ''subscription'' ELSE ''usage'' END, r.rest) END
                           FROM (SELECT amount(x.amount) - coalesce(sum(e.value::text::numeric), 0) AS rest FROM jsonb_each(d.causes) AS e) AS r) END,
-                    trim_scale(d.quantity), d.unit_price, d.price_ids, d.tax_code, d.rounding, d.proration, $1, $2, CASE WHEN d.interim THEN p.interim_to END, billing.rating_version(), $3
+                    trim_scale(d.quantity), d.unit_price, d.price_ids, d.tax_code, d.rounding, d.proration, $1, coalesce($2, p.looked_own_at), CASE WHEN d.interim THEN p.interim_to END, billing.rating_version(), $3
                FROM rated_difference AS d
                JOIN rated_period AS p ON p.account_id = d.account_id AND p.period_no = d.period_no
                LEFT JOIN rated_progress AS g ON g.account_id = d.account_id AND g.agreement_id = d.agreement_id
