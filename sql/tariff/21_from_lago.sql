@@ -11,7 +11,7 @@ DECLARE
     place  int := 0;
 BEGIN
     FOR range IN SELECT r.value FROM jsonb_array_elements(ranges) WITH ORDINALITY AS r(value, position) ORDER BY r.position LOOP
-        PERFORM billing.import_refuse_other('lago', range, format('%s[%s].', member, place), 'from_value', 'to_value', 'flat_amount', price_member);
+        PERFORM billing.import_refuse_unknown('lago', range, format('%s[%s].', member, place), 'from_value', 'to_value', 'flat_amount', price_member);
         IF COALESCE(range ->> price_member, range ->> 'flat_amount') IS NULL THEN
             RAISE EXCEPTION 'range % of the lago price has neither % nor flat_amount', place, price_member USING ERRCODE = 'invalid_parameter_value';
         END IF;
@@ -44,16 +44,21 @@ CREATE FUNCTION billing.import_lago(price jsonb, currency text) RETURNS billing.
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    code       text  := billing.import_currency('lago', COALESCE(price ->> 'amount_currency', price ->> 'currency'), currency);
+    code       text  := billing.import_currency('lago', COALESCE(price ->> 'amount_currency', price ->> 'currency', price #>> '{properties,amount_currency}'), currency);
     model      text  := billing.import_text('lago', price, 'charge_model');
     properties jsonb := billing.import_object('lago', price, 'properties');
     members    jsonb;
 BEGIN
     PERFORM billing.import_refuse('lago', price, 'filters', 'group_properties', 'applied_pricing_unit');
     PERFORM billing.import_refuse('lago', properties, 'grouped_by', 'pricing_group_keys', 'custom_properties');
-    PERFORM billing.import_refuse_other('lago', price, '', 'min_amount_cents', 'regroup_paid_fees');
-    PERFORM billing.import_refuse_other('lago', properties, 'properties.', 'graduated_percentage_ranges', 'amount', 'rate', 'free_units', 'fixed_amount', 'free_units_per_events', 'free_units_per_total_aggregation',
-        'per_transaction_min_amount', 'per_transaction_max_amount');
+    PERFORM billing.import_refuse_unknown('lago', price, '', 'charge_model', 'properties', 'min_amount_cents', 'regroup_paid_fees', 'amount_currency', 'taxes', 'tax_codes');
+    PERFORM billing.import_refuse_unknown('lago', properties, 'properties.', VARIADIC '{amount_currency,presentation_group_keys}'::text[] || CASE model
+        WHEN 'graduated' THEN '{graduated_ranges}'
+        WHEN 'volume' THEN '{volume_ranges}'
+        WHEN 'graduated_percentage' THEN '{graduated_percentage_ranges}'
+        WHEN 'package' THEN '{amount,package_size,free_units}'
+        WHEN 'percentage' THEN '{rate,fixed_amount,free_units_per_events,free_units_per_total_aggregation,per_transaction_min_amount,per_transaction_max_amount}'
+        ELSE '{amount}' END::text[]);
     members := CASE model
         WHEN 'standard' THEN
             jsonb_build_object('model', 'per_unit', 'unit_price', billing.import_amount('lago', properties, 'amount'))

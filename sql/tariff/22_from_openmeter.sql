@@ -13,27 +13,23 @@ BEGIN
     IF COALESCE(price ->> 'type', type) <> type THEN
         RAISE EXCEPTION 'openmeter price has %.type %, which a tariff cannot express', member, price ->> 'type' USING ERRCODE = 'feature_not_supported';
     END IF;
-    PERFORM billing.import_refuse_other('openmeter', price, member || '.', 'amount');
+    PERFORM billing.import_refuse_unknown('openmeter', price, member || '.', 'type', 'amount');
     RETURN billing.import_amount('openmeter', tier, member, 'amount');
 END $$;
 COMMENT ON FUNCTION billing.import_openmeter_amount(jsonb, text) IS
 'Behind tariff_from: the amount of a price inside a tier, null without the price; 22023 names a price that is no object or has no amount, 0A000 one of another type, as a package.';
 
-CREATE FUNCTION billing.import_openmeter_all_known(holder jsonb, member text, VARIADIC known text[]) RETURNS jsonb
+CREATE FUNCTION billing.import_openmeter_known(holder jsonb, member text, VARIADIC known text[]) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     object jsonb := billing.import_object('openmeter', holder, member);
-    other  text;
 BEGIN
-    SELECT m.key INTO other FROM jsonb_each(object) AS m WHERE m.key <> ALL (known) AND NOT billing.import_absent(m.value) LIMIT 1;
-    IF other IS NOT NULL THEN
-        RAISE EXCEPTION 'openmeter price has %.%, which a tariff cannot express', member, other
-            USING ERRCODE = 'feature_not_supported', DETAIL = format('It is %s.', object -> other);
-    END IF;
+    PERFORM billing.import_refuse('openmeter', jsonb_build_object(member || '.' || m.key, m.value), member || '.' || m.key)
+       FROM jsonb_each(object) AS m WHERE m.key <> ALL (known);
     RETURN jsonb_strip_nulls(object);
 END $$;
-COMMENT ON FUNCTION billing.import_openmeter_all_known(jsonb, text, text[]) IS
+COMMENT ON FUNCTION billing.import_openmeter_known(jsonb, text, text[]) IS
 'Behind tariff_from: an object of which every member is a price, without its nulls; 0A000 names a member that is not among the known ones.';
 
 CREATE FUNCTION billing.import_openmeter_discount(discounts jsonb, member text, inner_member text) RETURNS numeric
@@ -45,7 +41,7 @@ BEGIN
     ELSIF jsonb_typeof(discounts -> member) <> 'object' THEN
         RETURN billing.import_number('openmeter', jsonb_build_object('discounts', discounts), 'discounts', member);
     END IF;
-    PERFORM billing.import_refuse_other('openmeter', discounts -> member, format('discounts.%s.', member), inner_member);
+    PERFORM billing.import_refuse_unknown('openmeter', discounts -> member, format('discounts.%s.', member), inner_member, 'correlationId');
     RETURN billing.import_amount('openmeter', jsonb_build_object('discounts', discounts), 'discounts', member, inner_member);
 END $$;
 COMMENT ON FUNCTION billing.import_openmeter_discount(jsonb, text, text) IS
@@ -57,14 +53,14 @@ AS $$
 DECLARE
     tiers jsonb := billing.import_array('openmeter', price, 'tiers');
 BEGIN
-    PERFORM billing.import_refuse_other('openmeter', e.value, format('tiers[%s].', e.position - 1), 'upToAmount', 'up_to_amount', 'flatPrice', 'flat_price', 'unitPrice', 'unit_price')
+    PERFORM billing.import_refuse_unknown('openmeter', e.value, format('tiers[%s].', e.position - 1), 'upToAmount', 'up_to_amount', 'flatPrice', 'flat_price', 'unitPrice', 'unit_price')
        FROM jsonb_array_elements(tiers) WITH ORDINALITY AS e(value, position);
     RETURN (SELECT jsonb_agg(jsonb_build_object('up_to', t.up_to,
-                         'flat', COALESCE(billing.import_openmeter_amount(t.value, 'flatPrice'), billing.import_openmeter_amount(t.value, 'flat_price')),
-                         'unit_price', COALESCE(billing.import_openmeter_amount(t.value, 'unitPrice'), billing.import_openmeter_amount(t.value, 'unit_price'), 0))
+                         'flat', billing.import_one('openmeter', 'flatPrice', billing.import_openmeter_amount(t.value, 'flatPrice'), billing.import_openmeter_amount(t.value, 'flat_price')),
+                         'unit_price', COALESCE(billing.import_one('openmeter', 'unitPrice', billing.import_openmeter_amount(t.value, 'unitPrice'), billing.import_openmeter_amount(t.value, 'unit_price')), 0))
                      ORDER BY t.up_to, t.position)
       FROM (SELECT e.value, e.position,
-                   COALESCE(billing.import_number('openmeter', e.value, 'upToAmount'), billing.import_number('openmeter', e.value, 'up_to_amount')) AS up_to
+                   billing.import_one('openmeter', 'upToAmount', billing.import_number('openmeter', e.value, 'upToAmount'), billing.import_number('openmeter', e.value, 'up_to_amount')) AS up_to
               FROM jsonb_array_elements(tiers) WITH ORDINALITY AS e(value, position)) AS t);
 END $$;
 COMMENT ON FUNCTION billing.import_openmeter_tiers(jsonb) IS
@@ -80,6 +76,7 @@ BEGIN
     IF config IS NULL OR config = 'null' THEN
         RETURN NULL;
     END IF;
+    PERFORM billing.import_refuse_unknown('openmeter', config, 'unit_config.', 'operation', 'conversion_factor', 'rounding', 'precision', 'display_unit');
     operation := billing.import_text('openmeter', config, 'operation');
     IF operation NOT IN ('divide', 'multiply') THEN
         RAISE EXCEPTION 'openmeter price has unit_config.operation %, which a tariff cannot express', operation USING ERRCODE = 'feature_not_supported';
@@ -98,19 +95,27 @@ CREATE FUNCTION billing.import_openmeter(price jsonb, currency text) RETURNS bil
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    code      text  := billing.import_currency('openmeter', price ->> 'currency', currency);
     card      jsonb := CASE WHEN jsonb_typeof(price -> 'price') = 'object' THEN price ELSE '{}' END;   -- a rate card holds the price
     own       jsonb := CASE WHEN jsonb_typeof(price -> 'price') = 'object' THEN price -> 'price' ELSE price END;
+    code      text  := billing.import_currency('openmeter', COALESCE(own ->> 'currency', price ->> 'currency'), COALESCE(currency, price ->> 'currency'));
     type      text  := billing.import_text('openmeter', own, 'type');
     mode      text  := CASE type WHEN 'tiered' THEN billing.import_text('openmeter', own, 'mode') ELSE type END;
-    discounts jsonb := billing.import_openmeter_all_known(card, 'discounts', 'percentage', 'usage');
-    committed jsonb := billing.import_openmeter_all_known(card, 'commitments', 'minimum_amount', 'minimumAmount', 'maximum_amount', 'maximumAmount');
+    discounts jsonb := billing.import_openmeter_known(card, 'discounts', 'percentage', 'usage');
+    committed jsonb := billing.import_openmeter_known(card, 'commitments', 'minimum_amount', 'minimumAmount', 'maximum_amount', 'maximumAmount');
     members   jsonb;
 BEGIN
     PERFORM billing.import_refuse('openmeter', card, 'unitConfig');
     PERFORM billing.import_refuse('openmeter', own, 'discounts', 'commitments', 'unit_config', 'unitConfig', 'minimum_amount', 'maximum_amount');
-    PERFORM billing.import_refuse_other('openmeter', card, '', 'price', 'discounts', 'commitments');
-    PERFORM billing.import_refuse_other('openmeter', own, CASE WHEN card <> '{}' THEN 'price.' ELSE '' END, 'amount', 'minimumAmount', 'maximumAmount', 'multiplier', 'tiers');
+    PERFORM billing.import_refuse_unknown('openmeter', card, '', VARIADIC '{price,discounts,commitments,unit_config,featureKey,feature,billingCadence,billing_cadence,paymentTerm,payment_term,
+        taxConfig,tax_config,entitlementTemplate,entitlement,labels}'::text[]);
+    PERFORM billing.import_refuse_unknown('openmeter', own, CASE WHEN card <> '{}' THEN 'price.' ELSE '' END,
+        VARIADIC '{type,paymentTerm,taxConfig,tax_config,minimumAmount,maximumAmount}'::text[] || CASE
+            WHEN type = 'tiered' THEN '{mode,tiers}'
+            WHEN type IN ('graduated', 'volume') THEN '{tiers}'
+            WHEN type = 'dynamic' THEN '{multiplier}'
+            WHEN type = 'package' THEN '{amount,quantityPerPackage,quantity_per_package}'
+            WHEN type = 'free' THEN '{}'
+            ELSE '{amount}' END::text[]);
     PERFORM billing.import_refuse_inclusive('openmeter', price, 'taxConfig', 'behavior');
     PERFORM billing.import_refuse_inclusive('openmeter', price, 'tax_config', 'behavior');
     IF type = 'tiered' AND mode NOT IN ('graduated', 'volume') THEN
@@ -123,7 +128,9 @@ BEGIN
         WHEN type = 'dynamic' THEN jsonb_build_object('model', 'per_unit', 'unit_price', COALESCE(billing.import_number('openmeter', own, 'multiplier'), 1))
         WHEN type = 'package' THEN
             jsonb_build_object('model', 'package', 'amount', billing.import_amount('openmeter', own, 'amount'),
-                'size', COALESCE(billing.import_number('openmeter', own, 'quantityPerPackage'), billing.import_amount('openmeter', own, 'quantity_per_package')))
+                'size', billing.import_one('openmeter', 'quantityPerPackage', billing.import_number('openmeter', own, 'quantityPerPackage'),
+                    CASE WHEN own ->> 'quantityPerPackage' IS NULL THEN billing.import_amount('openmeter', own, 'quantity_per_package')
+                         ELSE billing.import_number('openmeter', own, 'quantity_per_package') END))
         WHEN type IN ('tiered', 'graduated', 'volume') THEN
             jsonb_build_object('model', mode, 'on_zero', 'charge',
                 'tiers', billing.import_openmeter_tiers(own))
@@ -135,8 +142,8 @@ BEGIN
         members := members || '{"beyond": "error"}';
     END IF;
     RETURN billing.import_tariff('openmeter', code, members || jsonb_build_object(
-        'minimum', COALESCE(billing.import_number('openmeter', own, 'minimumAmount'), billing.import_number('openmeter', committed, 'minimum_amount'), billing.import_number('openmeter', committed, 'minimumAmount')),
-        'maximum', COALESCE(billing.import_number('openmeter', own, 'maximumAmount'), billing.import_number('openmeter', committed, 'maximum_amount'), billing.import_number('openmeter', committed, 'maximumAmount')),
+        'minimum', billing.import_one('openmeter', 'minimumAmount', billing.import_number('openmeter', own, 'minimumAmount'), billing.import_number('openmeter', committed, 'minimum_amount'), billing.import_number('openmeter', committed, 'minimumAmount')),
+        'maximum', billing.import_one('openmeter', 'maximumAmount', billing.import_number('openmeter', own, 'maximumAmount'), billing.import_number('openmeter', committed, 'maximum_amount'), billing.import_number('openmeter', committed, 'maximumAmount')),
         'discount_percent', billing.import_openmeter_discount(discounts, 'percentage', 'percentage'),
         'free', billing.import_openmeter_discount(discounts, 'usage', 'quantity'),
         'convert', billing.import_openmeter_convert(card -> 'unit_config')));

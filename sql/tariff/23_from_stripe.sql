@@ -22,7 +22,7 @@ DECLARE
     place int := 0;
 BEGIN
     FOR tier IN SELECT t.value FROM jsonb_array_elements(billing.import_array('stripe', price, 'tiers')) WITH ORDINALITY AS t(value, position) ORDER BY t.position LOOP
-        PERFORM billing.import_refuse_other('stripe', tier, format('tiers[%s].', place), 'unit_amount', 'unit_amount_decimal', 'flat_amount', 'flat_amount_decimal');
+        PERFORM billing.import_refuse_unknown('stripe', tier, format('tiers[%s].', place), 'up_to', 'unit_amount', 'unit_amount_decimal', 'flat_amount', 'flat_amount_decimal');
         IF COALESCE(billing.import_stripe_amount(tier, 'unit_amount', unit), billing.import_stripe_amount(tier, 'flat_amount', unit)) IS NULL THEN
             RAISE EXCEPTION 'tiers[%] of the stripe price has neither unit_amount nor flat_amount', place USING ERRCODE = 'invalid_parameter_value';
         END IF;
@@ -52,7 +52,11 @@ DECLARE
 BEGIN
     PERFORM billing.import_refuse('stripe', own, 'custom_unit_amount');
     PERFORM billing.import_refuse_inclusive('stripe', own, 'tax_behavior');
-    PERFORM billing.import_refuse_other('stripe', own, '', 'unit_amount', 'unit_amount_decimal', 'tiers');
+    PERFORM billing.import_refuse_unknown('stripe', own, '', VARIADIC '{billing_scheme,currency,currency_options,unit_amount,unit_amount_decimal,tiers,tiers_mode,transform_quantity,
+        id,object,active,created,livemode,lookup_key,nickname,product,recurring,type}'::text[]);
+    PERFORM billing.import_refuse_unknown('stripe', billing.import_object('stripe', price, 'recurring'), 'recurring.',
+        'interval', 'interval_count', 'usage_type', 'aggregate_usage', 'meter', 'trial_period_days');
+    PERFORM billing.import_refuse_unknown('stripe', billing.import_object('stripe', price, 'transform_quantity'), 'transform_quantity.', 'divide_by', 'round');
     IF scheme = 'per_unit' THEN
         PERFORM billing.import_refuse('stripe', own, 'tiers');
     END IF;

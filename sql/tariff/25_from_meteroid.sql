@@ -9,7 +9,7 @@ DECLARE
     bound  numeric;      -- where the cap of the tier is reached
     bare   bigint;
 BEGIN
-    PERFORM billing.import_refuse_other('meteroid', e.value, format('pricing.tiers[%s].', e.position - 1), 'rate', 'flat_fee', 'flat_cap')
+    PERFORM billing.import_refuse_unknown('meteroid', e.value, format('pricing.tiers[%s].', e.position - 1), 'first_unit', 'rate', 'flat_fee', 'flat_cap')
        FROM jsonb_array_elements(tiers) WITH ORDINALITY AS e(value, position);
     SELECT e.position - 1 INTO bare FROM jsonb_array_elements(tiers) WITH ORDINALITY AS e(value, position)
      WHERE COALESCE(e.value ->> 'rate', e.value ->> 'flat_fee') IS NULL LIMIT 1;
@@ -58,8 +58,9 @@ AS $$
 DECLARE
     names text[];
 BEGIN
-    PERFORM billing.import_refuse_other('meteroid', r.value, format('pricing.rates[%s].', r.position - 1), 'per_unit_price')
-       FROM jsonb_array_elements(rates) WITH ORDINALITY AS r(value, position);
+    PERFORM billing.import_refuse_unknown('meteroid', r.value, format('pricing.rates[%s].', r.position - 1), 'per_unit_price', 'dimension1', 'dimension2'),
+            billing.import_refuse_unknown('meteroid', billing.import_object('meteroid', r.value, d.name), format('pricing.rates[%s].%s.', r.position - 1, d.name), 'key', 'value')
+       FROM jsonb_array_elements(rates) WITH ORDINALITY AS r(value, position) CROSS JOIN unnest('{dimension1,dimension2}'::text[]) AS d(name);
     SELECT array_remove(ARRAY[min(r.value #>> '{dimension1,key}'), min(r.value #>> '{dimension2,key}')], NULL) INTO names
       FROM jsonb_array_elements(rates) AS r(value);
     IF EXISTS (SELECT FROM jsonb_array_elements(rates) AS r(value)
@@ -87,11 +88,21 @@ BEGIN
         RAISE EXCEPTION 'meteroid price has type %, which a tariff cannot express', price ->> 'type' USING ERRCODE = 'feature_not_supported';
     END IF;
     pricing := CASE WHEN jsonb_typeof(price -> 'pricing') = 'object' THEN price -> 'pricing' ELSE price END;
+    IF pricing ->> 'type' = 'USAGE' AND jsonb_typeof(pricing -> 'model') = 'object' THEN   -- a Price of the API says it one level deeper than a plan's component
+        PERFORM billing.import_refuse_unknown('meteroid', pricing, 'pricing.', 'type', 'model');
+        pricing := pricing -> 'model';
+    END IF;
     type := billing.import_text('meteroid', pricing, 'type');
-    PERFORM billing.import_refuse_other('meteroid', price, '', VARIADIC CASE WHEN pricing = price THEN '{rate,rates,tiers}' ELSE '{pricing}' END::text[]);
-    PERFORM billing.import_refuse_other('meteroid', pricing, 'pricing.', 'rate', 'rates', 'tiers');
+    IF pricing <> price THEN
+        PERFORM billing.import_refuse_unknown('meteroid', price, '', 'type', 'pricing', 'currency', 'cadence', 'id', 'product_id', 'metric_id', 'tenant_id', 'created_at', 'archived_at', 'catalog');
+    END IF;
+    PERFORM billing.import_refuse('meteroid', pricing, VARIADIC CASE WHEN type IN ('TIERED', 'VOLUME') THEN '{block_size}' ELSE '{}' END::text[]);
+    PERFORM billing.import_refuse_unknown('meteroid', pricing, 'pricing.', VARIADIC '{type}'::text[] || CASE
+        WHEN type IN ('TIERED', 'VOLUME') THEN '{tiers}'
+        WHEN type = 'PACKAGE' THEN '{rate,block_size}'
+        WHEN type = 'MATRIX' THEN '{rates}'
+        ELSE '{rate}' END::text[] || CASE WHEN pricing = price THEN '{currency,cadence,metric_id}' ELSE '{}' END::text[]);
     IF type IN ('TIERED', 'VOLUME') THEN
-        PERFORM billing.import_refuse('meteroid', pricing, 'block_size');
         members := jsonb_build_object('model', CASE type WHEN 'TIERED' THEN 'graduated' ELSE 'volume' END,
             'tiers', billing.import_meteroid_tiers(billing.import_array('meteroid', pricing, 'tiers'), type = 'VOLUME'));
     ELSIF type = 'PER_UNIT' THEN

@@ -6,7 +6,9 @@ AS $$
 DECLARE
     amounts text[];
 BEGIN
-    SELECT array_agg(p.value ->> 'value') INTO amounts
+    PERFORM billing.import_refuse_unknown('killbill', p.value, format('%s[%s].', place, p.position - 1), 'currency', 'value')
+       FROM jsonb_array_elements(CASE WHEN jsonb_typeof(prices) = 'array' THEN prices ELSE '[]' END) WITH ORDINALITY AS p(value, position);
+    SELECT array_agg(billing.import_number('killbill', jsonb_build_object(place, p.value -> 'value'), place)::text) INTO amounts
       FROM jsonb_array_elements(CASE WHEN jsonb_typeof(prices) = 'array' THEN prices ELSE '[]' END) AS p(value)
      WHERE upper(p.value ->> 'currency') = $2;
     IF cardinality(amounts) > 1 THEN
@@ -18,7 +20,7 @@ BEGIN
     RETURN amounts[1];
 END $$;
 COMMENT ON FUNCTION billing.import_killbill_price(jsonb, text, text) IS
-'Behind tariff_from: the value of a currency in a list of prices; 22023 names a place that has none or several.';
+'Behind tariff_from: the value of a currency in a list of prices; 22023 names a place that has none, several or no number, 0A000 a member beside currency and value.';
 
 CREATE FUNCTION billing.import_killbill_currency(price jsonb, given text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -39,19 +41,21 @@ END $$;
 COMMENT ON FUNCTION billing.import_killbill_currency(jsonb, text) IS
 'Behind tariff_from: the currency to take, or the only one in which the price has values; 22023 when there are several.';
 
-CREATE FUNCTION billing.import_killbill_refuse(price jsonb, place text, VARIADIC members text[]) RETURNS void
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT billing.import_refuse('killbill', price - ARRAY(
+CREATE FUNCTION billing.import_killbill_check(price jsonb, place text, refused text[], VARIADIC known text[]) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM billing.import_refuse('killbill', price - ARRAY(
                SELECT m.key FROM jsonb_each(price) AS m   -- lists of prices that are all zero
                 WHERE m.key IN ('fixedPrice', 'recurringPrice')
                   AND NOT EXISTS (SELECT FROM jsonb_array_elements(CASE jsonb_typeof(m.value) WHEN 'array' THEN m.value ELSE '[1]' END) AS p(value)
                                    WHERE p.value ->> 'value' IS NULL OR NOT billing.import_absent(p.value -> 'value'))),
-               VARIADIC members);
-    SELECT billing.import_refuse_other('killbill', price, place, 'fixedPrice', 'recurringPrice', 'prices', 'max', 'min', 'minTopUpCredit', 'tiers')
-    $$;
-COMMENT ON FUNCTION billing.import_killbill_refuse(jsonb, text, text[]) IS
-'Behind tariff_from: raises 0A000 that names the first of the members which the price has, or another one that speaks of a price; a list of prices that are all zero counts as absent. place: what stands before the name.';
+               VARIADIC refused)
+      WHERE jsonb_typeof(price) = 'object';
+    PERFORM billing.import_refuse_unknown('killbill', price, place, VARIADIC known || refused || '{name,prettyName}'::text[]);
+END $$;
+COMMENT ON FUNCTION billing.import_killbill_check(jsonb, text, text[], text[]) IS
+'Behind tariff_from: raises 0A000 that names the first of the refused members which the price has, where a list of prices that are all zero counts as absent, or a member that is not known and may be a price. place: what stands before the name.';
 
 CREATE FUNCTION billing.import_killbill_tier(tier jsonb, place text, usage_type text, currency text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -60,15 +64,17 @@ DECLARE
     floor_of text;
 BEGIN
     IF usage_type = 'CONSUMABLE' THEN
-        PERFORM billing.import_killbill_refuse(tier, place || '.', 'limits', 'fixedPrice', 'recurringPrice');
-        PERFORM billing.import_killbill_refuse(b.value, place || '.blocks.', 'minTopUpCredit')
-           FROM jsonb_array_elements(billing.import_array('killbill', tier, 'blocks')) AS b(value);
-        RETURN (SELECT jsonb_build_object('blocks', jsonb_agg(jsonb_build_object('unit', b.value -> 'unit', 'size', b.value -> 'size',
+        PERFORM billing.import_killbill_check(tier, place || '.', '{limits,fixedPrice,recurringPrice}', 'blocks');
+        PERFORM billing.import_killbill_check(b.value, format('%s.blocks[%s].', place, b.position - 1), '{minTopUpCredit}', 'unit', 'size', 'max', 'prices')
+           FROM jsonb_array_elements(billing.import_array('killbill', tier, 'blocks')) WITH ORDINALITY AS b(value, position);
+        RETURN (SELECT jsonb_build_object('blocks', jsonb_agg(jsonb_build_object('unit', b.value -> 'unit', 'size', billing.import_number('killbill', b.value, 'size'),
                            'max', NULLIF(billing.import_number('killbill', b.value, 'max'), -1),
                            'price', billing.import_killbill_price(b.value -> 'prices', currency, format('%s.blocks[%s].prices', place, b.position - 1))) ORDER BY b.position))
                   FROM jsonb_array_elements(billing.import_array('killbill', tier, 'blocks')) WITH ORDINALITY AS b(value, position));
     END IF;
-    PERFORM billing.import_killbill_refuse(tier, place || '.', 'blocks', 'fixedPrice');
+    PERFORM billing.import_killbill_check(tier, place || '.', '{blocks,fixedPrice}', 'limits', 'recurringPrice');
+    PERFORM billing.import_killbill_check(l.value, format('%s.limits[%s].', place, l.position - 1), '{}', 'unit', 'max', 'min')
+       FROM jsonb_array_elements(billing.import_array('killbill', tier, 'limits')) WITH ORDINALITY AS l(value, position);
     SELECT l.value ->> 'unit' INTO floor_of FROM jsonb_array_elements(billing.import_array('killbill', tier, 'limits')) AS l(value)
      WHERE billing.import_number('killbill', l.value, 'min') NOT IN (-1, 0) LIMIT 1;
     IF floor_of IS NOT NULL THEN
@@ -99,7 +105,7 @@ BEGIN
     IF policy NOT IN ('ALL_TIERS', 'TOP_TIER') THEN
         RAISE EXCEPTION 'killbill price has tierBlockPolicy %, which a tariff cannot express', policy USING ERRCODE = 'feature_not_supported';
     END IF;
-    PERFORM billing.import_killbill_refuse(price, '', 'fixedPrice', 'recurringPrice', 'blocks', 'limits');
+    PERFORM billing.import_killbill_check(price, '', '{fixedPrice,recurringPrice,blocks,limits}', 'usageType', 'billingMode', 'billingPeriod', 'tierBlockPolicy', 'tiers');
     RETURN billing.import_tariff('killbill', code, (
         SELECT jsonb_build_object('model', 'blocks', 'policy', CASE type WHEN 'CAPACITY' THEN 'capacity' ELSE lower(policy) END,
                    'tiers', jsonb_agg(billing.import_killbill_tier(t.value, format('tiers[%s]', t.position - 1), type, code) ORDER BY t.position))
@@ -108,45 +114,49 @@ END $$;
 COMMENT ON FUNCTION billing.import_killbill(jsonb, text) IS
 'Behind tariff_from: a usage section of a Kill Bill catalog, CONSUMABLE or CAPACITY, in arrear. Errors: 0A000 for usage in advance, minimum limits, fixed or recurring prices beside blocks, price members that are not known; 22023 for what is missing, for two values of one currency and for a price without a value in the currency. Source: Kill Bill''s usage tests.';
 
+CREATE FUNCTION billing.import_killbill_node(element xml) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own    record;
+    part   record;
+    result jsonb;
+    value  jsonb;
+BEGIN
+    IF element IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT t.name, NULLIF(t.content, '') AS content, NULLIF(t.beside, '') AS beside,
+           CASE t.name WHEN 'tiers' THEN 'tier' WHEN 'blocks' THEN 'tieredBlock' WHEN 'limits' THEN 'limit' ELSE
+               CASE WHEN t.name IN ('prices', 'fixedPrice', 'recurringPrice') THEN 'price' END END AS entry
+      INTO own
+      FROM XMLTABLE('/*' PASSING element COLUMNS name text PATH 'local-name()', content text PATH 'normalize-space(.)', beside text PATH 'normalize-space(text()[normalize-space()])') AS t;
+    IF own.entry IS NULL AND NOT xpath_exists('/*/* | /*/@*', element) THEN
+        RETURN COALESCE(to_jsonb(own.content), 'null');
+    END IF;
+    result := CASE WHEN own.entry IS NULL THEN jsonb_strip_nulls(jsonb_build_object('text', own.beside)) ELSE CASE WHEN own.beside IS NULL THEN '[]' ELSE jsonb_build_array(own.beside) END END;
+    FOR part IN SELECT p.name, p.content, p.node FROM XMLTABLE('/*/@* | /*/*' PASSING element
+                       COLUMNS name text PATH 'local-name()', content text PATH '.', node xml PATH 'self::*') AS p LOOP
+        value := COALESCE(billing.import_killbill_node(part.node), to_jsonb(part.content));
+        result := CASE
+            WHEN part.name = own.entry THEN result || jsonb_build_array(value)
+            WHEN own.entry IS NOT NULL THEN result || jsonb_build_object(part.name, value)
+            WHEN result ? part.name THEN result || jsonb_build_object(part.name, jsonb_build_array(result -> part.name, value))
+            ELSE result || jsonb_build_object(part.name, value) END;
+    END LOOP;
+    RETURN result;
+END $$;
+COMMENT ON FUNCTION billing.import_killbill_node(xml) IS
+'Behind tariff_from: an element of a catalog as JSON, with all that is in it, so that what the importer does not know is seen by it: attributes and elements are members, text beside them is the member text, what is there twice is an array. The lists tiers, blocks, limits and those of prices are arrays.';
+
 CREATE FUNCTION billing.import_killbill_prices(element xml) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT COALESCE(jsonb_agg(jsonb_build_object('currency', p.currency, 'value', p.value) ORDER BY p.position), '[]')
-            FROM XMLTABLE('/*/price' PASSING element
-                          COLUMNS position FOR ORDINALITY, currency text PATH 'normalize-space(currency)', value text PATH 'normalize-space(value)') AS p $$;
+    AS $$ SELECT COALESCE(billing.import_killbill_node(element), '[]') $$;
 COMMENT ON FUNCTION billing.import_killbill_prices(xml) IS
 'Behind tariff_from: the price elements of a list of prices.';
 
-CREATE FUNCTION billing.import_killbill_tier_element(tier xml) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT jsonb_build_object(
-               'fixedPrice', billing.import_killbill_prices(t.fixed), 'recurringPrice', billing.import_killbill_prices(t.recurring),
-               'blocks', (SELECT COALESCE(jsonb_agg(jsonb_build_object('unit', b.unit, 'size', b.size, 'max', NULLIF(b.max, ''), 'minTopUpCredit', b.top_up,
-                                                        'prices', billing.import_killbill_prices(b.prices)) ORDER BY b.position), '[]')
-                            FROM XMLTABLE('/*/blocks/tieredBlock' PASSING tier
-                                          COLUMNS position FOR ORDINALITY, unit text PATH 'normalize-space(unit)', size text PATH 'normalize-space(size)',
-                                                  max text PATH 'normalize-space(max)', top_up text PATH 'normalize-space(minTopUpCredit)', prices xml PATH 'prices') AS b),
-               'limits', (SELECT COALESCE(jsonb_agg(jsonb_build_object('unit', l.unit, 'max', NULLIF(l.max, ''), 'min', NULLIF(l.min, '')) ORDER BY l.position), '[]')
-                            FROM XMLTABLE('/*/limits/limit' PASSING tier
-                                          COLUMNS position FOR ORDINALITY, unit text PATH 'normalize-space(unit)', max text PATH 'normalize-space(max)',
-                                                  min text PATH 'normalize-space(min)') AS l))
-      FROM XMLTABLE('/*' PASSING tier COLUMNS fixed xml PATH 'fixedPrice', recurring xml PATH 'recurringPrice') AS t
-    $$;
-COMMENT ON FUNCTION billing.import_killbill_tier_element(xml) IS
-'Behind tariff_from: one tier element as the JSON that Kill Bill''s API shows of it.';
-
 CREATE FUNCTION billing.import_killbill_element(element xml) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT jsonb_build_object('usageType', u.usage_type, 'billingMode', u.billing_mode, 'tierBlockPolicy', u.policy,
-               'fixedPrice', billing.import_killbill_prices(u.fixed), 'recurringPrice', billing.import_killbill_prices(u.recurring),
-               'blocks', CASE WHEN xpath_exists('/*/blocks/*', element) THEN 'true'::jsonb END,
-               'limits', CASE WHEN xpath_exists('/*/limits/*', element) THEN 'true'::jsonb END,
-               'tiers', (SELECT jsonb_agg(billing.import_killbill_tier_element(t.tier) ORDER BY t.position)
-                           FROM XMLTABLE('/*/tiers/tier' PASSING element COLUMNS position FOR ORDINALITY, tier xml PATH '.') AS t))
-      FROM XMLTABLE('/*' PASSING element
-                    COLUMNS usage_type text PATH '@usageType', billing_mode text PATH '@billingMode', policy text PATH '@tierBlockPolicy',
-                            fixed xml PATH 'fixedPrice', recurring xml PATH 'recurringPrice') AS u
-    $$;
+    AS $$ SELECT billing.import_killbill_node(element) $$;
 COMMENT ON FUNCTION billing.import_killbill_element(xml) IS
 'Behind tariff_from: the usage element of a catalog as the JSON that Kill Bill''s API shows of it.';

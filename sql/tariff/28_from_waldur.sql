@@ -10,7 +10,9 @@ BEGIN
         RAISE EXCEPTION 'waldur price has unit %, which a tariff cannot express', unit USING ERRCODE = 'feature_not_supported';
     END IF;
     PERFORM billing.import_refuse('waldur', price, 'discount_threshold', 'discount_rate');
-    PERFORM billing.import_refuse_other('waldur', price, '', 'unit_price', 'price');   -- price is that of the whole item
+    -- price, tax and total are those of the whole item, whose quantity is given to rate().
+    PERFORM billing.import_refuse_unknown('waldur', price, '', VARIADIC '{unit,unit_price,quantity,price,tax,total,factor,measured_unit,uuid,url,name,invoice,start,end,article_code,
+        project_name,project_uuid,resource,resource_uuid,resource_name,billing_type,backend_uuid,details,currency}'::text[]);
     RETURN billing.import_tariff('waldur', billing.import_currency('waldur', price ->> 'currency', currency),
         jsonb_build_object('model', 'per_unit', 'unit_price', billing.import_amount('waldur', price, 'unit_price')));
 END $$;
