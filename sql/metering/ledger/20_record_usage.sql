@@ -183,7 +183,7 @@ BEGIN
         SELECT f.id, f.key, f.consumed, f.resource, f.dimensions, a.account_id, i.item_id AS meter_id, r.resource_id, t.stamp,
                billing.ends_at(f.consumed) AS ends_at, billing.ends_at(f.consumed) - billing.starts_at(f.consumed) AS lasts,
                (SELECT l.load_id FROM usage_load AS l
-                 WHERE l.recorded_by = session_user AND l.source = 'record_usage' AND l.recorded_at >= date_trunc('day', t.stamp, 'UTC') ORDER BY l.recorded_at LIMIT 1) AS load_id
+                 WHERE l.recorded_by = session_user AND l.source = 'record_usage' AND l.recorded_at >= date_trunc('day', t.stamp, 'UTC') LIMIT 1) AS load_id
           INTO fact
           FROM ledger_state AS s
          CROSS JOIN LATERAL (SELECT billing.recording_stamp(NULLIF(s.last_watermark, '-infinity')) AS stamp OFFSET 0) AS t   -- as recorded_at() does

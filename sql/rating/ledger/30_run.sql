@@ -519,6 +519,18 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.fail_run(bigint, text) IS 'Notes the error that ended a run of this session. Volatile.';
 
+-- What ends a run stands in its row before the caller hears of it.
+CREATE PROCEDURE billing.stop_run(run bigint, state text, message text, detail text, hint text)
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    PERFORM billing.fail_run(run, pg_catalog.format('%s: %s', state, message));
+    PERFORM billing.release_run_lock();
+    COMMIT;
+    RAISE USING ERRCODE = state, MESSAGE = message, DETAIL = detail, HINT = hint;
+END $$;
+COMMENT ON PROCEDURE billing.stop_run(bigint, text, text, text, text) IS 'Ends a run of this session with an error: writes it into the run''s row, commits that, releases the run lock and raises it.';
+
 -- Each step commits.  An error undoes its step only, so that the run's row can say what it was before the caller hears of it.
 CREATE PROCEDURE billing.run_steps(run bigint, VARIADIC steps text[])
     LANGUAGE plpgsql
@@ -537,12 +549,9 @@ BEGIN
             GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
         END;
         IF state IS NOT NULL THEN
-            PERFORM billing.fail_run(run, pg_catalog.format('%s: %s', state, message));
-            PERFORM billing.release_run_lock();
-            COMMIT;
-            RAISE USING ERRCODE = state, MESSAGE = message,
-                DETAIL = pg_catalog.concat_ws(' ', CASE WHEN detail OPERATOR(pg_catalog.<>) '' THEN detail END, pg_catalog.format('The run stopped at the step %s, of which nothing is left.', step)),
-                HINT = COALESCE(CASE WHEN hint OPERATOR(pg_catalog.<>) '' THEN hint END, 'Mend it and call the procedure again.');
+            CALL billing.stop_run(run, state, message,
+                pg_catalog.concat_ws(' ', CASE WHEN detail OPERATOR(pg_catalog.<>) '' THEN detail END, pg_catalog.format('The run stopped at the step %s, of which nothing is left.', step)),
+                COALESCE(CASE WHEN hint OPERATOR(pg_catalog.<>) '' THEN hint END, 'Mend it and call the procedure again.'));
         END IF;
         COMMIT;
     END LOOP;

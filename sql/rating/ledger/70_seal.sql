@@ -75,8 +75,8 @@ BEGIN
     LOOP
         EXIT WHEN NOT billing.recorded_before(began);
         IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>) (began OPERATOR(pg_catalog.+) billing.seal_wait()) THEN
-            RAISE object_in_use USING MESSAGE = 'a session that is recording has not ended',
-                HINT = 'See billing.recording_sessions; end it and try again, or allow a longer wait with SET billing.seal_wait.';
+            CALL billing.stop_run(run_id, '55006', 'a session that is recording has not ended', pg_catalog.format('It was waited for %s.', billing.seal_wait()),
+                'See billing.recording_sessions; end it and try again, or allow a longer wait with SET billing.seal_wait.');
         END IF;
         PERFORM pg_catalog.pg_sleep(0.05);
         COMMIT;
