@@ -6,9 +6,7 @@ metered goes through record_usage() and charges(), what is billed through run_in
 runs; a price alone through rate().  Python compares, and turns the expected number, which may be a fraction, into the 15 decimals of an
 exact amount.
 
-Two sorts of cases ask for more than one charge says.  A window that is longer than a charge period, or that lies within a day, is put
-together from the charges or tariff windows it consists of, where the whole follows from its parts; where it does not the case is skipped and
-says why.  A credit whose tax is that of the unrounded amount is no invoice of ours: tax_of() alone gives it.
+A window that is no charge period is metered by usage_quantity().  A credit whose tax is that of the unrounded amount is no invoice of ours: tax_of() alone gives it.
 """
 
 import glob
@@ -652,54 +650,43 @@ def check_metering(server, case):
         return
     if kind not in AGGREGATIONS:
         raise Skip(f"meters of kind {kind} are not built yet")
-    zone = zone_of(server, [*case["window"].values(), *case.get("active", {}).values()])
-    if not zone:
-        check_window_in_days(server, case)
-        return
-    account = window_account(server, case)
+    period = charge_period(server, case)
+    account = window_account(server, case, period)
     meter(server, account, "sum", json.dumps(metering_price(case)))
     set_aggregation(server, account, case)
     record_changes(server, account, case)
-    quantity, _, units = charged_window(server, account, case)
+    quantity, _, units = measured(server, account, case, period)
     if "exact" in expected:
         expect_exact("the exact quantity", round(quantity, 15), expected["exact"])
-    if "round" in case and case["charges"] == "one":
+    if "round" in case:
         round_meter(server, account, ROUNDINGS[case["round"]["mode"]], case["round"]["digits"])
-        quantity, _, units = charged_window(server, account, case)
-    elif "round" in case:
-        quantity, _, units = priced(server, case, round_to(server, case, quantity))
+        quantity, _, units = measured(server, account, case, period)
     # a product that charges nothing for less than nothing shows that in the price
     expect("the quantity", units if kind == "latest" else quantity, expected["value"])
     if "unit_amount" in case:
         set_own_price(server, account, json.dumps(metering_price(case, unit_price=case["unit_amount"])))
     if "amount" in expected:
-        expect("the amount", charged_window(server, account, case)[1], expected["amount"])
+        expect("the amount", measured(server, account, case, period)[1], expected["amount"])
 
 
-def window_days(server, case):
-    """The window as local days, and their time zone."""
+def charge_period(server, case):
+    """The window as a charge period: its first day, the day after it, and their time zone; null where it is none: then it begins or ends within a day, or is no month."""
     zone = zone_of(server, [*case["window"].values(), *case.get("active", {}).values()])
-    return local_day(server, case["window"]["from"], zone), local_day(server, case["window"]["to"], zone), zone
+    if not zone:
+        return None
+    first, last = (local_day(server, case["window"][end], zone) for end in ("from", "to"))
+    is_period = server.value("SELECT next_cycle_date(%(first)s, extract(day FROM %(first)s::date)::int) = %(last)s", first=first, last=last)
+    return (first, last, zone) if is_period else None
 
 
-def window_account(server, case):
-    """An account whose charge period, or several of them, are the window of the case; where the case says from when to when it is active, its agreement begins and ends there."""
-    first, last, zone = window_days(server, case)
+def window_account(server, case, period):
+    """An account one of whose charge periods is the window, where there are such; where the case says from when to when it is active, its agreement begins and ends there."""
+    if not period:
+        zone = zone_of(server, list(case["window"].values())) or "UTC"
+        return account_of(server, case, local_day(server, case["window"]["from"], zone), zone=zone)
     active = case.get("active", {})
-    whole, ends = server.rows("SELECT next_cycle_date(%(first)s, extract(day FROM %(first)s::date)::int) = %(last)s, next_cycle_date(%(first)s, extract(day FROM %(last)s::date)::int) = %(last)s",
-                              first=first, last=last)[0]
-    # only in a charge period of its own is something prorated, and only some quantities of several periods add up to that of the window
-    if not whole and (active or "prorated" in case["aggregation"]):
-        raise Skip("a window that is no whole charge period is not prorated: the parts of a period are those of the calendar's")
-    if not ends and not of_parts(case):
-        raise Skip(f"the {case['aggregation']['kind']} of a window longer than a charge period does not follow from those of its periods, a month at most each")
-    case["charges"] = "one" if whole or ends else "several"
-    carried = is_true(case["aggregation"].get("recurring")) or "initial" in case["aggregation"]
-    if case["charges"] == "several" and case["aggregation"]["kind"] in ("weighted_sum", "unit_hours") and not carried and server.value(
-            "SELECT EXISTS (SELECT FROM unnest(%(ats)s::timestamptz[]) AS a WHERE a < %(from)s::timestamptz)", ats=[event["at"] for event in case["events"]], **case["window"]):
-        raise Skip("a level passes from one charge period of the window to the next, and with it that of events before the window")
-    case["window_hours"] = None if whole else str(server.value("SELECT prorate('hour', tstzrange(%(from)s, %(to)s), NULL, 'UTC')", **case["window"]))
-    account = account_of(server, case, local_day(server, active["from"], zone) if "from" in active else first, int((first if whole else last)[8:]), zone)
+    first, _, zone = period
+    account = account_of(server, case, local_day(server, active["from"], zone) if "from" in active else first, int(first[8:]), zone)
     if "to" in active:
         server.value("SELECT end_agreement(%(key)s, %(to)s)", key=account, to=local_day(server, active["to"], zone))
     return account
@@ -710,25 +697,15 @@ def charged(server, account):
     return charged_days(server, account, "2024-01-01", "2024-02-01")
 
 
-def charged_window(server, account, case):
-    """The same of the window.  One of several charge periods has the quantity that follows from theirs, and costs what its price makes of it."""
-    first, last, _ = window_days(server, case)
-    if case["charges"] == "one":
-        return charged_days(server, account, first, last)
-    quantity = server.value(f"""SELECT coalesce({of_parts(case)}, 0)
-                                  FROM (SELECT c.quantity, c.period_from AS starts_at FROM charges(%(account)s, daterange(%(first)s, %(last)s)) AS c WHERE c.quantity IS NOT NULL) AS p""",
-                            account=account, first=first, last=last)
-    return priced(server, case, quantity)
-
-
-# What the quantities of the parts of a window make together; a total that is carried over is that of the last.
-OF_PARTS = {"sum": "pg_catalog.sum(p.quantity)", "count": "pg_catalog.sum(p.quantity)", "max": "pg_catalog.max(p.quantity)", "min": "pg_catalog.min(p.quantity)",
-            "latest": "(array_agg(p.quantity ORDER BY p.starts_at DESC))[1]", "weighted_sum": "pg_catalog.sum(p.quantity)", "unit_hours": "pg_catalog.sum(p.quantity)"}
-
-
-def of_parts(case):
-    kind = case["aggregation"]["kind"]
-    return OF_PARTS["latest"] if is_true(case["aggregation"].get("recurring")) and kind in ("sum", "unique_count") else OF_PARTS.get(kind)
+def measured(server, account, case, period):
+    """The same of the window: what is charged for it where it is a charge period, otherwise its quantity, priced.  Both are metered alike."""
+    metered = server.value("""SELECT q.quantity FROM usage_quantity(%(account)s, %(account)s, tstzrange(%(from)s, %(to)s), tstzrange(%(active_from)s, %(active_to)s)) AS q""",
+                           account=account, **case["window"], **{f"active_{end}": case.get("active", {}).get(end, case["window"][end]) for end in ("from", "to")})
+    if not period:
+        return priced(server, case, metered)
+    quantity, *rest = charged_days(server, account, *period[:2])
+    expect("the quantity of the window alone", metered, quantity)
+    return quantity, *rest
 
 
 def priced(server, case, quantity):
@@ -745,67 +722,6 @@ def metering_price(case, **members):
 ROUNDINGS = {"half_up": "half_up", "up": "ceiling"}
 
 
-def round_to(server, case, quantity):
-    """A quantity that is no charge of its own, rounded as the case says."""
-    return server.value("SELECT round_quantity(%(quantity)s, %(mode)s, %(digits)s::int)", quantity=quantity, mode=ROUNDINGS[case["round"]["mode"]], digits=case["round"]["digits"])
-
-
-# --- windows that begin or end within a day ---------------------------------------------------------------------------------------------
-
-def check_window_in_days(server, case):
-    """No charge period begins or ends within a day.  The windows of a tariff do: the quantity of each is on the line that bills it."""
-    kind = case["aggregation"]["kind"]
-    if "active" in case or is_true(case["aggregation"].get("recurring")) and kind not in ("weighted_sum", "unit_hours") or "prorated" in case["aggregation"]:
-        raise Skip("within a day nothing is carried over or prorated: agreements begin and end with days")
-    quantity = level_in_days(server, case) if kind in ("weighted_sum", "unit_hours") else windows_in_days(server, case)
-    if "exact" in case["expected"]:
-        expect_exact("the exact quantity", round(quantity, 15), case["expected"]["exact"])
-    quantity, amount, units = priced(server, case, round_to(server, case, quantity) if "round" in case else quantity)
-    expect("the quantity", units if kind == "latest" else quantity, case["expected"]["value"])
-    if "amount" in case["expected"]:
-        expect("the amount", amount, case["expected"]["amount"])
-
-
-def windows_in_days(server, case):
-    """What follows from the quantities of the tariff windows that lie in the window of the case: one where it is such a window itself."""
-    kind = case["aggregation"]["kind"]
-    unit = server.value("""SELECT CASE WHEN bool_and(date_trunc('hour', i) = i) THEN 'hour' WHEN bool_and(date_trunc('minute', i) = i) THEN 'minute' END
-                             FROM unnest(ARRAY[%(from)s, %(to)s]::timestamptz[]) AS i""", **case["window"])
-    if not unit:
-        raise Skip("windows that do not begin and end with a minute: a tariff has none")
-    if any("operation" in event for event in case["events"]):
-        raise Skip("who is present at the end of a window within a day: presence is counted by charge period")
-    single = server.value("SELECT %(from)s::timestamptz + ('1 ' || %(unit)s)::interval = %(to)s::timestamptz", unit=unit, **case["window"])
-    if not single and kind not in OF_PARTS:
-        raise Skip(f"the {kind} of a window that is no minute or hour does not follow from those of its minutes or hours")
-    account = account_of(server, case, local_day(server, case["window"]["from"], "UTC"))
-    # each window with usage costs something, so that the line is there to be explained
-    meter(server, account, "sum", json.dumps({"model": "flat", "currency": case.get("currency", "EUR"), "amount": "1", "window": unit}))
-    set_aggregation(server, account, case)
-    record_changes(server, account, case)
-    bill(server, account, server.value("SELECT next_cycle_date(%(day)s, extract(day FROM %(first)s::date)::int)::text", day=local_day(server, case["window"]["to"], "UTC"),
-                                       first=local_day(server, case["window"]["from"], "UTC")))
-    return server.value(f"""SELECT coalesce({OF_PARTS.get(kind, 'pg_catalog.min(p.quantity)')}, 0)
-                              FROM (SELECT e.quantity, substring(e.what FROM 'in the window of ([-0-9]+ [:0-9]+)')::timestamp AT TIME ZONE 'UTC' AS starts_at
-                                      FROM invoice_lines AS l CROSS JOIN LATERAL explain_line(l.line_id) AS e
-                                     WHERE l.account = %(account)s AND e.stage = 'usage') AS p
-                             WHERE p.starts_at >= %(from)s::timestamptz AND p.starts_at < %(to)s::timestamptz""", account=account, **case["window"])
-
-
-def level_in_days(server, case):
-    """A level that events change is integrated over a charge period in the ledger, over any other window by the aggregate time_weighted_sum()."""
-    aggregation = case["aggregation"]
-    events = [(case["window"]["from"], aggregation["initial"])] if "initial" in aggregation else []
-    events += [(event["at"], event.get("value", "1")) for event in case["events"]]
-    return server.value("""SELECT scaled_quantity(coalesce(time_weighted_sum(l.level, l.at, l.rank, %(from)s, %(to)s), 0), 1, CASE WHEN %(hours)s::numeric IS NULL THEN extract(epoch FROM %(to)s::timestamptz - %(from)s::timestamptz)
-                                                                                                               ELSE %(hours)s::numeric * 3600 END)
-                             FROM (SELECT e.at, e.rank, pg_catalog.sum(e.change) OVER (ORDER BY e.at, e.rank) AS level
-                                     FROM unnest(%(ats)s::timestamptz[], %(changes)s::numeric[]) WITH ORDINALITY AS e(at, change, rank)
-                                    WHERE e.at >= %(from)s::timestamptz OR %(carried)s) AS l""",
-                        ats=[at for at, _ in events], changes=[change for _, change in events], carried=is_true(aggregation.get("recurring")) or "initial" in aggregation,
-                        hours=aggregation.get("divisor_hours", "1") if aggregation["kind"] == "unit_hours" else None, **case["window"])
-
-
 def charged_days(server, account, first, last):
     rows = server.rows("SELECT c.quantity, amount(c.owed), amount(c.owed_exact), c.problem FROM charges(%(account)s, daterange(%(first)s, %(last)s)) AS c",
                        account=account, first=first, last=last)
@@ -817,23 +733,23 @@ def charged_days(server, account, first, last):
 
 
 AGGREGATIONS = {"sum": "sum", "count": "count", "max": "max", "min": "min", "avg": "avg", "latest": "latest", "weighted_sum": "weighted_sum", "unit_hours": "weighted_sum",
-                "unique_count": "unique_count"}
+                "unique_count": "unique_count", "percentile": "percentile"}
 
 
 def set_aggregation(server, account, case):
     """The meter that adds up as the case says: carried over and prorated where it says so."""
     aggregation = case["aggregation"]
     unique = aggregation["kind"] == "unique_count"
-    several = case.get("charges") == "several" and aggregation["kind"] in ("weighted_sum", "unit_hours")   # the level passes from one period to the next
     server.value("""SELECT set_meter(%(key)s, aggregation => %(kind)s, carried_over => %(recurring)s, prorated => %(prorated)s, proration_decimals => %(decimals)s,
-                                     hours_in_month => %(hours)s, unique_dimension => %(unique)s, operation_dimension => %(operation)s)""",
+                                     hours_in_month => %(hours)s, percentile => %(percentile)s, unique_dimension => %(unique)s, operation_dimension => %(operation)s)""",
                  key=account, kind=AGGREGATIONS[aggregation["kind"]],
-                 recurring=is_true(aggregation.get("recurring")) or several or aggregation["kind"] in ("weighted_sum", "unit_hours") and "initial" in aggregation,
+                 recurring=is_true(aggregation.get("recurring")) or aggregation["kind"] in ("weighted_sum", "unit_hours") and "initial" in aggregation,
                  prorated=aggregation.get("prorated"),
                  # Lago rounds both parts of a prorated sum up
                  decimals=5 if "prorated" in aggregation and not unique else None,
-                 # the window of a weighted sum is the charge period unless it is said in hours
-                 hours=aggregation.get("divisor_hours", "1") if aggregation["kind"] == "unit_hours" else case.get("window_hours") if aggregation["kind"] == "weighted_sum" else None,
+                 # a weighted sum is that of the whole window unless it is said in hours
+                 hours=aggregation.get("divisor_hours", "1") if aggregation["kind"] == "unit_hours" else None,
+                 percentile=aggregation.get("percentile"),
                  unique="value" if unique else None, operation="operation" if any("operation" in event for event in case["events"]) else None)
 
 

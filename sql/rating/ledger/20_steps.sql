@@ -177,6 +177,34 @@ $function$;
 COMMENT ON FUNCTION billing.counted_rows() IS
 'SQL text of the usage rows of meters that do not only add up, by contract and segment, as changed by their meter (value). Holds the words of rating_step(), and {by_rows}: whether of those that a chain of rating modules prices. Immutable.';
 
+CREATE FUNCTION billing.meter_traits() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT $step$
+        coalesce(m.mutate IS NOT NULL OR m.offset_by <> 0, false) AS mutates, coalesce(m.aggregation IN ('count', 'unique_count'), false) AS counts,
+        coalesce(m.aggregation IN ('time_weighted', 'weighted_sum', 'increase') OR m.carried_over OR m.prorated IS NOT NULL OR m.operation_dimension IS NOT NULL, false) AS looks_back
+    $step$
+$function$;
+COMMENT ON FUNCTION billing.meter_traits() IS
+'SQL text of what follows from the definition m of a meter: whether it changes its rows one by one, counts them, looks beyond a segment. Immutable.';
+
+CREATE FUNCTION billing.metered_columns() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT $step$
+        m.aggregation, m.percentile, m.unique_dimension, m.rounding, m.decimals, m.filter, m.dimensions AS charge_by,
+        m.operation_dimension, m.carried_over, m.prorated, m.proration_decimals, m.level_holds,
+        m.multiply_by, m.divide_by, m.offset_by, m.mutate, m.mutate_map, m.hours_in_month, x.mutates, x.looks_back,
+        -- what the quantity of a period is multiplied with and divided by, after its rows have been added up
+        CASE WHEN x.counts OR x.mutates THEN 1 ELSE coalesce(m.multiply_by, 1) END AS scale_by,
+        CASE WHEN x.counts OR x.mutates THEN 1 ELSE coalesce(m.divide_by, 1) END
+            * CASE WHEN x.counts OR m.hours_in_month IS NULL THEN 1 WHEN m.hours_in_month = 'actual' THEN x.period_seconds / 3600 ELSE m.hours_in_month::numeric END AS scale_over,
+        x.period_seconds
+    $step$
+$function$;
+COMMENT ON FUNCTION billing.metered_columns() IS
+'SQL text of the columns of rated_segment that come from the definition m of a meter, its meter_traits() and the length of the period (period_seconds), both as x. Immutable.';
+
 CREATE FUNCTION billing.threshold_reached(thresholds billing.monetary[], every billing.monetary, billed numeric, owed numeric) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -400,14 +428,7 @@ AS $function$
                billing.model(g.tariff) = 'matrix' AND g.chain IS NULL AS by_cell,
                coalesce(amount((billing.try_rate(g.tariff, 0)).amount) <> 0, false) AND g.chain IS NULL AS owes_at_zero,
                i.kind AS item_kind, i.key AS item_key, f.in_advance, coalesce(m.enabled, f.item_id IS NOT NULL) AS enabled,
-               m.aggregation, m.percentile, m.unique_dimension, m.rounding, m.decimals, m.filter, m.dimensions AS charge_by,
-               m.operation_dimension, m.carried_over, m.prorated, m.proration_decimals, m.level_holds,
-               m.multiply_by, m.divide_by, m.offset_by, m.mutate, m.mutate_map, m.hours_in_month, x.mutates, x.looks_back,
-               -- what the quantity of a period is multiplied with and divided by, after its rows have been added up
-               CASE WHEN x.counts OR x.mutates THEN 1 ELSE coalesce(m.multiply_by, 1) END AS scale_by,
-               CASE WHEN x.counts OR x.mutates THEN 1 ELSE coalesce(m.divide_by, 1) END
-                   * CASE WHEN x.counts OR m.hours_in_month IS NULL THEN 1 WHEN m.hours_in_month = 'actual' THEN x.period_seconds / 3600 ELSE m.hours_in_month::numeric END AS scale_over,
-               x.period_seconds, coalesce(m.prorated IS NOT NULL AND billing.model(g.tariff) IN ('graduated', 'volume'), false) AS walks,
+               $step$ || billing.metered_columns() || $step$, coalesce(m.prorated IS NOT NULL AND billing.model(g.tariff) IN ('graduated', 'volume'), false) AS walks,
                coalesce(g.chain IS NOT NULL AND m.aggregation IN ('sum', 'count') AND NOT x.looks_back, false) AS by_rows,
                min(g.from_at) OVER (PARTITION BY g.spec_no, g.item_id) = g.from_at AS is_first,
                -- the days that count in this segment: those whose midnight lies in it
@@ -429,8 +450,7 @@ AS $function$
                               WHERE x.item_id = g.item_id AND billing.known(lower(x.known), {known_at}, s.now_own)
                                 AND (billing.known(x.known, s.reference_at, s.reference_own) OR NOT billing.known(lower(x.known), s.reference_at, s.reference_own))
                               ORDER BY lower(x.known) LIMIT 1) AS f ON true
-         CROSS JOIN LATERAL (SELECT coalesce(m.mutate IS NOT NULL OR m.offset_by <> 0, false) AS mutates, coalesce(m.aggregation IN ('count', 'unique_count'), false) AS counts,
-                                    coalesce(m.aggregation IN ('time_weighted', 'weighted_sum', 'increase') OR m.carried_over OR m.prorated IS NOT NULL OR m.operation_dimension IS NOT NULL, false) AS looks_back,
+         CROSS JOIN LATERAL (SELECT $step$ || billing.meter_traits() || $step$,
                                     extract(epoch FROM s.date_to::timestamp AT TIME ZONE s.time_zone - s.full_from::timestamp AT TIME ZONE s.time_zone)::numeric AS period_seconds) AS x
     $step$
 
