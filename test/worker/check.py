@@ -654,16 +654,19 @@ def compile_kill():
     return library
 
 
-def children(parent):
-    found = []
-    for name in glob.glob("/proc/[0-9]*/stat"):
-        try:
-            fields = pathlib.Path(name).read_text(encoding="ascii", errors="replace").rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if int(fields[1]) == parent:
-            found.append(int(name.split("/")[2]))
-    return found
+def process_state(process):
+    """State letter and parent of a process; of one that is gone None."""
+    try:
+        state, parent = pathlib.Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace").rsplit(")", 1)[1].split()[:2]
+    except OSError:
+        return None, None
+    return state, int(parent)
+
+
+def living_children(parent):
+    processes = [int(name.split("/")[2]) for name in glob.glob("/proc/[0-9]*/stat")]
+    states = [(process, *process_state(process)) for process in processes]
+    return [process for process, state, its_parent in states if its_parent == parent and state != "Z"]
 
 
 def kill_victim(victim):
@@ -673,9 +676,14 @@ def kill_victim(victim):
     elif victim == "server":
         os.kill(postmaster, signal.SIGKILL)
     else:
+        # one that was just being made and was left over would wait for ever for locks of the others: see kill_cluster() in kill.c
         os.kill(postmaster, signal.SIGSTOP)
-        for process in (*children(postmaster), postmaster):
-            os.kill(process, signal.SIGKILL)
+        while process_state(postmaster)[0] not in ("T", None):
+            time.sleep(0.0001)
+        while found := living_children(postmaster):
+            for process in found:
+                os.kill(process, signal.SIGKILL)
+        os.kill(postmaster, signal.SIGKILL)
 
 
 def ensure_server():

@@ -32,9 +32,9 @@ PG_FUNCTION_INFO_V1(hit_point);
 static int	hits = 0;
 static bool is_worker = false;
 
-/* Parent of a process, 0 if it is gone. */
+/* Parent and state of a process; 0 if it is gone. */
 static pid_t
-parent_of(const char *process)
+parent_of(const char *process, char *state)
 {
 	char		path[300];
 	char		line[400];
@@ -45,22 +45,51 @@ parent_of(const char *process)
 	file = fopen(path, "r");
 	if (file == NULL)
 		return 0;
-	if (fgets(line, sizeof(line), file) != NULL && strrchr(line, ')') != NULL)
-		sscanf(strrchr(line, ')'), ") %*c %d", &parent);
+	if (fgets(line, sizeof(line), file) != NULL && strrchr(line, ')') != NULL && sscanf(strrchr(line, ')'), ") %c %d", state, &parent) != 2)
+		parent = 0;
 	fclose(file);
 	return parent;
 }
 
-static void
-kill_cluster(pid_t postmaster)
+/* Kills the children of a stopped postmaster but this process; returns whether there were any. */
+static bool
+kill_children(pid_t postmaster)
 {
 	DIR		   *processes = opendir("/proc");
 	struct dirent *entry;
+	char		state;
+	bool		any = false;
 
-	kill(postmaster, SIGSTOP);	/* has no time to start others */
 	while ((entry = readdir(processes)) != NULL)
-		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && atoi(entry->d_name) != getpid() && parent_of(entry->d_name) == postmaster)
-			kill(atoi(entry->d_name), SIGKILL);
+	{
+		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || atoi(entry->d_name) == getpid())
+			continue;
+		if (parent_of(entry->d_name, &state) != postmaster || state == 'Z')
+			continue;
+		kill(atoi(entry->d_name), SIGKILL);
+		any = true;
+	}
+	closedir(processes);
+	return any;
+}
+
+/*
+ * All at once means all: a backend that the postmaster was just making would
+ * wait for ever for locks that the others held, and keep the shared memory.
+ * So the postmaster stands still first, and then nobody is left.
+ */
+static void
+kill_cluster(pid_t postmaster)
+{
+	char		name[20];
+	char		state = ' ';
+
+	snprintf(name, sizeof(name), "%d", (int) postmaster);
+	kill(postmaster, SIGSTOP);
+	while (parent_of(name, &state) != 0 && state != 'T')
+		usleep(100);
+	while (kill_children(postmaster))
+		usleep(100);
 	kill(postmaster, SIGKILL);
 	kill(getpid(), SIGKILL);
 }
