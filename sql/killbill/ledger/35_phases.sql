@@ -31,22 +31,62 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.killbill_phase_on(text, text, text, text, date, date) IS 'The phase of a plan in which a subscription that began on a day is on another; null = none. Stable.';
 
+CREATE FUNCTION billing.killbill_spans(endpoint text, dates daterange, only_account bigint DEFAULT NULL)
+    RETURNS TABLE (account_id bigint, external_key text, plan text, price_list text, currency text, phase text, date_from date, date_to date, cycle_from date, cycle_to date)
+    LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 1000 SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    WITH mirrored AS MATERIALIZED (
+        SELECT s.account_id, s.external_key, s.plan, s.price_list, a.currency, s.starts_on
+          FROM killbill_subscription AS s CROSS JOIN LATERAL account_setting_on(s.account_id, greatest(s.starts_on, current_date)) AS a
+         WHERE s.endpoint = killbill_spans.endpoint AND s.account_id = coalesce(killbill_spans.only_account, s.account_id)
+    ), period AS MATERIALIZED (
+        SELECT c.* FROM (SELECT DISTINCT m.account_id FROM mirrored AS m) AS a CROSS JOIN LATERAL periods(a.account_id, dates) AS c
+    ), phase AS MATERIALIZED (
+        -- The first one holds for the whole of the period in which the subscription begins: usage before its first day goes nowhere.
+        SELECT k.*, f.phase, CASE WHEN f.phase_from > k.starts_on THEN f.phase_from ELSE '-infinity' END AS phase_from, coalesce(f.phase_to, 'infinity') AS phase_to
+          FROM (SELECT DISTINCT m.plan, m.price_list, m.currency, m.starts_on FROM mirrored AS m) AS k
+         CROSS JOIN LATERAL killbill_phases(killbill_spans.endpoint, k.plan, k.price_list, k.currency, k.starts_on) AS f
+    )
+    SELECT m.account_id, m.external_key, m.plan, m.price_list, m.currency, f.phase, greatest(c.date_from, f.phase_from), least(c.date_to, f.phase_to), c.full_from, c.date_to
+      FROM mirrored AS m
+      JOIN period AS c ON c.account_id = m.account_id AND c.date_to > m.starts_on
+      LEFT JOIN phase AS f ON (f.plan, f.price_list, f.currency, f.starts_on) = (m.plan, m.price_list, m.currency, m.starts_on) AND f.phase_from < c.date_to AND f.phase_to > c.date_from
+$$;
+COMMENT ON FUNCTION billing.killbill_spans(text, daterange, bigint) IS
+'The spans that the server bills one by one: the charge periods of each subscription that overlap dates, cut where one phase of its plan ends and the next begins, because the server counts tiers anew there. phase: null = the plan is not known here. cycle_from, cycle_to: the whole month between two cycle days in which the span lies. Stable.';
+
+CREATE FUNCTION billing.killbill_prorated(price numeric, currency text, cycle_from date, cycle_to date, starts_on date, ends_on date) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT round(price * CASE
+               WHEN starts_on = cycle_from AND ends_on = cycle_to THEN 1
+               WHEN starts_on = cycle_from THEN round((ends_on - starts_on)::numeric / ((cycle_from + interval '1 month')::date - cycle_from), 9)
+               ELSE round((ends_on - starts_on)::numeric / (cycle_to - (cycle_to - interval '1 month')::date), 9) END,
+               (SELECT c.minor_unit FROM currencies() AS c WHERE c.code = currency))
+$$;
+COMMENT ON FUNCTION billing.killbill_prorated(numeric, text, date, date, date, date) IS
+'What the server bills of a monthly price for the days from starts_on to before ends_on, inside the month from one cycle day to the next: all of it, or the days over those of a month, that share rounded to 9 decimals, the amount half up to the currency''s minor unit. The month is counted forward from the cycle day where the part begins on it, else backward from the next one; from February 28 or to it that is another number of days than between two cycle days, for cycle days after the 28th. Null for a currency that does not exist. Source: InvoiceDateUtils of the server, and invoices of 0.22.26 and 0.24.19. Immutable.';
+
 CREATE FUNCTION billing.killbill_set_phase_usage(endpoint text, account text, plan text, price_list text, currency text, effective_at timestamptz, phase text, phase_from date, phase_to date) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     priced record;
 BEGIN
-    -- Usage is recorded on the meters of the last phase; what the phase does not price costs nothing in it.
+    -- Usage is recorded on the meters of the last phase; what the phase does not price costs nothing in it.  Names of usage sections are
+    -- there once in a catalog, so that those of two phases belong together by their unit, the first with the first.
     FOR priced IN
+        WITH numbered AS (
+            SELECT p.*, row_number() OVER (PARTITION BY p.phase, p.usage_type, p.unit ORDER BY p.price_no) AS no
+              FROM killbill_price AS p
+             WHERE p.endpoint = killbill_set_phase_usage.endpoint AND p.plan = killbill_set_phase_usage.plan AND p.effective_at = killbill_set_phase_usage.effective_at
+               AND p.price_list = killbill_set_phase_usage.price_list AND p.currency = killbill_set_phase_usage.currency AND p.kind = 'usage')
         SELECT i.key AS meter, l.key AS list, coalesce(p.tariff, jsonb_build_object('model', 'per_unit', 'currency', f.currency, 'unit_price', '0')::tariff) AS tariff
-          FROM killbill_price AS f
+          FROM numbered AS f
           JOIN item AS i USING (item_id)
           JOIN price_list AS l USING (list_id)
-          LEFT JOIN killbill_price AS p ON p.endpoint = f.endpoint AND p.effective_at = f.effective_at AND p.plan = f.plan AND p.price_list = f.price_list AND p.currency = f.currency
-                                       AND p.kind = 'usage' AND p.phase = killbill_set_phase_usage.phase AND p.usage_name = f.usage_name AND p.unit = f.unit
-         WHERE f.endpoint = killbill_set_phase_usage.endpoint AND f.plan = killbill_set_phase_usage.plan AND f.effective_at = killbill_set_phase_usage.effective_at
-           AND f.price_list = killbill_set_phase_usage.price_list AND f.currency = killbill_set_phase_usage.currency AND f.kind = 'usage' AND f.final
+          LEFT JOIN numbered AS p ON p.phase = killbill_set_phase_usage.phase AND p.usage_type = f.usage_type AND p.unit = f.unit AND p.no = f.no
+         WHERE f.final
     LOOP
         PERFORM set_price(priced.meter, priced.tariff, valid_from => killbill_set_phase_usage.phase_from::timestamp, valid_to => killbill_set_phase_usage.phase_to::timestamp, price_list => priced.list,
                           account => killbill_set_phase_usage.account, kind => 'meter');

@@ -24,6 +24,17 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.killbill_units(text) IS 'Which meters stand for which unit of which plan on an endpoint, and how many units of the catalog one unit of the meter is. Stable.';
 
+CREATE FUNCTION billing.killbill_units_of_phases(endpoint text) RETURNS TABLE (plan text, phase text, unit text, named text, usage_name text, usage_type text)
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 20 SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT DISTINCT ON (p.plan, p.phase, p.unit, u.usage_name) p.plan, p.phase, p.unit, u.usage_name, p.usage_name, p.usage_type
+      FROM (SELECT DISTINCT x.plan, x.unit, x.usage_name, x.usage_type FROM killbill_units(killbill_units_of_phases.endpoint) AS x) AS u
+      JOIN killbill_price AS p ON p.endpoint = killbill_units_of_phases.endpoint AND p.plan = u.plan AND p.unit = u.unit AND p.kind = 'usage'
+     ORDER BY p.plan, p.phase, p.unit, u.usage_name, p.usage_name = u.usage_name DESC NULLS LAST, p.usage_type = u.usage_type DESC NULLS LAST, p.effective_at DESC, p.price_no
+$$;
+COMMENT ON FUNCTION billing.killbill_units_of_phases(text) IS
+'Which usage section prices a unit in each phase of a plan: the server is told the unit alone, and bills it by the section of the phase. named: the section that the meter names, of whatever phase. Stable.';
+
 CREATE FUNCTION billing.killbill_set_unit(endpoint text, meter text, plan text, unit text, scale numeric DEFAULT 1) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -50,10 +61,12 @@ AS $$
         SELECT k.account_id, s.time_zone
           FROM killbill_account AS k CROSS JOIN LATERAL account_setting_on(k.account_id, current_date) AS s
          WHERE k.endpoint = killbill_usage_by_day.endpoint AND k.account_id = coalesce(killbill_usage_by_day.only_account, k.account_id)
-    ), period_here AS MATERIALIZED (
-        SELECT c.account_id, c.date_from, c.date_to FROM account_here AS a CROSS JOIN LATERAL periods(a.account_id, dates) AS c
+    ), span AS MATERIALIZED (
+        SELECT c.* FROM killbill_spans(killbill_usage_by_day.endpoint, dates, killbill_usage_by_day.only_account) AS c
     ), unit_here AS MATERIALIZED (
         SELECT u.* FROM killbill_units(killbill_usage_by_day.endpoint) AS u
+    ), phase_unit AS MATERIALIZED (
+        SELECT u.* FROM killbill_units_of_phases(killbill_usage_by_day.endpoint) AS u
     ), piece AS (
         SELECT u.account_id, u.meter_id, u.resource_id, m.aggregation,
                (CASE WHEN is_point(p.part) OR m.aggregation = 'max' THEN ends_at(p.part) - CASE WHEN is_point(p.part) THEN interval '0' ELSE interval '1 microsecond' END ELSE starts_at(p.part) END
@@ -68,8 +81,8 @@ AS $$
            AND NOT EXISTS (SELECT FROM usage_change AS c WHERE c.account_id = u.account_id AND c.key = u.key AND c.revision = u.revision)
            AND (m.filter = '{}' OR meter_accepts(m.filter, u.dimensions, quantity(u.consumed)))
     )
-    SELECT p.account_id, s.external_key, s.usage_name, s.unit, s.usage_type, c.date_from, c.date_to, p.day,
-           CASE WHEN s.usage_type = 'CAPACITY' THEN max(p.quantity * s.scale) ELSE sum(p.quantity * s.scale) END
+    SELECT p.account_id, s.external_key, coalesce(x.usage_name, s.usage_name), s.unit, coalesce(x.usage_type, s.usage_type), c.date_from, c.date_to, p.day,
+           CASE WHEN coalesce(x.usage_type, s.usage_type) = 'CAPACITY' THEN max(p.quantity * s.scale) ELSE sum(p.quantity * s.scale) END
       FROM piece AS p
      CROSS JOIN LATERAL (
         SELECT k.external_key, x.usage_name, x.unit, coalesce(x.usage_type, CASE p.aggregation WHEN 'max' THEN 'CAPACITY' ELSE 'CONSUMABLE' END) AS usage_type, x.scale
@@ -77,27 +90,28 @@ AS $$
          WHERE k.endpoint = killbill_usage_by_day.endpoint AND k.account_id = p.account_id AND x.item_id = p.meter_id
            AND (k.resource_id IS NULL OR k.resource_id = p.resource_id) AND p.day >= k.starts_on AND (k.ends_on IS NULL OR p.day < k.ends_on)
          ORDER BY k.resource_id IS NULL, k.starts_on, k.external_key LIMIT 1) AS s
-      JOIN period_here AS c ON c.account_id = p.account_id AND p.day >= c.date_from AND p.day < c.date_to
+      JOIN span AS c ON c.external_key = s.external_key AND p.day >= c.date_from AND p.day < c.date_to
+      LEFT JOIN phase_unit AS x ON x.plan = c.plan AND x.phase = c.phase AND x.unit = s.unit AND x.named = s.usage_name
      WHERE p.day <@ dates
-     GROUP BY p.account_id, s.external_key, s.usage_name, s.unit, s.usage_type, c.date_from, c.date_to, p.day
+     GROUP BY p.account_id, s.external_key, coalesce(x.usage_name, s.usage_name), s.unit, coalesce(x.usage_type, s.usage_type), c.date_from, c.date_to, p.day
 $$;
 COMMENT ON FUNCTION billing.killbill_usage_by_day(text, daterange, bigint) IS
-'Usage as it counts now, by subscription of the server, unit and day of the account''s calendar, in units of the catalog; of capacity the highest level. Usage of a resource goes to the subscription of that resource, otherwise to the one without a resource; on days without a subscription it goes nowhere. Stable.';
+'Usage as it counts now, by subscription of the server, unit and day of the account''s calendar, in units of the catalog; of capacity the highest level. period_from, period_to: of the span of killbill_spans(); usage_name: the section that prices the unit there. Usage of a resource goes to the subscription of that resource, otherwise to the one without a resource; on days without a subscription it goes nowhere. Stable.';
 
-CREATE FUNCTION billing.killbill_section(endpoint text, external_key text, usage_name text, period_from date, OUT section jsonb, OUT currency text)
+CREATE FUNCTION billing.killbill_section(endpoint text, external_key text, usage_name text, period_from date, OUT section jsonb, OUT currency text, OUT free boolean)
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
-    SELECT p.section, p.currency
+    SELECT p.section, p.currency, f.phase IS NOT NULL AND p.section IS NULL AND killbill_section.usage_name IS NOT NULL
       FROM killbill_subscription AS s
      CROSS JOIN LATERAL account_setting_on(s.account_id, killbill_section.period_from) AS a
-      JOIN killbill_price AS p ON p.endpoint = s.endpoint AND p.plan = s.plan AND p.price_list = s.price_list AND p.currency = a.currency
-                              AND p.usage_name = killbill_section.usage_name
-                              AND p.phase = killbill_phase_on(s.endpoint, s.plan, s.price_list, a.currency, s.starts_on, greatest(killbill_section.period_from, s.starts_on))
+     CROSS JOIN LATERAL killbill_phase_on(s.endpoint, s.plan, s.price_list, a.currency, s.starts_on, greatest(killbill_section.period_from, s.starts_on)) AS f(phase)
+      LEFT JOIN killbill_price AS p ON p.endpoint = s.endpoint AND p.plan = s.plan AND p.price_list = s.price_list AND p.currency = a.currency
+                                   AND p.usage_name = killbill_section.usage_name AND p.phase = f.phase
      WHERE s.endpoint = killbill_section.endpoint AND s.external_key = killbill_section.external_key AND s.overrides IS NULL
      ORDER BY (p.effective_at AT TIME ZONE 'UTC')::date <= s.starts_on OR p.existing_from::date <= killbill_section.period_from DESC NULLS LAST, p.effective_at DESC, p.price_no LIMIT 1
 $$;
 COMMENT ON FUNCTION billing.killbill_section(text, text, text, date) IS
-'The usage section that the server applies to a subscription in a period: of the version in force when it began, or of a later one that holds for existing subscriptions, and of the phase in which the period begins. Null when the catalog was not imported or the subscription has prices of its own. Stable.';
+'The usage section that the server applies to a subscription in a period: of the version in force when it began, or of a later one that holds for existing subscriptions, and of the phase in which the period begins. Null when the catalog was not imported or the subscription has prices of its own. free: the phase is known and has no such section, so that the server bills nothing. Stable.';
 
 CREATE FUNCTION billing.killbill_rate(section jsonb, currency text, quantities jsonb) RETURNS numeric
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -193,18 +207,19 @@ AS $$
         WINDOW w AS (PARTITION BY q.external_key, q.unit, q.period_from ORDER BY q.day)
     ), told AS MATERIALIZED (
         SELECT t.* FROM killbill_usage_told(killbill_usage_differences.endpoint, dates, killbill_usage_differences.only_account) AS t
-    ), period_told AS MATERIALIZED (
-        SELECT c.account_id, c.date_from, c.date_to
-          FROM (SELECT DISTINCT s.account_id FROM told AS t JOIN killbill_subscription AS s ON s.endpoint = killbill_usage_differences.endpoint AND s.external_key = t.external_key) AS a
-         CROSS JOIN LATERAL periods(a.account_id, dates) AS c
+    ), span AS MATERIALIZED (
+        SELECT c.* FROM killbill_spans(killbill_usage_differences.endpoint, dates, killbill_usage_differences.only_account) AS c
     ), unit_here AS MATERIALIZED (
-        SELECT u.* FROM killbill_units(killbill_usage_differences.endpoint) AS u
+        SELECT DISTINCT ON (u.plan, u.unit) u.plan, u.unit, u.usage_name, u.usage_type FROM killbill_units(killbill_usage_differences.endpoint) AS u ORDER BY u.plan, u.unit, u.usage_name
+    ), phase_unit AS MATERIALIZED (
+        SELECT u.* FROM killbill_units_of_phases(killbill_usage_differences.endpoint) AS u
     ), place AS (
-        SELECT s.account_id, t.external_key, x.usage_name, t.unit, coalesce(x.usage_type, 'CONSUMABLE') AS usage_type, c.date_from, c.date_to, t.day, t.amount, t.highest
+        SELECT c.account_id, t.external_key, coalesce(x.usage_name, u.usage_name) AS usage_name, t.unit, coalesce(x.usage_type, u.usage_type, 'CONSUMABLE') AS usage_type,
+               c.date_from, c.date_to, t.day, t.amount, t.highest
           FROM told AS t
-          JOIN killbill_subscription AS s ON s.endpoint = killbill_usage_differences.endpoint AND s.external_key = t.external_key
-         CROSS JOIN LATERAL (SELECT u.usage_name, u.usage_type FROM unit_here AS u WHERE u.plan = s.plan AND u.unit = t.unit LIMIT 1) AS x
-          JOIN period_told AS c ON c.account_id = s.account_id AND t.day >= c.date_from AND t.day < c.date_to
+          JOIN span AS c ON c.external_key = t.external_key AND t.day >= c.date_from AND t.day < c.date_to
+          JOIN unit_here AS u ON u.plan = c.plan AND u.unit = t.unit
+          LEFT JOIN phase_unit AS x ON x.plan = c.plan AND x.phase = c.phase AND x.unit = t.unit AND x.named = u.usage_name
     ), joined AS (
         SELECT coalesce(q.account_id, p.account_id) AS account_id, coalesce(q.external_key, p.external_key) AS external_key, coalesce(q.usage_name, p.usage_name) AS usage_name,
                coalesce(q.unit, p.unit) AS unit, coalesce(q.usage_type, p.usage_type) AS usage_type, coalesce(q.period_from, p.date_from) AS period_from,
@@ -234,7 +249,9 @@ DECLARE
     change     jsonb;
     this_adjustment bigint;
 BEGIN
-    IF price.section IS NULL THEN
+    IF price.free THEN
+        RETURN 0;
+    ELSIF price.section IS NULL THEN
         RETURN NULL;
     END IF;
     difference := killbill_rate(price.section, price.currency, wanted) - killbill_rate(price.section, price.currency, told);

@@ -104,7 +104,9 @@ BEGIN
         price := killbill_section(killbill_expected.endpoint, used.external_key, used.usage_name, used.period_from);
         account_id := used.account_id; external_key := used.external_key; usage_name := used.usage_name; period_from := used.period_from; period_to := used.period_to; told := used.told;
         problem := NULL; ours := NULL;
-        IF price.section IS NULL THEN
+        IF price.free THEN
+            ours := 0;
+        ELSIF price.section IS NULL THEN
             problem := 'the price is not known here';
         ELSE
             BEGIN
@@ -161,30 +163,55 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.killbill_reconcile_usage(text, daterange, bigint) IS 'Usage whose price here and on the server''s invoices, adjustments included, differ. Behind killbill_reconcile(). Stable.';
 
+CREATE FUNCTION billing.killbill_recurring_price(endpoint text, external_key text, plan text, starts_on date, ends_on date, OUT price numeric, OUT begins boolean, OUT ends boolean)
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    WITH here AS MATERIALIZED (
+        SELECT s.*, a.currency FROM killbill_subscription AS s CROSS JOIN LATERAL account_setting_on(s.account_id, killbill_recurring_price.starts_on) AS a
+         WHERE s.endpoint = killbill_recurring_price.endpoint AND s.external_key = killbill_recurring_price.external_key
+    ), phase AS MATERIALIZED (
+        SELECT h.starts_on AS first_day, h.ends_on AS last_day, h.price_list, h.currency, f.phase, f.phase_from, f.phase_to
+          FROM here AS h CROSS JOIN LATERAL killbill_phases(killbill_recurring_price.endpoint, killbill_recurring_price.plan, h.price_list, h.currency, h.starts_on) AS f
+         WHERE f.phase_from <= killbill_recurring_price.starts_on AND (f.phase_to IS NULL OR f.phase_to > killbill_recurring_price.starts_on)
+    ), version AS MATERIALIZED (
+        SELECT f.*, p.amount, p.effective_at, p.existing_from
+          FROM phase AS f
+          JOIN killbill_price AS p ON p.endpoint = killbill_recurring_price.endpoint AND p.plan = killbill_recurring_price.plan AND p.kind = 'recurring' AND p.currency = f.currency AND p.phase = f.phase
+         WHERE p.price_list = f.price_list
+    )
+    -- A part of a month begins and ends with the subscription, the phase, or a version for existing subscriptions.
+    SELECT v.amount, killbill_recurring_price.starts_on IN (v.first_day, v.phase_from) OR EXISTS (SELECT FROM version AS o WHERE o.existing_from::date = killbill_recurring_price.starts_on),
+           killbill_recurring_price.ends_on IN (v.phase_to, v.last_day) IS TRUE OR EXISTS (SELECT FROM version AS o WHERE o.existing_from::date = killbill_recurring_price.ends_on)
+      FROM version AS v
+     ORDER BY (v.effective_at AT TIME ZONE 'UTC')::date <= v.first_day OR v.existing_from::date <= killbill_recurring_price.starts_on DESC NULLS LAST, v.effective_at DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION billing.killbill_recurring_price(text, text, text, date, date) IS
+'The monthly price of a mirrored subscription in the phase of a day, and whether a part of a month may begin on that day and end on another: with the subscription, the phase, or a version of the catalog. Null when the price is not known. Stable.';
+
 CREATE FUNCTION billing.killbill_reconcile_items(endpoint text, dates daterange, only_account bigint)
     RETURNS TABLE (account_id bigint, subject text, period_from date, period_to date, ours numeric, theirs numeric, reason text)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH item AS (
-        SELECT k.account_id, k.number, k.currency, t.*, s.external_key, s.overrides,
-               (SELECT p.amount FROM killbill_price AS p
-                 WHERE p.endpoint = t.endpoint AND p.plan = t.plan AND p.kind = 'recurring' AND p.currency = k.currency
-                   AND p.phase = killbill_phase_on(t.endpoint, t.plan, s.price_list, k.currency, s.starts_on, t.starts_on)
-                 ORDER BY (p.effective_at AT TIME ZONE 'UTC')::date <= s.starts_on OR p.existing_from::date <= t.starts_on DESC NULLS LAST, p.effective_at DESC LIMIT 1) AS price
+        SELECT k.account_id, k.number, k.currency, t.*, s.external_key, s.overrides, p.price,
+               CASE WHEN (t.starts_on = c.full_from OR p.begins) AND (t.ends_on = c.date_to OR t.ends_on < c.date_to AND p.ends)
+                    THEN killbill_prorated(p.price, k.currency, c.full_from, c.date_to, t.starts_on, t.ends_on) ELSE p.price END AS ours
           FROM killbill_item AS t
           JOIN killbill_invoice AS k USING (endpoint, invoice_id)
           LEFT JOIN killbill_subscription AS s ON s.endpoint = t.endpoint AND s.killbill_id = t.subscription_id
+          LEFT JOIN LATERAL periods(k.account_id, daterange(t.starts_on, t.starts_on + 1)) AS c ON t.item_type = 'RECURRING'
+          LEFT JOIN LATERAL killbill_recurring_price(t.endpoint, s.external_key, t.plan, t.starts_on, t.ends_on) AS p ON t.item_type = 'RECURRING'
          WHERE t.endpoint = $1 AND k.status = 'COMMITTED' AND k.account_id = coalesce($3, k.account_id) AND t.starts_on <@ dates
     )
     SELECT i.account_id, concat_ws(' ', 'invoice', i.number, i.item_type, coalesce(i.external_key, i.description)), i.starts_on, i.ends_on,
-           CASE WHEN i.item_type = 'RECURRING' THEN i.price ELSE 0 END, i.amount,
+           CASE WHEN i.item_type = 'RECURRING' THEN i.ours ELSE 0 END, i.amount,
            CASE WHEN i.item_type <> 'RECURRING' THEN 'not from here'
                 WHEN i.external_key IS NULL THEN 'a subscription that is not mirrored here'
                 WHEN i.price IS NULL THEN 'the price is not known here'
-                WHEN i.amount < i.price AND i.ends_on <> i.starts_on + interval '1 month' THEN 'part of a month, prorated by the server'
+                WHEN i.amount < i.price AND i.ours = i.price AND i.ends_on <> i.starts_on + interval '1 month' THEN 'part of a month for which nothing here is a reason, prorated by the server'
                 ELSE 'the server bills another amount' END
       FROM item AS i
-     WHERE CASE WHEN i.item_type = 'RECURRING' THEN i.price IS DISTINCT FROM i.amount AND i.overrides IS NULL
+     WHERE CASE WHEN i.item_type = 'RECURRING' THEN i.ours IS DISTINCT FROM i.amount AND i.overrides IS NULL
                 WHEN i.item_type IN ('EXTERNAL_CHARGE', 'CREDIT_ADJ')
                     THEN NOT EXISTS (SELECT FROM killbill_adjustment AS a WHERE a.endpoint = i.endpoint AND a.account_id = i.account_id AND i.details = a.reference || 'adjustment:' || a.adjustment_id)
                      AND NOT EXISTS (SELECT FROM killbill_pushed_invoice AS p WHERE p.endpoint = i.endpoint AND p.killbill_id = i.invoice_id
@@ -193,6 +220,36 @@ AS $$
                 ELSE i.item_type = 'FIXED' AND i.amount <> 0 END
 $$;
 COMMENT ON FUNCTION billing.killbill_reconcile_items(text, daterange, bigint) IS 'Items of the server''s invoices other than usage that nothing here explains. Behind killbill_reconcile(). Stable.';
+
+CREATE FUNCTION billing.killbill_reconcile_missing(endpoint text, dates daterange, only_account bigint)
+    RETURNS TABLE (account_id bigint, subject text, period_from date, period_to date, ours numeric, theirs numeric, reason text)
+    LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 100 SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    WITH billed_to AS MATERIALIZED (
+        SELECT a.account_id, coalesce((SELECT max(k.target_date) FROM killbill_invoice AS k WHERE k.endpoint = a.endpoint AND k.account_id = a.account_id AND k.status = 'COMMITTED'), current_date) AS day
+          FROM killbill_account AS a WHERE a.endpoint = $1 AND a.account_id = coalesce($3, a.account_id) AND a.read_at IS NOT NULL AND a.auto_invoicing
+    ), span AS (
+        SELECT c.account_id, c.external_key, s.killbill_id, c.currency, c.cycle_from, c.cycle_to, b.day, c.plan, c.phase,
+               greatest(c.date_from, s.starts_on) AS date_from, least(c.date_to, s.ends_on) AS date_to
+          FROM killbill_spans($1, dates, $3) AS c
+          JOIN billed_to AS b USING (account_id)
+          JOIN killbill_subscription AS s ON s.endpoint = $1 AND s.external_key = c.external_key
+         WHERE s.state IN ('active', 'cancelled') AND s.overrides IS NULL AND s.killbill_id IS NOT NULL
+    ), due AS (
+        SELECT n.*, killbill_prorated(p.price, n.currency, n.cycle_from, n.cycle_to, n.date_from, n.date_to) AS ours
+          FROM span AS n CROSS JOIN LATERAL killbill_recurring_price($1, n.external_key, n.plan, n.date_from, n.date_to) AS p
+         WHERE n.date_from < n.date_to AND n.date_from >= lower(dates)
+           AND CASE WHEN (SELECT x.in_advance FROM killbill_price AS x WHERE x.endpoint = $1 AND x.plan = n.plan AND x.phase = n.phase AND x.kind = 'recurring' ORDER BY x.effective_at DESC LIMIT 1)
+                    THEN n.date_from <= n.day AND n.date_from < upper(dates) ELSE n.date_to <= n.day AND n.date_to <= upper(dates) END
+    )
+    SELECT d.account_id, concat_ws(' ', 'RECURRING', d.external_key), d.date_from, d.date_to, d.ours, 0, 'the server has not billed it'
+      FROM due AS d
+     WHERE d.ours > 0
+       AND NOT EXISTS (SELECT FROM killbill_item AS t JOIN killbill_invoice AS k USING (endpoint, invoice_id)
+                        WHERE t.endpoint = $1 AND t.subscription_id = d.killbill_id AND t.item_type = 'RECURRING' AND t.starts_on = d.date_from AND k.status = 'COMMITTED')
+$$;
+COMMENT ON FUNCTION billing.killbill_reconcile_missing(text, daterange, bigint) IS
+'Months, and parts of months, of mirrored subscriptions that should be on the server''s invoices as last read and are not; those that are not due at the last target date of the account''s invoices are not looked at. Behind killbill_reconcile(). Stable.';
 
 CREATE FUNCTION billing.killbill_reconcile_pushed(endpoint text, dates daterange, only_account bigint)
     RETURNS TABLE (account_id bigint, subject text, period_from date, period_to date, ours numeric, theirs numeric, reason text)
@@ -245,12 +302,13 @@ BEGIN
         SELECT a.key, d.subject, d.period_from, d.period_to, d.ours, d.theirs, d.theirs - d.ours, d.reason
           FROM (SELECT * FROM killbill_reconcile_usage(killbill_reconcile.endpoint, dates, only_account)
                  UNION ALL SELECT * FROM killbill_reconcile_items(killbill_reconcile.endpoint, dates, only_account)
+                 UNION ALL SELECT * FROM killbill_reconcile_missing(killbill_reconcile.endpoint, dates, only_account)
                  UNION ALL SELECT * FROM killbill_reconcile_pushed(killbill_reconcile.endpoint, dates, only_account)) AS d
           JOIN account AS a USING (account_id)
          ORDER BY a.key, d.period_from, d.subject;
 END $$;
 COMMENT ON FUNCTION billing.killbill_reconcile(text, daterange, text) IS
-'Everything in which the invoices of a server, as last read, differ from what they should be; no row = they agree. dates: charge periods that lie inside, items that start inside, and our invoices issued inside. Mode A: usage as it counts here, rated by the imported catalog, beside USAGE items with adjustments; recurring items beside the catalog. Mode B: each line and the tax of our invoices beside their items. Foreign items are listed too. difference = theirs - ours. reason: in words. Errors: 22023 unbounded dates, 42704 unknown account. Stable.';
+'Everything in which the invoices of a server, as last read, differ from what they should be; no row = they agree. dates: charge periods that lie inside, items that start inside, and our invoices issued inside. Mode A: usage as it counts here, rated by the imported catalog, beside USAGE items with adjustments; recurring items beside the catalog, parts of months prorated as the server does, and those that are missing. Mode B: each line and the tax of our invoices beside their items. Foreign items are listed too. difference = theirs - ours. reason: in words. Errors: 22023 unbounded dates, 42704 unknown account. Stable.';
 
 CREATE VIEW billing.killbill_invoices AS
     SELECT k.endpoint, a.key AS account, k.number, k.status, k.invoice_date, k.target_date, k.currency, k.amount, k.balance,
