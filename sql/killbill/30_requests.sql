@@ -73,16 +73,30 @@ CREATE FUNCTION billing.killbill_located(answer billing.http_answer) RETURNS uui
 AS $$ SELECT substring(answer.headers ->> 'location' FROM '([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/?$')::uuid $$;
 COMMENT ON FUNCTION billing.killbill_located(billing.http_answer) IS 'The id in header Location of an answer, null when there is none. Immutable.';
 
+CREATE FUNCTION billing.killbill_text_length(value text) RETURNS int
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT char_length(value) + regexp_count(value, '[\U00010000-\U0010ffff]') $$;
+COMMENT ON FUNCTION billing.killbill_text_length(text) IS 'The length of a text as the server, a program in Java, counts it: characters beyond U+FFFF are two. Immutable.';
+
+CREATE FUNCTION billing.killbill_cut_text(value text, longest int) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN billing.killbill_text_length(value) <= longest THEN value
+                ELSE left(value, (SELECT max(n) FROM generate_series(0, longest - 1) AS n WHERE billing.killbill_text_length(left(value, n)) < longest)) || '…' END
+$$;
+COMMENT ON FUNCTION billing.killbill_cut_text(text, int) IS 'A text that the server can keep: what is longer is cut, never inside a character, and ends in …. Immutable.';
+
 CREATE FUNCTION billing.killbill_check_text(what text, value text, longest int) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF char_length(value) > longest THEN
-        RAISE string_data_right_truncation USING MESSAGE = format('%s has %s characters, Kill Bill takes %s: "%s…"', what, char_length(value), longest, left(value, 40));
+    IF billing.killbill_text_length(value) > longest THEN
+        RAISE string_data_right_truncation USING MESSAGE = format('%s has %s characters, Kill Bill takes %s: "%s…"', what, billing.killbill_text_length(value), longest, left(value, 40));
     END IF;
     RETURN value;
 END $$;
-COMMENT ON FUNCTION billing.killbill_check_text(text, text, int) IS 'The text itself. Errors: 22001 when it has more characters than the server takes, which it would answer with 500. Immutable.';
+COMMENT ON FUNCTION billing.killbill_check_text(text, text, int) IS
+'The text itself. Errors: 22001 when it has more characters than the server takes, which it would answer with 500; those beyond U+FFFF count twice. Immutable.';
 
 CREATE FUNCTION billing.killbill_split_amount(amount numeric) RETURNS SETOF numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1 SET search_path = pg_catalog, pg_temp

@@ -1,13 +1,14 @@
 """The life of accounts on a real Kill Bill server, told by the real background worker in both modes, over an outage, lost answers and
 kill -9 of the worker.
 
-Forty accounts: connection tried, catalog read, accounts and subscriptions mirrored, a month of usage told, the clock moved, invoices read
+Forty accounts of one plan and twelve of plans with phases that end inside their periods: connection tried, catalog read, accounts and subscriptions mirrored, a month of usage told, the clock moved, invoices read
 and reconciled to zero difference; then late usage, less usage, a cancellation, credits, our own invoices told as charges, and what option
 sync_every does by itself.  The worker reaches the server through gate.py, which makes the trouble.
 """
 
 import base64
 import http.client
+import json
 import os
 import random
 import signal
@@ -21,12 +22,31 @@ import psycopg2
 from gate import Gate
 
 ACCOUNTS, OURS = 40, 10
+# longer than the 255 characters that the server keeps; those of the second kind are two to it
+LONG_NAME = "\u20ac" * 200 + "\U0001f600" * 50
+# (plan, cycle day, first day, usage section): each trial and discount ends inside a period, or does so where the cycle day is cut
+PHASED = [(plan, cycle_day, first, meter) for plan, meter in (("early", "early/early-last/gb"), ("late", "late-discount/late-discount/gb")) for cycle_day, first in
+          ((1, "2026-01-01"), (1, "2026-01-05"), (15, "2026-01-01"), (28, "2026-01-03"), (30, "2026-01-01"), (31, "2026-01-02"))]
 SEED = int(os.environ.get("SEED", "20261121"))
 CHANCE = random.Random(SEED)
 LONGEST = 240
+
+
+def phased_plan(name, mode, days):
+    """A plan with a trial, a discount and what lasts; usage has two tiers in each of the last two."""
+    def priced(phase, fee, prices):
+        blocks = "".join(f'<tier><blocks><tieredBlock><unit>gb</unit><size>1</size><prices><price><currency>EUR</currency><value>{price}</value></price></prices><max>{most}</max></tieredBlock></blocks></tier>' for price, most in prices)
+        return (f'<recurring><billingPeriod>MONTHLY</billingPeriod><recurringPrice><price><currency>EUR</currency><value>{fee}</value></price></recurringPrice></recurring>'
+                f'<usages><usage name="{name}-{phase}" billingMode="IN_ARREAR" usageType="CONSUMABLE" tierBlockPolicy="ALL_TIERS"><billingPeriod>MONTHLY</billingPeriod><tiers>{blocks}</tiers></usage></usages>')
+    return (f'<plan name="{name}"><product>{name.title()}</product><recurringBillingMode>{mode}</recurringBillingMode><initialPhases>'
+            '<phase type="TRIAL"><duration><unit>DAYS</unit><number>9</number></duration><fixed><fixedPrice/></fixed></phase>'
+            f'<phase type="DISCOUNT"><duration><unit>DAYS</unit><number>{days}</number></duration>{priced("discount", "49.99", ((0.30, 20), (0.20, -1)))}</phase></initialPhases>'
+            f'<finalPhase type="EVERGREEN"><duration><unit>UNLIMITED</unit></duration>{priced("last", "99.97", ((0.50, 20), (0.40, -1)))}</finalPhase></plan>')
+
+
 CATALOG = """<?xml version="1.0" encoding="UTF-8"?><catalog><effectiveDate>2025-01-01T00:00:00+00:00</effectiveDate><catalogName>Life</catalogName>
 <recurringBillingMode>IN_ADVANCE</recurringBillingMode><currencies><currency>EUR</currency></currencies><units><unit name="gb"/><unit name="core-hour"/><unit name="peak"/></units>
-<products><product name="Server"><category>BASE</category><available><addonProduct>Backup</addonProduct></available></product><product name="Backup"><category>ADD_ON</category></product></products>
+<products><product name="Server"><category>BASE</category><available><addonProduct>Backup</addonProduct></available></product><product name="Backup"><category>ADD_ON</category></product><product name="Early"><category>BASE</category></product><product name="Late"><category>BASE</category></product></products>
 <rules><changePolicy><changePolicyCase><policy>IMMEDIATE</policy></changePolicyCase></changePolicy>
 <changeAlignment><changeAlignmentCase><alignment>START_OF_BUNDLE</alignment></changeAlignmentCase></changeAlignment>
 <cancelPolicy><cancelPolicyCase><policy>IMMEDIATE</policy></cancelPolicyCase></cancelPolicy>
@@ -43,8 +63,8 @@ CATALOG = """<?xml version="1.0" encoding="UTF-8"?><catalog><effectiveDate>2025-
 <tier><limits><limit><unit>peak</unit><max>10</max></limit></limits><recurringPrice><price><currency>EUR</currency><value>5.00</value></price></recurringPrice></tier>
 <tier><limits><limit><unit>peak</unit><max>1000</max></limit></limits><recurringPrice><price><currency>EUR</currency><value>20.00</value></price></recurringPrice></tier></tiers></usage></usages></finalPhase></plan>
 <plan name="backup"><product>Backup</product><finalPhase type="EVERGREEN"><duration><unit>UNLIMITED</unit></duration>
-<recurring><billingPeriod>MONTHLY</billingPeriod><recurringPrice><price><currency>EUR</currency><value>3.00</value></price></recurringPrice></recurring></finalPhase></plan></plans>
-<priceLists><defaultPriceList name="DEFAULT"><plans><plan>server</plan><plan>backup</plan></plans></defaultPriceList></priceLists></catalog>"""
+<recurring><billingPeriod>MONTHLY</billingPeriod><recurringPrice><price><currency>EUR</currency><value>3.00</value></price></recurringPrice></recurring></finalPhase></plan>""" + phased_plan("early", "IN_ADVANCE", 30) + phased_plan("late", "IN_ARREAR", 35) + """</plans>
+<priceLists><defaultPriceList name="DEFAULT"><plans><plan>server</plan><plan>backup</plan><plan>early</plan><plan>late</plan></plans></defaultPriceList></priceLists></catalog>"""
 
 
 class Failure(Exception):
@@ -70,11 +90,23 @@ def connect():
     return connection
 
 
+def ask(url, key, path):
+    """What the server itself says; JSON."""
+    place = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=120)
+    connection.request("GET", "/1.0/kb" + path, headers={"Authorization": "Basic " + base64.b64encode(b"admin:password").decode(), "X-Killbill-ApiKey": key, "X-Killbill-ApiSecret": "s"})
+    answer = connection.getresponse()
+    body = answer.read()
+    if answer.status != 200:
+        raise Failure(f"GET {path}: {answer.status}")
+    return json.loads(body)
+
+
 class Life:
     """What is done between begin() and expect() is one transaction; the worker delivers it afterwards."""
 
     def __init__(self, url):
-        self.key = "life-" + uuid.uuid4().hex[:8]
+        self.url, self.key = url, "life-" + uuid.uuid4().hex[:8]
         make_tenant(url, self.key)
         self.connection = connect()
         self.gate = Gate(url, self.kill_worker, SEED)
@@ -206,7 +238,10 @@ def play(life):
         life.query("SELECT killbill_subscribe('kb', %(a)s, 'server', '2026-01-01', %(k)s, fields => jsonb_build_object('resource_name', %(a)s::text))", a=account, k=account + "-server")
         if CHANCE.random() < 0.3:
             life.query("SELECT killbill_subscribe('kb', %(a)s, 'backup', '2026-01-01', %(k)s, bundle_key => %(b)s)", a=account, k=account + "-backup", b=account + "-server")
-    life.expect(f"{ACCOUNTS} accounts and their subscriptions mirrored", kills=3)
+    for number, (plan, cycle_day, first, _) in enumerate(PHASED):
+        life.query("SELECT set_account(%(a)s, currency => 'EUR', time_zone => 'UTC', cycle_day => %(c)s, price_list => 'Life/DEFAULT/EUR', starts_on => '2026-01-01')", a=f"p{number}", c=cycle_day)
+        life.query("SELECT killbill_mirror_account('kb', %(a)s, reference_day => '2026-01-01'), killbill_subscribe('kb', %(a)s, %(p)s, %(f)s, %(a)s)", a=f"p{number}", p=plan, f=first)
+    life.expect(f"{ACCOUNTS + len(PHASED)} accounts and their subscriptions mirrored", kills=3)
 
     used = []
     life.begin()
@@ -216,6 +251,9 @@ def play(life):
                 used.append((account, life.use(account, CHANCE.choice(("server/traffic/gb", "server/traffic/core-hour")), f"2026-01-{day:02}", round(CHANCE.uniform(0, 40), CHANCE.choice((0, 1, 3))))))
             if CHANCE.random() < 0.05:
                 life.use(account, "server/line/peak", f"2026-01-{day:02}", CHANCE.randint(1, 30))
+        for number, (_, _, first, meter) in enumerate(PHASED):
+            if f"2026-01-{day:02}" >= first:
+                life.use(f"p{number}", meter, f"2026-01-{day:02}", CHANCE.randint(0, 9))
         if day % 10 == 0:
             life.query("SELECT count(*) FROM killbill_push_usage('kb', through => %(d)s::date)", d=f"2026-01-{day + 1:02}")
             life.expect("", kills=1, outage=2.0 if day == 20 else 0.0)
@@ -234,16 +272,22 @@ def play(life):
         life.query("SELECT correct_usage(%(a)s, %(u)s, 0.5)", a=account, u=usage)
     for account in accounts[5:30]:
         life.use(account, "server/traffic/gb", "2026-02-03", CHANCE.randint(1, 60))
+    for number, (_, cycle_day, _, meter) in enumerate(PHASED):
+        # until the last cycle day before March: what comes after is billed later
+        for day in range(1, min(cycle_day, 28) if cycle_day > 1 else 29):
+            life.use(f"p{number}", meter, f"2026-02-{day:02}", CHANCE.randint(0, 9))
+        life.use(f"p{number}", meter, "2026-01-20", 5)
     life.query("SELECT count(*) FROM killbill_push_usage('kb', through => '2026-02-06')")
+    life.query("SELECT count(*) FROM killbill_push_usage('kb', through => '2026-03-01')")
     life.query("SELECT killbill_cancel('kb', 'a39-server', '2026-03-01')")
-    life.query("SELECT killbill_credit('kb', 'a1', 25, 'welcome'), killbill_credit('kb', 'a2', 2500000.25, 'refund')")
+    life.query("SELECT killbill_credit('kb', 'a1', 25, %(r)s), killbill_credit('kb', 'a2', 2500000.25, 'refund')", r="\u20ac" * 201 + "\U0001f600" * 27)
     life.expect("late usage, less usage, an end and a credit told", kills=3)
     life.clock("2026-03-01 12:00Z")
     life.expect("clock moved to March")
     life.reconciled("mode A: January and February after corrections", "[2026-01-01,2026-03-01)")
 
     # Mode B: we invoice.
-    life.query("SELECT set_tax_rate('vat', rate => 19), set_seller('s', default_tax_code => 'vat'), set_price_list('own', 'EUR'), set_meter('calls', unit => 'call'), set_fee('base', in_advance => true)")
+    life.query("SELECT set_tax_rate('vat', rate => 19), set_seller('s', default_tax_code => 'vat'), set_price_list('own', 'EUR'), set_meter('calls', unit => 'call'), set_fee('base', name => %(n)s, in_advance => true)", n=LONG_NAME)
     life.query("SELECT set_price('calls', '{\"model\":\"per_unit\",\"currency\":\"EUR\",\"unit_price\":\"0.037\"}', valid_from => '2026-01-01', price_list => 'own'), "
                "set_price('base', '{\"model\":\"per_unit\",\"currency\":\"EUR\",\"unit_price\":\"600000\"}', valid_from => '2026-01-01', price_list => 'own')")
     calls = {}
@@ -269,8 +313,102 @@ def play(life):
     life.expect("mode B: invoices and credit notes told as charges and credits", kills=3)
     life.reconciled("mode B: every line and tax", "[2026-01-01,2027-12-31)")
 
+    check_texts(life)
+    check_changes(life)
     check_sync(life, accounts[0])
     check_rest(life)
+
+
+def check_texts(life):
+    """Descriptions at the server's limit and above it, in characters of three and four bytes, are there as they were told."""
+    cut = "\u20ac" * 200 + "\U0001f600" * 27 + "\u2026"
+    found = life.query("SELECT DISTINCT description FROM killbill_item WHERE starts_with(details, 'billing:') AND description LIKE %(b)s", b="\u20ac" * 100 + "%")
+    if {row[0] for row in found} != {cut, cut[:200] + "\u20ac" + "\U0001f600" * 27}:
+        raise Failure(f"long descriptions: {found}")
+    for value, refused in (("\u20ac" * 255, False), ("\u20ac" * 256, True), ("\U0001f600" * 127, False), ("\U0001f600" * 128, True)):
+        try:
+            life.query("SELECT killbill_credit('kb', 'a3', 0.01, %(r)s)", r=value)
+            if refused:
+                raise Failure(f"a reason of {len(value)} characters was taken")
+        except psycopg2.errors.StringDataRightTruncation:
+            if not refused:
+                raise
+    life.expect("descriptions cut at 255 characters as the server counts them")
+
+
+def check_changes(life):
+    """Accounts and subscriptions that are there already are renamed, paused, resumed, ended inside a month and closed; answers get lost, the worker is killed."""
+    changing = [f"q{n}" for n in range(8)]
+    life.begin()
+    for account in changing:
+        life.query("SELECT set_account(%(a)s, currency => 'EUR', time_zone => 'UTC', cycle_day => 1, price_list => 'Life/DEFAULT/EUR', starts_on => '2026-03-01', legal_name => 'Before', "
+                   "address => '{\"line_1\": \"Old Lane 1\", \"city\": \"Bonn\"}')", a=account)
+        life.query("SELECT killbill_mirror_account('kb', %(a)s), killbill_subscribe('kb', %(a)s, 'server', '2026-03-01', %(a)s || '-server'), killbill_subscribe('kb', %(a)s, 'backup', '2026-03-01', %(a)s || '-backup', bundle_key => %(a)s || '-server')", a=account)
+    life.expect("accounts that will change mirrored", kills=2)
+    there = lambda account: ask(life.url, life.key, "/accounts?externalKey=" + account)
+    subscription = lambda key: ask(life.url, life.key, "/subscriptions?externalKey=" + key)
+
+    # renamed: a name as long as the server takes, in characters of several bytes
+    life.begin()
+    for number, account in enumerate(changing):
+        life.query("SELECT set_account(%(a)s, legal_name => %(n)s, address => '{\"line_1\": \"New Street 2\", \"city\": \"Köln\"}')", a=account, n="€" * 100 if number else "After")
+        life.query("SELECT killbill_mirror_account('kb', %(a)s)", a=account)
+    life.expect("", kills=3)
+    for number, account in enumerate(changing):
+        found = there(account)
+        if (found["name"], found["address1"], found["city"], found["externalKey"]) != ("€" * 100 if number else "After", "New Street 2", "Köln", account):
+            raise Failure(f"renamed: {found}")
+    print("ok accounts renamed, with an address", flush=True)
+
+    # below its threshold an account is paused on the server; with credit it runs again
+    life.begin()
+    for account in changing[:3]:
+        life.query("SELECT killbill_set_threshold('kb', %(a)s, 5, 'suspend'), killbill_pull_invoices('kb', %(a)s)", a=account)
+    life.expect("")
+    life.begin()
+    for account in changing[:3]:
+        life.query("SELECT killbill_dry_run('kb', %(a)s)", a=account)
+    life.expect("", kills=3)
+    states = {subscription(account + part)["state"] for account in changing[:3] for part in ("-server", "-backup")}
+    if states != {"BLOCKED"} or life.query("SELECT count(*) FROM killbill_subscription WHERE state = 'paused'") != [(6,)]:
+        raise Failure(f"paused: {states} {life.query('SELECT external_key, state FROM killbill_subscription ORDER BY 1')}")
+    try:
+        life.query("SELECT killbill_subscribe('kb', 'q0', 'server', '2026-03-01', 'q0-more')")
+        raise Failure("an order below the threshold was taken")
+    except psycopg2.errors.ConfigurationLimitExceeded:
+        pass
+    life.clock("2026-03-10 12:00Z")
+    life.expect("")
+    life.begin()
+    for account in changing[:3]:
+        life.query("SELECT killbill_credit('kb', %(a)s, 1000, 'top-up'), killbill_pull_invoices('kb', %(a)s), killbill_dry_run('kb', %(a)s)", a=account)
+    life.expect("", kills=3)
+    states = {subscription(account + part)["state"] for account in changing[:3] for part in ("-server", "-backup")}
+    if states != {"ACTIVE"}:
+        raise Failure(f"resumed: {states}")
+    print("ok subscriptions paused below a threshold and resumed with credit", flush=True)
+
+    # ended inside a month: an add-on alone, a base subscription with its add-on; an account closed
+    life.begin()
+    life.query("SELECT killbill_cancel('kb', 'q3-backup', '2026-03-14'), killbill_cancel('kb', 'q4-server', '2026-03-20'), killbill_close_account('kb', 'q5'), killbill_close_account('kb', 'q6')")
+    life.expect("", kills=3)
+    life.clock("2026-04-01 12:00Z")
+    life.expect("")
+    wanted = {"q3-server": None, "q3-backup": "2026-03-14", "q4-server": "2026-03-20", "q4-backup": "2026-03-20", "q5-server": "2026-03-10", "q6-backup": "2026-03-10", "q7-server": None}
+    found = {key: (subscription(key)["billingEndDate"] or "")[:10] or None for key in wanted}
+    if found != wanted:
+        raise Failure(f"ended: {found}")
+    print("ok subscriptions ended inside a month, accounts closed", flush=True)
+    life.query("SELECT killbill_pull_invoices('kb')")
+    life.expect("")
+    # of the pauses nothing here knows the days
+    rows = life.query("SELECT account_key, subject, period_from, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-03-01,2026-04-01)') WHERE account_key LIKE 'q%%' AND account_key NOT IN ('q0', 'q1', 'q2')", at=1)
+    if rows:
+        raise Failure(f"after changes: {rows[:4]}")
+    rows = life.query("SELECT account_key, subject, period_from, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-03-01,2026-04-01)') WHERE account_key IN ('q0', 'q1', 'q2')")
+    if {row[5] for row in rows} != {"part of a month for which nothing here is a reason, prorated by the server"}:
+        raise Failure(f"after a pause: {rows}")
+    print("ok March reconciled; parts of months after a pause are listed", flush=True)
 
 
 def check_sync(life, account):

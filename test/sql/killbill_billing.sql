@@ -159,3 +159,8 @@ SELECT subject, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-02-01,
 SELECT subject, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-01-01,2026-01-31)', 'beta');
 SELECT fails($$SELECT * FROM killbill_push_invoices('kb', 'INV-9')$$);
 SELECT killbill_split_amount(a) FROM unnest('{0,1.5,999999,1000000,-2500000.25}'::numeric[]) AS a;
+-- Texts at the server's limit and above it, as it counts them: characters beyond U+FFFF are two.
+SELECT killbill_text_length(t) AS length, killbill_cut_text(t, 255) = t AS whole, killbill_text_length(killbill_cut_text(t, 255)) AS kept, char_length(killbill_cut_text(t, 255)) AS characters, right(killbill_cut_text(t, 255), 1)
+  FROM unnest(ARRAY['', repeat('x', 255), repeat('x', 256), repeat('€', 255), repeat('€', 300), repeat('😀', 127), repeat('😀', 127) || 'x', repeat('😀', 128), repeat('€', 254) || '😀', repeat('é', 128)]) AS t;
+SELECT fails(format($$SELECT killbill_credit('kb', 'beta', 1, %L)$$, repeat('😀', 128)));
+SELECT killbill_credit('kb', 'beta', 1, repeat('😀', 127)) IS NOT NULL;

@@ -11,12 +11,13 @@ CREATE FUNCTION usage(name text, price text) RETURNS text LANGUAGE sql AS $$ SEL
    <tieredBlock><unit>gb</unit><size>1</size><prices><price><currency>EUR</currency><value>' || price || '</value></price></prices><max>-1</max></tieredBlock></blocks></tier></tiers></usage></usages>' $$;
 CREATE FUNCTION monthly(price text) RETURNS text LANGUAGE sql AS $$ SELECT '<recurring><billingPeriod>MONTHLY</billingPeriod><recurringPrice><price><currency>EUR</currency><value>' || price || '</value></price></recurringPrice></recurring>' $$;
 SELECT name, outcome, detail FROM killbill_import_catalog(('<catalog><effectiveDate>2025-01-01T00:00:00Z</effectiveDate><catalogName>Cloud</catalogName><recurringBillingMode>IN_ADVANCE</recurringBillingMode>
-<currencies><currency>EUR</currency></currencies><units><unit name="gb"/></units><products><product name="Server"><category>BASE</category></product></products>
+<currencies><currency>EUR</currency></currencies><units><unit name="gb"/></units><products><product name="Server"><category>BASE</category></product><product name="Backup"><category>ADD_ON</category></product></products>
 <plans><plan name="server"><product>Server</product><initialPhases>
  <phase type="TRIAL"><duration><unit>MONTHS</unit><number>1</number></duration><fixed><fixedPrice><price><currency>EUR</currency><value>0</value></price></fixedPrice></fixed></phase>
  <phase type="DISCOUNT"><duration><unit>MONTHS</unit><number>2</number></duration>' || monthly('5.00') || usage('traffic-discount', '0.30') || '</phase></initialPhases>
- <finalPhase type="EVERGREEN"><duration><unit>UNLIMITED</unit></duration>' || monthly('9.00') || usage('traffic', '0.50') || '</finalPhase></plan></plans>
-<priceLists><defaultPriceList name="DEFAULT"><plans><plan>server</plan></plans></defaultPriceList></priceLists></catalog>')::xml, 'kb');
+ <finalPhase type="EVERGREEN"><duration><unit>UNLIMITED</unit></duration>' || monthly('9.00') || usage('traffic', '0.50') || '</finalPhase></plan>
+<plan name="backup"><product>Backup</product><finalPhase type="EVERGREEN"><duration><unit>UNLIMITED</unit></duration>' || monthly('3.00') || '</finalPhase></plan></plans>
+<priceLists><defaultPriceList name="DEFAULT"><plans><plan>server</plan><plan>backup</plan></plans></defaultPriceList></priceLists></catalog>')::xml, 'kb');
 SELECT phase, phase_no, final, phase_from, phase_to FROM killbill_phases('kb', 'server', 'DEFAULT', 'EUR', '2026-01-31');
 SELECT set_account(a, currency => 'EUR', time_zone => 'UTC', cycle_day => 1, price_list => 'Cloud/DEFAULT/EUR', starts_on => '2026-01-01') FROM unnest('{acme,beta}'::text[]) AS a;
 
@@ -40,6 +41,14 @@ SELECT day, p.currency, CASE WHEN p.section IS NOT NULL THEN killbill_rate(p.sec
 SELECT fails($$SELECT * FROM killbill_set_plan('kb', 'acme', 'servant', '2026-01-01')$$);
 SELECT fails($$SELECT * FROM killbill_set_plan('kb', 'acme', 'server', NULL)$$);
 SELECT fails($$SELECT * FROM killbill_set_plan('kb', 'acme', 'server', '2026-01-01', ends_on => '2026-01-01')$$);
+
+-- We bill the same account as mode A does below, by the same sections, tiers and parts of months: their sums are those of the server.
+SELECT set_account('delta', currency => 'EUR', time_zone => 'UTC', cycle_day => 1, price_list => 'Cloud/DEFAULT/EUR', starts_on => '2026-01-01') \gset
+SELECT * FROM killbill_set_plan('kb', 'delta', 'server', '2026-01-15');
+SELECT outcome, count(*) FROM record_usage((SELECT jsonb_agg(jsonb_build_object('id', 'd' || d, 'account', 'delta', 'meter', 'server/traffic/gb', 'at', d || 'T12:00:00Z', 'quantity', '10')) FROM unnest('{2026-02-14,2026-02-15,2026-04-14,2026-04-15,2026-04-16}'::text[]) AS d)) GROUP BY 1;
+CALL run_invoicing('2026-05-01', NULL) \gset
+SELECT count(*) FROM finalize_invoices('2026-05-01', issue_date => '2026-06-01', account => 'delta');
+SELECT period_from, item_key, amount FROM line WHERE account_key = 'delta' AND period_from < '2026-05-01' ORDER BY 1, 2;
 
 -- Parts of months, as invoices of 0.22.26 and 0.24.19 had them; the last one tells shares of 9 decimals from exact ones.
 SELECT starts_on, ends_on, theirs, theirs - killbill_prorated(price, 'EUR', cycle_from, cycle_to, starts_on, ends_on) AS difference
@@ -79,3 +88,7 @@ SELECT subject, period_from, ours, theirs, reason FROM killbill_reconcile('kb', 
 -- Less usage after the phase has ended, though not the month: money, by the prices of the phase.
 SELECT correct_usage('gamma', 'g2026-04-14', 3) \gset
 SELECT usage_name, period_from, outcome, amount FROM killbill_push_usage('kb', through => '2026-04-17', account => 'gamma', since => '2026-04-01');
+
+-- An add-on ends with its base subscription, there and here; it alone ends alone.
+SELECT killbill_subscribe('kb', 'gamma', 'backup', '2026-03-01', 's-3', bundle_key => 's-2'), killbill_subscribe('kb', 'gamma', 'backup', '2026-03-01', 's-4', bundle_key => 's-2'), killbill_cancel('kb', 's-3', '2026-04-01'), killbill_cancel('kb', 's-2', '2026-05-01') \gset
+SELECT external_key, ends_on, state FROM killbill_subscription WHERE bundle_key = 's-2' ORDER BY 1;

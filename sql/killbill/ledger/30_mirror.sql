@@ -154,10 +154,15 @@ BEGIN
     ELSIF killbill_cancel.ends_on IS NULL OR killbill_cancel.ends_on < mirror.starts_on THEN
         RAISE invalid_parameter_value USING MESSAGE = format('subscription "%s" began on %s and cannot end on %s', killbill_cancel.external_key, mirror.starts_on, coalesce(killbill_cancel.ends_on::text, 'null'));
     END IF;
+    -- The server ends add-ons with their base subscription.
+    UPDATE killbill_subscription AS s SET ends_on = mirror.ends_on
+     WHERE s.endpoint = mirror.endpoint AND s.bundle_key = mirror.bundle_key AND s.external_key <> mirror.external_key AND s.state <> 'cancelled' AND (s.ends_on IS NULL OR s.ends_on > mirror.ends_on)
+       AND EXISTS (SELECT FROM killbill_price AS p WHERE p.endpoint = s.endpoint AND p.plan = s.plan AND p.category = 'ADD_ON')
+       AND EXISTS (SELECT FROM killbill_price AS p WHERE p.endpoint = mirror.endpoint AND p.plan = mirror.plan AND p.category = 'BASE');
     RETURN killbill_tell(killbill_cancel.endpoint, 'subscription', mirror.account_id, jsonb_build_object('external_key', killbill_cancel.external_key));
 END $$;
 COMMENT ON FUNCTION billing.killbill_cancel(text, text, date) IS
-'Has a subscription on the server end; ends_on is the first day on which it no longer runs. Usage before that day still counts; push it first or afterwards. Returns the number of the message. Errors: 42704 no such subscription, 22023 bad day. Volatile.';
+'Has a subscription on the server end; ends_on is the first day on which it no longer runs; add-ons of a base subscription end with it at the latest. Usage before that day still counts; push it first or afterwards. Returns the number of the message. Errors: 42704 no such subscription, 22023 bad day. Volatile.';
 
 CREATE FUNCTION billing.killbill_close_account(endpoint text, account text) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -329,6 +334,12 @@ BEGIN
            SET killbill_id = (present ->> 'subscriptionId')::uuid, bundle_id = (present ->> 'bundleId')::uuid,
                state = CASE WHEN present ->> 'state' IN ('CANCELLED', 'EXPIRED') OR message.progress ? 'cancelled' THEN 'cancelled' ELSE 'active' END
          WHERE s.endpoint = mirror.endpoint AND s.external_key = mirror.external_key RETURNING s.* INTO mirror;
+        IF message.progress ? 'cancelled' THEN
+            UPDATE killbill_subscription AS s SET state = 'cancelled'
+             WHERE s.endpoint = mirror.endpoint AND s.bundle_key = mirror.bundle_key AND s.ends_on <= mirror.ends_on
+               AND EXISTS (SELECT FROM killbill_price AS p WHERE p.endpoint = s.endpoint AND p.plan = s.plan AND p.category = 'ADD_ON')
+               AND EXISTS (SELECT FROM killbill_price AS p WHERE p.endpoint = mirror.endpoint AND p.plan = mirror.plan AND p.category = 'BASE');
+        END IF;
     ELSIF at IN ('create', 'cancel') THEN
         RETURN killbill_judge(answer);
     END IF;

@@ -262,7 +262,7 @@ BEGIN
     INSERT INTO killbill_adjustment AS a (endpoint, account_id, external_key, usage_name, period_from, period_to, quantities, amount, currency, reason)
         VALUES (killbill_adjust_usage.endpoint, killbill_adjust_usage.account_id, killbill_adjust_usage.external_key, killbill_adjust_usage.usage_name, killbill_adjust_usage.period_from,
                 killbill_adjust_usage.period_to, change, difference, price.currency,
-                left(format('%s: usage of %s to %s corrected', killbill_adjust_usage.usage_name, killbill_adjust_usage.period_from, killbill_adjust_usage.period_to - 1), 255))
+                killbill_cut_text(format('%s: usage of %s to %s corrected', killbill_adjust_usage.usage_name, killbill_adjust_usage.period_from, killbill_adjust_usage.period_to - 1), 255))
         RETURNING a.adjustment_id INTO this_adjustment;
     UPDATE killbill_adjustment AS a
        SET message_id = killbill_tell(a.endpoint, 'adjustment', a.account_id, jsonb_build_object('adjustment_id', this_adjustment), 'adjustment ' || this_adjustment)

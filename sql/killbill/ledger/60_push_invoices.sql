@@ -12,14 +12,14 @@ AS $$
         SELECT coalesce((SELECT min(p.reference) FROM killbill_pushed_invoice AS p WHERE p.invoice_id = killbill_wanted_items.invoice_id), killbill_reference()) AS reference
     ), item AS (
         SELECT l.line_no, CASE WHEN amount(l.amount) < 0 THEN 'credit' ELSE 'charge' END AS way, h.reference || 'line:' || l.line_id AS reference,
-               left(concat_ws(' ', l.item_name, CASE WHEN l.consumer_key <> l.account_key THEN '(' || l.consumer_key || ')' END,
+               killbill_cut_text(concat_ws(' ', l.item_name, CASE WHEN l.consumer_key <> l.account_key THEN '(' || l.consumer_key || ')' END,
                               (SELECT string_agg(g.value, ' ' ORDER BY g.key) FROM jsonb_each_text(l.charge_group) AS g),
                               CASE WHEN l.kind <> 'charge' THEN '- ' || l.kind END), 255) AS description,
                amount(l.amount) AS amount, l.period_from, l.period_to
           FROM line AS l CROSS JOIN here AS h WHERE l.invoice_id = killbill_wanted_items.invoice_id AND amount(l.amount) <> 0
          UNION ALL
         SELECT 1000000 + t.group_no, CASE WHEN amount(t.tax) < 0 THEN 'credit' ELSE 'tax' END, format('%stax:%s:%s', h.reference, i.number, t.group_no),
-               left(format('Tax %s %s%% [%stax:%s:%s]', t.category, trim_scale(t.rate), h.reference, i.number, t.group_no), 255), amount(t.tax), i.tax_point_date, NULL
+               killbill_cut_text(format('Tax %s %s%% [%stax:%s:%s]', t.category, trim_scale(t.rate), h.reference, i.number, t.group_no), 255), amount(t.tax), i.tax_point_date, NULL
           FROM invoice_tax AS t JOIN invoice AS i USING (invoice_id) CROSS JOIN here AS h WHERE t.invoice_id = killbill_wanted_items.invoice_id AND amount(t.tax) <> 0
     )
     SELECT (row_number() OVER (ORDER BY i.line_no))::int, i.way, i.reference, i.description, p.part, i.period_from, i.period_to
