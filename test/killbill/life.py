@@ -388,13 +388,13 @@ def check_changes(life):
         raise Failure(f"resumed: {states}")
     print("ok subscriptions paused below a threshold and resumed with credit", flush=True)
 
-    # ended inside a month: an add-on alone, a base subscription with its add-on; an account closed
+    # ended inside a month: an add-on alone, a base subscription with its add-on; an account closed, which is billed to the end of the month it was billed for
     life.begin()
     life.query("SELECT killbill_cancel('kb', 'q3-backup', '2026-03-14'), killbill_cancel('kb', 'q4-server', '2026-03-20'), killbill_close_account('kb', 'q5'), killbill_close_account('kb', 'q6')")
     life.expect("", kills=3)
     life.clock("2026-04-01 12:00Z")
     life.expect("")
-    wanted = {"q3-server": None, "q3-backup": "2026-03-14", "q4-server": "2026-03-20", "q4-backup": "2026-03-20", "q5-server": "2026-03-10", "q6-backup": "2026-03-10", "q7-server": None}
+    wanted = {"q3-server": None, "q3-backup": "2026-03-14", "q4-server": "2026-03-20", "q4-backup": "2026-03-20", "q5-server": "2026-04-01", "q6-backup": "2026-04-01", "q7-server": None}
     found = {key: (subscription(key)["billingEndDate"] or "")[:10] or None for key in wanted}
     if found != wanted:
         raise Failure(f"ended: {found}")
