@@ -62,16 +62,11 @@ COMMENT ON FUNCTION billing.report_period(text, date) IS 'The days that last-mon
 
 CREATE FUNCTION billing.report_lines(period daterange) RETURNS TABLE (scheme text, cost_center text, outcome text, currency text, billed numeric, effective numeric)
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
-    AS $$ SELECT l.scheme, u.cost_center, u.outcome, l.currency, u.billed, u.effective
-            FROM (SELECT s.scheme, s.currency, array_agg(s.cost_center ORDER BY s.cost_center COLLATE "C" NULLS LAST, s.outcome) AS centers, array_agg(s.outcome ORDER BY s.cost_center COLLATE "C" NULLS LAST, s.outcome) AS outcomes,
-                         array_agg(s.billed ORDER BY s.cost_center COLLATE "C" NULLS LAST, s.outcome) AS billed, array_agg(s.effective ORDER BY s.cost_center COLLATE "C" NULLS LAST, s.outcome) AS effective
-                    FROM (SELECT c.scheme, c.cost_center, c.outcome, c.currency, sum(c.billed) AS billed, sum(c.effective) AS effective
-                            FROM billing.cost_shares AS c
-                           WHERE CASE WHEN EXISTS (SELECT FROM billing.allocation AS a WHERE a.period = report_lines.period) THEN c.period = report_lines.period ELSE report_lines.period @> c.day END GROUP BY 1, 2, 3, 4) AS s
-                   GROUP BY s.scheme, s.currency) AS l
-           CROSS JOIN LATERAL unnest(l.centers, l.outcomes, round_shares(l.billed, minor_unit(l.currency)), round_shares(l.effective, minor_unit(l.currency))) WITH ORDINALITY AS u (cost_center, outcome, billed, effective, place)
-           ORDER BY l.scheme, l.currency, u.place $$;
-COMMENT ON FUNCTION billing.report_lines(daterange) IS 'What each cost center of each scheme bears in a period, in cents that add up to the total of the scheme (see round_shares(); of equal losses the cost center that is first in byte order gains): of a period that was allocated its shares, of other days the shares of these charge days. Stable.';
+    AS $$ SELECT s.key, b.cost_center, b.outcome, b.currency, b.billed, b.effective
+            FROM billing.allocation_scheme AS s
+           CROSS JOIN LATERAL billing.bearer_cents(s.key, report_lines.period, NOT EXISTS (SELECT FROM billing.allocation AS a WHERE a.scheme_id = s.scheme_id AND a.period = report_lines.period AND a.state IN ('open', 'closed'))) AS b
+           ORDER BY s.key, b.currency, b.cost_center COLLATE "C" NULLS LAST, b.outcome $$;
+COMMENT ON FUNCTION billing.report_lines(daterange) IS 'What each cost center of each scheme bears in a period, in cents that add up to the total of the scheme (see bearer_cents()): where a scheme divides exactly this period that division, otherwise the shares of these charge days. Stable.';
 
 CREATE FUNCTION billing.report_content(period daterange, format text) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
