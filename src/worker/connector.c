@@ -513,7 +513,13 @@ call_connector(Delivery *delivery)
 	take_step(delivery);
 }
 
-/* An answer to a request that changes something says whether it was carried out; one with a status of 500 and more does not. */
+/*
+ * What an answer to a request that changes something says of its outcome: a
+ * status of 500 and more, or no whole answer, nothing; one of 4xx that it was
+ * not carried out; any other that it was, or may have been.  What has had its
+ * effect is kept in mind until the message has an outcome: an attempt that
+ * ends without one, by an error, a retry or a crash, leaves it uncertain.
+ */
 static void
 judge_certainty(Delivery *delivery)
 {
@@ -523,7 +529,10 @@ judge_certainty(Delivery *delivery)
 		strcmp(delivery->request.method, "GET") == 0 || strcmp(delivery->request.method, "HEAD") == 0)
 		return;
 	if (answer->error == NULL && answer->status < 500)
+	{
 		delivery->uncertain = false;
+		delivery->has_effects = delivery->has_effects || answer->status < 400;
+	}
 	else if (answer->sent)
 		delivery->uncertain = true;
 }
@@ -563,6 +572,7 @@ connector_step(Delivery *delivery)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	bool		was_uncertain = delivery->uncertain;
 	int			settings_level;
 
 	judge_certainty(delivery);
@@ -599,6 +609,8 @@ connector_step(Delivery *delivery)
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 		delivery->new_progress = delivery->result = 0;
+		/* the connector has not taken note of the answer */
+		delivery->uncertain = delivery->uncertain || was_uncertain;
 		retry_later(delivery, psprintf("%s: %s", unpack_sql_state(error->sqlerrcode), error->message), 0);
 	}
 	PG_END_TRY();

@@ -471,6 +471,37 @@ leave_board(int code, Datum argument)
 	board_leave(my_slot);
 }
 
+/*
+ * Settings of the server, the database or the role that would change what the
+ * worker does are overruled.  A claim has to be durable before its request
+ * goes out, so at least this server's disk is waited for.
+ */
+static void
+force_settings(void)
+{
+	static const char *const forced[][2] = {
+		/* statements here are short and many: compiling them would take longer than they do */
+		{"jit", "off"},
+		{"lock_timeout", "30s"},
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+#if PG_VERSION_NUM >= 170000
+		{"transaction_timeout", "0"},
+#endif
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"DateStyle", "ISO, YMD"},
+		{"IntervalStyle", "postgres"},
+		{"TimeZone", "UTC"}
+	};
+
+	for (int i = 0; i < (int) lengthof(forced); i++)
+		SetConfigOption(forced[i][0], forced[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+		SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 /* A setting that has changed; ends the process when its database is no longer wanted. */
 static void
 heed_settings(void)
@@ -479,6 +510,7 @@ heed_settings(void)
 		return;
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
+	force_settings();
 	if (!database_is_wanted(my_slot->database))
 		proc_exit(0);
 }
@@ -495,12 +527,7 @@ start_worker(int slot)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(my_slot->database, WORKER_ROLE, 0);
 	pgstat_report_appname("billing worker");
-	/* statements here are short and many: compiling them would take longer than they do */
-	SetConfigOption("jit", "off", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("lock_timeout", "30s", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	force_settings();
 	begin_transaction("looking for another worker");
 	alone = outbox_lock_database();
 	end_transaction();

@@ -346,6 +346,7 @@ put_delivery(Datum *elements[], bool *nulls[], int row, Delivery *delivery)
 {
 	bool		sending = strcmp(delivery->state, "sending") == 0;
 	bool		safe = !sending || strcmp(delivery->request.method, "GET") == 0 || strcmp(delivery->request.method, "HEAD") == 0;
+	bool		uncertain = delivery->uncertain || (delivery->has_effects && strcmp(delivery->state, "delivered") != 0);
 	char	   *excerpt = answer_excerpt(delivery);
 
 #define PUT(column, is_null, datum) put(elements[column], nulls[column], row, (is_null), (is_null) ? (Datum) 0 : (datum))
@@ -354,7 +355,7 @@ put_delivery(Datum *elements[], bool *nulls[], int row, Delivery *delivery)
 	PUT(RECORD_BEGUN, false, BoolGetDatum(delivery->begun));
 	PUT(RECORD_PROGRESS, delivery->new_progress == 0, delivery->new_progress);
 	PUT(RECORD_UNSAFE, false, BoolGetDatum(!safe));
-	PUT(RECORD_UNCERTAIN, false, BoolGetDatum(delivery->uncertain));
+	PUT(RECORD_UNCERTAIN, false, BoolGetDatum(uncertain));
 	PUT(RECORD_NEXT_TRY_AT, delivery->next_try_at == 0, TimestampTzGetDatum(delivery->next_try_at));
 	PUT(RECORD_LEASE_UNTIL, !sending, TimestampTzGetDatum(delivery->lease_until));
 	PUT(RECORD_STATUS, !delivery->has_answer || delivery->answer.status == 0, Int32GetDatum(delivery->answer.status));

@@ -496,8 +496,10 @@ error_word(const Transfer *transfer, CURLcode code)
 		case CURLE_OPERATION_TIMEDOUT:
 			return "timeout";
 		case CURLE_URL_MALFORMAT:
-		case CURLE_UNSUPPORTED_PROTOCOL:
 			return "bad_request";
+		case CURLE_UNSUPPORTED_PROTOCOL:
+			/* also what came back instead of HTTP */
+			return transfer->started ? "protocol" : "bad_request";
 		case CURLE_GOT_NOTHING:
 		case CURLE_PARTIAL_FILE:
 		case CURLE_RECV_ERROR:

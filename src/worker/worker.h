@@ -131,6 +131,7 @@ typedef struct Delivery
 	int			max_attempts;	/* 0 = as the endpoint says */
 	Datum		progress;		/* jsonb; 0 = none */
 	bool		uncertain;
+	bool		has_effects;	/* this attempt has changed something there, or may have */
 	bool		begun;			/* this attempt is not recorded yet */
 	MemoryContext step_context; /* the request and what belongs to it */
 	Request		request;

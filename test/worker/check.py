@@ -163,7 +163,7 @@ def example():
 
 def check_answers(stub):
     """Every fault, at the first request of each message: effect exactly once, or a dead letter that says why."""
-    again = ("none", "delay", "late", "close", "close-after", "cut", "short", "long", "429", "500", "503", "500-after", "utf8", "nul", "html", "gzip", "keyed")
+    again = ("none", "delay", "late", "close", "close-after", "cut", "short", "long", "429", "500", "503", "500-after", "utf8", "nul", "html", "gzip", "keyed", "garbage")
     never = {"400": "status 400", "404": "status 404", "422": "status 422", "501": "status 501", "redirect": "status 302", "loop": "status 302",
              "huge": "too_large: ", "bomb": "too_large: "}
     stub.admin("reset")
@@ -442,6 +442,79 @@ def check_connectors(stub):
     enqueue("c_writing", ["writing"])
     wait_until_finished("c_writing")
     expect(sql("SELECT done, count(*) FROM shop.seen GROUP BY 1 ORDER BY 1") == [(False, 2), (True, 1)], f"{sql('SELECT * FROM shop.seen')}")
+
+
+def check_uncertain(stub):
+    """A connector that fails, or gives up, after what it sent was carried out is told so at its next attempt: effect once."""
+    stub.admin("reset")
+    connector = "CREATE OR REPLACE FUNCTION shop.{name}(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step LANGUAGE plpgsql AS $$ " \
+        "DECLARE step billing.delivery_step := shop.warehouse(message, answer); BEGIN {body} RETURN step; END $$"
+    bodies = {"u_error": "IF step.action = 'delivered' AND message.attempt < 4 THEN RAISE 'the books are closed'; END IF;",
+              "u_retry": "IF step.action = 'delivered' AND message.attempt < 4 THEN step := billing.step_retry('look again'); END IF;",
+              # reads back what it has placed, and fails then
+              "u_later": "IF message.step = 1 AND step.action = 'delivered' AND message.attempt = 1 THEN step := billing.step_send(billing.json_request('GET', '/orders')); "
+                         "ELSIF message.step = 2 AND message.attempt = 1 THEN RAISE 'it is not there'; END IF;",
+              # a request that is refused has had no effect
+              "u_refused": "IF answer.status = 422 THEN RAISE 'refused'; END IF;"}
+    for name, body in bodies.items():
+        sql(connector.format(name=name, body=body))
+        endpoint(name, stub.url("422", 1) if name == "u_refused" else stub.url(), connector=f"shop.{name}")
+        enqueue(name, [name])
+    for name in bodies:
+        wait_until_finished(name)
+        expect(states(name) == {"delivered": 1} and stub.effects().get(name) == 1, f"{name}: {states(name)}, {stub.effects().get(name)} effects")
+    expect(one("SELECT attempts FROM billing.message WHERE endpoint = 'u_error'") == 4, "attempts")
+    # and it is kept between the attempts
+    sql(connector.format(name="u_keeps", body="IF step.action = 'delivered' THEN RAISE 'never'; END IF;"))
+    endpoint("u_keeps", stub.url(), connector="shop.u_keeps", max_attempts="1")
+    endpoint("u_refused", stub.url("422", 1), connector="shop.u_refused", max_attempts="1")
+    for name in ("u_keeps", "u_refused"):
+        enqueue(name, [name + " once"])
+        wait_until_finished(name)
+    expect(sql("SELECT endpoint, uncertain FROM billing.message WHERE endpoint IN ('u_keeps', 'u_refused') AND state = 'dead' ORDER BY 1") == [("u_keeps", True), ("u_refused", False)], "uncertain")
+
+
+def check_settings(stub):
+    """What the server, the database or the role is set to changes nothing of what the worker does, nor how sure it is."""
+    stub.admin("reset")
+    hostile = {"default_transaction_read_only": "on", "synchronous_commit": "off", "DateStyle": "'SQL, DMY'", "IntervalStyle": "sql_standard", "TimeZone": "'Asia/Tokyo'",
+               "default_transaction_isolation": "serializable", "lock_timeout": "'1ms'", "statement_timeout": "'1s'"}
+    os.environ["PGOPTIONS"] = "-c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=0 -c default_transaction_isolation=read\\ committed"
+    for name, value in hostile.items():
+        sql(f"ALTER DATABASE billing SET {name} = {value}")
+    sql("CREATE OR REPLACE FUNCTION shop.telling(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step LANGUAGE sql AS "
+        "$$ SELECT billing.step_delivered(jsonb_object_agg(s, current_setting(s))) FROM unnest('{default_transaction_read_only,synchronous_commit,DateStyle,IntervalStyle,TimeZone}'::text[]) AS s $$")
+    try:
+        os.kill(worker_pid(), signal.SIGTERM)
+        wait_for(lambda: sql("SELECT state, pid IS NOT NULL FROM billing.worker_status") == [("running", True)], 20, "the worker running again")
+        endpoint("g_telling", stub.url(), connector="shop.telling")
+        enqueue("g_telling", ["telling"])
+        wait_until_finished("g_telling")
+        told = one("SELECT result FROM billing.message WHERE endpoint = 'g_telling'")
+        expect(told == {"default_transaction_read_only": "off", "synchronous_commit": "local", "DateStyle": "ISO, YMD", "IntervalStyle": "postgres", "TimeZone": "UTC"}, f"{told}")
+    finally:
+        for name in hostile:
+            sql(f"ALTER DATABASE billing RESET {name}")
+        del os.environ["PGOPTIONS"]
+    # nor does a setting of the whole server, also one that comes later: the claim is on the disk before its request goes out
+    endpoint("g_hold", stub.url("hold-after", 1), timeout="2s")
+    sql("ALTER SYSTEM SET synchronous_commit = off")
+    sql("ALTER SYSTEM SET wal_writer_delay = '10s'")
+    sql("SELECT pg_reload_conf()")
+    try:
+        wait_for(lambda: one("SHOW synchronous_commit") == "off", 10, "the reload")
+        enqueue("g_hold", ["held"], not_before="now() + interval '1 s'")
+        sql("SELECT pg_switch_wal()")       # the message itself is to be there afterwards
+        wait_for(lambda: stub.effects().get("held") == 1, 10, "the request")
+        pg_ctl("stop", "-m", "immediate")
+        pg_ctl("start")
+        wait_for_worker()
+        wait_until_finished("g_hold")
+        expect(stub.effects()["held"] == 1, f"{stub.effects()['held']} effects")
+    finally:
+        sql("ALTER SYSTEM RESET synchronous_commit")
+        sql("ALTER SYSTEM RESET wal_writer_delay")
+        sql("SELECT pg_reload_conf()")
 
 
 def check_latency(stub):
@@ -941,6 +1014,8 @@ GROUPS = {
     "order, dead letters": check_order,
     "locked messages": check_locked,
     "bad connectors": check_connectors,
+    "uncertain": check_uncertain,
+    "settings": check_settings,
     "latency, idle": check_latency,
     "waiting holds nothing": check_waiting,
     "circuit breaker": check_breaker,

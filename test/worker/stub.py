@@ -17,6 +17,7 @@ requests of each reference meet FAULT, later ones are fine:
     bomb           carries out, 100 MB of zeros in gzip       gzip           carries out, an answer in gzip
     html           carries out, an answer that is no JSON     500-after      carries out, then status 500
     hold           no effect, no answer ever                  hold-after     carries out, no answer ever
+    garbage        carries out, an answer that is no HTTP
 
 GET /admin/effects gives {reference: number of orders}, GET /admin/counts {"requests": …, "connections": …, "most_at_once": …},
 POST /admin/reset forgets everything; GET /admin/headers gives the header fields of the last order, GET /admin/arrivals
@@ -129,7 +130,7 @@ class Stub(asyncio.Protocol):
 
     def misbehave(self, fault, reference):
         good = answer(201, b'{"id": 1}')
-        if fault in ("late", "close-after", "cut", "short", "huge", "utf8", "nul", "bomb", "gzip", "html", "500-after", "hold-after", "delay", "brief", "long"):
+        if fault in ("late", "close-after", "cut", "short", "huge", "utf8", "nul", "bomb", "gzip", "html", "500-after", "hold-after", "delay", "brief", "long", "garbage"):
             self.carry_out(reference)
         if fault in ("hold", "hold-after"):
             pass
@@ -169,6 +170,9 @@ class Stub(asyncio.Protocol):
             self.send(answer(302, b"", "Location: /loop/1/orders\r\n"))
         elif fault == "bomb":
             self.send(answer(201, BOMB, "Content-Encoding: gzip\r\n"))
+        elif fault == "garbage":
+            self.send(b"what is this? " * 700)
+            self.transport.close()
         elif fault == "gzip":
             self.send(answer(201, gzip.compress(b'{"id": 2}'), "Content-Encoding: gzip\r\n"))
         else:
