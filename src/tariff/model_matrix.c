@@ -5,7 +5,8 @@
  *
  * A cell names one value for every dimension and has a unit price or a tariff
  * of its own.  Usage that no cell matches is priced by "default" or, without
- * one, is an error: it is never free by accident.
+ * one, is an error: it is never free by accident.  Without cells there is just
+ * a default: one price for all values, each of which is priced alone.
  *
  * Body: number of dimensions and their names; number of cells, a flag for a
  * default; the offset of each cell, then of the default, from the start of the
@@ -158,7 +159,10 @@ matrix_read_cells(const ReaderObject *object, MatrixReader *matrix)
 	ReaderObject cell;
 	int			i;
 
-	if (!object_array(object, "cells", TARIFF_MAX_CELLS, &array))
+	/* without cells the default is the price of every value, each alone */
+	array.count = 0;
+	if ((object_has(object, "cells") || !object_has(object, "default")) &&
+		!object_array(object, "cells", TARIFF_MAX_CELLS, &array))
 		return false;
 	matrix->cell_count = array.count;
 	matrix->cells = palloc0(sizeof(MatrixCell) * (array.count + 1));
@@ -546,12 +550,12 @@ matrix_print(const Tariff *tariff, StringInfo json)
 		appendStringInfoString(json, k > 0 ? "," : "");
 		json_put_text(json, matrix.dimensions[k]);
 	}
-	appendStringInfoString(json, "],\"cells\":[");
+	appendStringInfoChar(json, ']');
 	for (i = 0; i < matrix.cell_count; i++)
 	{
 		const char *cursor = matrix_cell(&matrix, i);
 
-		appendStringInfoString(json, i > 0 ? ",{\"match\":" : "{\"match\":");
+		appendStringInfoString(json, i > 0 ? ",{\"match\":" : ",\"cells\":[{\"match\":");
 		for (k = 0; k < matrix.dimension_count; k++)
 		{
 			appendStringInfoChar(json, k > 0 ? ',' : '{');
@@ -561,9 +565,8 @@ matrix_print(const Tariff *tariff, StringInfo json)
 		}
 		appendStringInfoChar(json, '}');
 		cell_print(cursor, json);
-		appendStringInfoChar(json, '}');
+		appendStringInfoString(json, i + 1 < matrix.cell_count ? "}" : "}]");
 	}
-	appendStringInfoChar(json, ']');
 	if (matrix.has_default)
 	{
 		appendStringInfoString(json, ",\"default\":{");
@@ -633,6 +636,8 @@ matrix_holes(const Matrix *matrix)
 	uint64		combinations = 1;
 	int			k;
 
+	if (matrix->cell_count == 0)
+		return 0;
 	for (k = 0; k < matrix->dimension_count; k++)
 		if (pg_mul_u64_overflow(combinations, matrix_distinct(matrix, k), &combinations))
 			combinations = PG_UINT64_MAX;

@@ -125,7 +125,16 @@ SELECT refusal('stripe', p) FROM (VALUES
 SELECT refusal('flexprice', p) FROM (VALUES
     ('{"billing_model":"FLAT_FEE","amount":"1","min_quantity":"5"}'::jsonb), ('{"billing_model":"FLAT_FEE","amount":"1","min_quantity":null,"display_amount":"$1.00","price_unit_type":"FIAT","entity_type":"PLAN"}'),
     ('{"billing_model":"FLAT_FEE","amount":""}'), ('{"billing_model":"TIERED","tier_mode":"SLAB","tiers":[{"unit_amount":"1","flat_amount":""}]}'),
-    ('{"billing_model":"TIERED","tier_mode":"SLAB","tiers":[{"unit_amount":"1","up_to":5},{"up_to":null}]}'), ('{"billing_model":"TIERED","tier_mode":"SLAB","tiers":[1]}')) AS v(p);
+    ('{"billing_model":"TIERED","tier_mode":"SLAB","tiers":[{"unit_amount":"1","up_to":5},{"up_to":null}]}'), ('{"billing_model":"TIERED","tier_mode":"SLAB","tiers":[1]}'),
+    ('{"billing_model":"TIERED","tier_mode":"SLAB","amount":"3","tiers":[{"unit_amount":"1"}]}'), ('{"billing_model":"FLAT_FEE","amount":"3","tiers":[{"unit_amount":"1"}]}'),
+    ('{"billing_model":"PACKAGE","amount":"3","transform_quantity":{"divide_by":5,"minimum":2}}'), ('{"billing_model":"FLAT_FEE","amount":"3","meter":{"surcharge":"1"}}'), ('{"billing_model":"FLAT_FEE","amount":"3","meter":5}'),
+    ('{"billing_model":"FLAT_FEE","amount":"3","meter":{"aggregation":{"type":"MAX","bucket_size":"15MIN"}}}'), ('{"billing_model":"FLAT_FEE","amount":"3","meter":{"aggregation":{"bucket_size":"WEEK"}}}'),
+    ('{"billing_model":"FLAT_FEE","amount":"3","meter":{"aggregation":{"bucket_size":"hour","free":"2"}}}')) AS v(p);
+-- buckets and groups of a meter are priced alone
+SELECT tariff_from('flexprice', p, 'USD') FROM (VALUES
+    ('{"billing_model":"FLAT_FEE","amount":"3","meter_id":"m","meter":{"id":"m","name":"Peak","event_name":"peak","aggregation":{"type":"MAX","field":"gb","bucket_size":"HOUR"},"filters":[{"key":"a","values":["1"]}],"reset_usage":"BILLING_PERIOD"}}'::jsonb),
+    ('{"billing_model":"FLAT_FEE","amount":"3","meter":{"aggregation":{"type":"SUM_WITH_MULTIPLIER","multiplier":"1000","bucket_size":"","group_by":""}}}'), ('{"billing_model":"FLAT_FEE","amount":"3","meter":{"aggregation":{"bucket_size":"MONTH"}}}'),
+    ('{"billing_model":"TIERED","tier_mode":"SLAB","tiers":[{"unit_amount":"1","up_to":10},{"unit_amount":"2","up_to":null}],"meter":{"aggregation":{"type":"MAX","bucket_size":"DAY","group_by":"krn"}}}')) AS v(p);
 SELECT refusal('meteroid', p) FROM (VALUES
     ('{"pricing":{"type":"PER_UNIT","rate":"1","minimum":"5"}}'::jsonb), ('{"pricing":{"type":"PER_UNIT","rate":"1"},"rate":"2"}'), ('{"type":"USAGE","pricing":{"type":"PER_UNIT","rate":"1"},"cadence":"MONTHLY"}'),
     ('{"pricing":{"type":"TIERED","tiers":[{"rate":"1"}]}}'), ('{"pricing":{"type":"TIERED","tiers":[{"first_unit":0}]}}'), ('{"pricing":{"type":"TIERED","tiers":[{"first_unit":0,"rate":"1","flat_minimum":"3"}]}}')) AS v(p);

@@ -64,6 +64,10 @@ SELECT d, pg_temp.rated(:matrix}', 12, dimensions => d) AS unmatched_error, pg_t
                     '{"region":"","spot":"é\"\\"}', '{"region":"us","spot":false}', '{"region":"eu"}', '{"region":null,"spot":false}', '{"region":["eu"],"spot":false}', '{}', '[]', '"eu"', NULL]::jsonb[]) AS d;
 SELECT pg_temp.rated(:matrix}', -12, dimensions => '{"region":"eu","spot":false}') AS reversal, pg_temp.rated(:matrix}', -12, dimensions => '{"region":"eu","spot":true}') AS of_graduated,
        pg_temp.rated(:matrix}', 0, dimensions => '{"region":"xx","spot":false}') AS zero_is_no_excuse;
+-- without cells: one price for every value, and each value alone
+SELECT m::tariff, m::tariff::text::tariff = m::tariff AS prints_itself, tariff_grouping(m::tariff), pg_temp.rated(m::tariff, 12, dimensions => '{"a":"x"}') AS of_a_value, pg_temp.rated(m::tariff, 12, dimensions => '{}') AS of_none,
+       (SELECT count(*) FROM lint(m::tariff)) AS lint, (SELECT string_agg(s.what, '; ' ORDER BY s.step) FROM rating_steps(m::tariff, 12, dimensions => '{"a":"x"}') AS s) AS steps
+  FROM (VALUES ('{"model":"matrix","currency":"EUR","window":"hour","dimensions":["a","b"],"cells":null,"default":{"tariff":{"model":"graduated","tiers":[{"up_to":"10","unit_price":"1"},{"unit_price":"2"}]}}}')) AS v(m);
 -- Dimensions of nested matrices are asked for, too; a nested tariff has the currency of the whole.
 SELECT tariff_grouping(t), needs_events(t), per_event(t), pg_temp.rated(t, 100, 3, '{"a":"1","b":"2"}'), pg_temp.rated(t, 100, 3, '{"a":"2"}'), t
   FROM (SELECT '{"model":"matrix","currency":"EUR","dimensions":["a"],"cells":[{"match":{"a":"1"},"tariff":{"model":"matrix","currency":"EUR","dimensions":["b","a"],"cells":[{"match":{"a":"1","b":"2"},"tariff":{"model":"percentage","percent":"1","per_event":"0.1"}}]}}],
@@ -95,6 +99,7 @@ SELECT pg_temp.refused('{"model":"matrix","currency":"EUR",' || json || '}'), le
   ('"dimensions":["a"],"cells":[{"match":{"a":"1"},"tariff":{"model":"flat","amount":1,"window":"day"}}]'),
   ('"dimensions":["a"],"cells":[{"match":{"a":"1"},"tariff":{"model":"graduated","tiers":[{"up_to":1,"unit_price":1},{"up_to":1,"unit_price":2}]}}]'),
   ('"dimensions":["a"],"cells":[{"match":{"a":"' || repeat('x', 1001) || '"},"unit_price":1}]')) AS v (json);
+SELECT pg_temp.refused('{"model":"matrix","currency":"EUR","dimensions":["a"],"unmatched":"error"}') AS neither, pg_temp.refused('{"model":"matrix","currency":"EUR","dimensions":["a"],"cells":[],"default":{"unit_price":"1"}}') AS empty;
 SELECT pg_temp.refused((SELECT string_agg(CASE n WHEN 0 THEN '{"model":"matrix","currency":"EUR","dimensions":["a"],"cells":[{"match":{"a":"1"},"tariff":' ELSE '{"model":"matrix","dimensions":["a"],"cells":[{"match":{"a":"1"},"tariff":' END, '') FROM generate_series(0, depth) AS n)
        || '{"model":"flat","amount":1}' || repeat('}]}', depth + 1)) FROM generate_series(3, 4) AS depth;
 
