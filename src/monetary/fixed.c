@@ -24,6 +24,8 @@
 #define NUMERIC_FORM_SPECIAL		0xC000	/* NaN, Infinity */
 #define NUMERIC_SHORT_NEGATIVE		0x2000
 #define NUMERIC_SHORT_DSCALE_SHIFT	7
+#define NUMERIC_SHORT_DSCALE_BITS	0x1F80
+#define NUMERIC_LONG_DSCALE_BITS	0x3FFF
 #define NUMERIC_SHORT_WEIGHT_SIGN	0x0040
 #define NUMERIC_SHORT_WEIGHT_BITS	0x003F
 #define NUMERIC_BASE				10000
@@ -163,6 +165,21 @@ fixed_numeric_digit(const NumericParts *parts, int i)
 		return 0;
 	memcpy(&digit, parts->digit_bytes + i * sizeof(digit), sizeof(digit));
 	return digit;
+}
+
+/*
+ * Decimals that a finite numeric is shown with.  The argument may have a short
+ * varlena header.
+ */
+int
+fixed_numeric_scale(Numeric number)
+{
+	uint16		header;
+
+	memcpy(&header, VARDATA_ANY(number), sizeof(header));
+	if ((header & NUMERIC_SIGN_BITS) == NUMERIC_FORM_SHORT)
+		return (header & NUMERIC_SHORT_DSCALE_BITS) >> NUMERIC_SHORT_DSCALE_SHIFT;
+	return header & NUMERIC_LONG_DSCALE_BITS;
 }
 
 /*

@@ -65,6 +65,7 @@ typedef struct Fixed256
 #define FIXED_GETARG_NUMERIC(n) ((Numeric) PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(n)))
 
 extern bool fixed_from_numeric(Numeric number, Fixed *result, bool *exact);
+extern int	fixed_numeric_scale(Numeric number);
 extern Numeric fixed_to_numeric(Fixed value);
 extern Numeric fixed_to_numeric_padded(Fixed value, int min_decimals);
 extern FixedParseResult fixed_parse(const char *text, size_t length, Fixed *result, bool *exact);

@@ -46,7 +46,7 @@ class NoValidator(Exception):
 def python_of_validator():
     named = sorted(glob.glob(os.path.join(os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv")), "versions", "3.12*", "bin", "python")))
     for candidate in ["/usr/bin/python3.12", *named, shutil.which("python3.12") or ""]:
-        if candidate and subprocess.run([candidate, "-c", "import sys; sys.exit(sys.version_info < (3, 12))"], stderr=subprocess.DEVNULL, check=False).returncode == 0:
+        if os.path.exists(candidate) and subprocess.run([candidate, "-c", "import sys; sys.exit(sys.version_info < (3, 12))"], stderr=subprocess.DEVNULL, check=False).returncode == 0:
             return candidate
     raise NoValidator("there is no Python 3.12")
 

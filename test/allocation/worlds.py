@@ -1,7 +1,7 @@
 """Random rule sets over random cost, many at once: each world has a scheme and two months of its own, all of a batch are imported together.
 
 The first month of a world is divided and closed.  The second is divided by rules that may have changed, and corrects the first: what the same rule split there is split as it was.
-Then the provider restates the first month, which books the difference.  Rows come in random order, and every second batch forces parallel plans.
+Then the provider restates the first month, which books the difference.  Rows come in random order, every second batch forces parallel plans, and in every third a rule gives tags.
 """
 
 import datetime
@@ -31,6 +31,8 @@ def month(number):
 # --- making a world -----------------------------------------------------------------------------------------------------------------
 
 def random_condition(rng, depth=0):
+    if depth == 0 and rng.random() < 0.3:
+        return rng.choice([{"tag": "team", "equals": rng.choice("abc")}, {"tag": "team", "in": rng.sample("abcz", 2)}, {"column": "SubAccountId", "equals": rng.choice(["u1", "u2"])}])
     if depth < 2 and rng.random() < 0.3:
         word = rng.choice(["and", "or", "not"])
         return {word: random_condition(rng, depth + 1) if word == "not" else [random_condition(rng, depth + 1) for _ in range(rng.randint(1, 3))]}
@@ -112,20 +114,26 @@ def random_row(rng, window, starts, corrects=None):
 
 
 class World:
+    """tagged: in every third batch a rule gives rows a tag that the provider did not, which the ledger reads in another way."""
+
     def __init__(self, seed, place):
         rng = self.rng = random.Random(seed)
+        self.tagged = (seed - place) // BATCH % 3 == 1
         self.seed, self.scheme, self.months = seed, f"w{place}", [month(3 * place + n) for n in range(3)]
         self.rules = some_rules(rng, self.months[0])
         self.later = self.rules if rng.random() < 0.5 else some_rules(rng, self.months[1])
         self.first = [random_row(rng, "1", self.months[0]) for _ in range(rng.randint(0, 25))]
         self.second = [random_row(rng, "2", self.months[1], self.months[0]) for _ in range(rng.randint(0, 25))]
         self.restated = [r for r in self.first if rng.random() < 0.8] + [random_row(rng, "1", self.months[0]) for _ in range(rng.randint(0, 3))]
+        for row in self.first + self.second + self.restated:
+            row.setdefault("delivered", row["tags"])
+            row["tags"] = {**({"env": "prod"} if self.tagged and row["ServiceName"] == "s3" else {}), **row["delivered"]}
 
     def period(self, number):
         return f"[{self.months[number]},{self.months[number + 1]})"
 
     def staged(self, rows, number):
-        return [{**{k: v for k, v in row.items() if k not in ("tags", "window", "day", "origin", "amounts")}, "Tags": json.dumps(row["tags"]) if row["tags"] else None,
+        return [{**{k: v for k, v in row.items() if k not in ("tags", "delivered", "window", "day", "origin", "amounts")}, "Tags": json.dumps(row["delivered"]) if row["delivered"] else None,
                  "BillingPeriodStart": self.months[number], "BillingPeriodEnd": self.months[number + 1], "ChargePeriodStart": row["day"] + "T05:00:00Z", "ChargePeriodEnd": row["day"] + "T06:00:00Z",
                  **dict(zip(COSTS, (format(a, "f") for a in row["amounts"])))} for row in rows]
 
@@ -205,6 +213,8 @@ def play(ledger, batch, usage):
     try:
         if batch[0].seed // BATCH % 2:
             ledger.rows("SET LOCAL min_parallel_table_scan_size = 0; SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0; SET LOCAL max_parallel_workers_per_gather = 2")
+        if batch[0].tagged:
+            ledger.rows("""SELECT billing.set_auto_tag_rule('auto', 'env', '{"column": "ServiceName", "equals": "s3"}', value => 'prod')""")
         take(ledger, batch, lambda w: [(w.first, 0), (w.second, 1)])
         for world in batch:
             ledger.set_rules(world.scheme, world.rules)

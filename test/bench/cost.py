@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+import typing
 
 PERIOD = "[2026-10-01,2026-11-01)"
 
@@ -17,20 +18,41 @@ def measure_cost(rows, Database, psql, result, check, say, best_of):
     delivered = database.value("SELECT delivered FROM billing.cost_loads")
     result("import_focus()", "<= 0.1 ms a row", f"{1000 * seconds / delivered:.3f} ms a row ({seconds:.1f} s)", seconds / delivered <= 0.0001)
     database.rows("VACUUM ANALYZE billing.cost")
-    allocate = lambda: database.seconds(f"CALL billing.allocate('{PERIOD}')")
+    backend = database.value("SELECT pg_backend_pid()")
+    allocate = lambda: spent(backend, lambda: database.rows(f"CALL billing.allocate('{PERIOD}')"))
     try:
         import duckdb
     except ImportError:
-        result("allocate(), 200 rules", "< 30 s", f"{best_of(3, allocate)[0]:.2f} s")
+        result("allocate(), 200 rules", "< 30 s", f"{best_of(3, allocate)[0].clock:.2f} s")
         return
     yardstick = Yardstick(duckdb.connect(), database)
-    ours, theirs = best_of(3, allocate, yardstick.seconds)
-    result("allocate(), 200 rules, one core", "< 30 s", f"{ours:.2f} s for {delivered} rows", ours < 30)
-    result("... beside DuckDB, the same joins", "<= 5 x", f"{ours / theirs:.1f} x ({theirs:.3f} s)", ours <= 5 * theirs)
+    ours, theirs = best_of(3, allocate, lambda: spent(os.getpid(), yardstick.divide))
+    result("allocate(), 200 rules, one core", "< 30 s", f"{ours.clock:.2f} s for {delivered} rows", ours.clock < 30)
+    # Time of the processor, of which others on the machine take less away than of the clock.
+    result("... beside DuckDB, the same joins", "<= 5 x", f"{ours.processor / theirs.processor:.1f} x ({ours.processor:.2f} s, {theirs.processor:.2f} s of a processor; by the clock {ours.clock / theirs.clock:.1f} x)",
+           ours.processor <= 5 * theirs.processor)
     found = dict(database.rows("SELECT coalesce(cost_center, ''), sum(billed)::float FROM billing.cost_shares GROUP BY 1"))
     other = yardstick.totals()
     far = sorted(target for target in found.keys() | other.keys() if abs(found.get(target, 0) - other.get(target, 0)) > 1e-6)
     check("cost is divided as DuckDB divides it", f"{far[0]!r}: {found.get(far[0])}, DuckDB {other.get(far[0])}" if far else "")
+
+
+class Spent(typing.NamedTuple):
+    """Seconds; the least is the one that needs least of a processor."""
+
+    processor: float
+    clock: float
+
+
+def spent(process, action):
+    """What an action takes of the process that does it."""
+    def used():
+        with open(f"/proc/{process}/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    before, started = used(), time.perf_counter()
+    action()
+    return Spent(used() - before, time.perf_counter() - started)
 
 
 def condition(rule):
@@ -67,11 +89,6 @@ class Yardstick:
         connection.execute("CREATE TABLE tag_set (tag_set_id integer, team varchar, env varchar)")
         connection.executemany("INSERT INTO tag_set VALUES (?, ?, ?)", database.rows("SELECT tag_set_id, tags ->> 'team', tags ->> 'env' FROM billing.tag_set"))
         self.rules = database.rows("SELECT rule, condition, from_target, action, pools FROM billing.allocation_rules ORDER BY place, rule")
-
-    def seconds(self):
-        started = time.perf_counter()
-        self.divide()
-        return time.perf_counter() - started
 
     def divide(self):
         run = self.connection.execute

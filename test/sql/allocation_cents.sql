@@ -1,4 +1,4 @@
--- Exact shares become cents that add up: the largest loss gains, of equal losses the first.
+-- Parts of an amount, and exact shares that become cents that add up: the largest loss gains, of equal losses the first.
 CREATE DATABASE billing_allocation_cents;
 \c billing_allocation_cents
 SET client_min_messages = warning;
@@ -22,5 +22,17 @@ SELECT count(*) AS worlds, count(*) FILTER (WHERE (SELECT sum(x) FROM unnest(c.c
        count(*) FILTER (WHERE NOT EXISTS (SELECT FROM unnest(c.shares, c.cents) AS u (share, cent) WHERE abs(u.share - u.cent) >= 0.01)) AS near,
        count(*) FILTER (WHERE (SELECT array_agg(x ORDER BY x) FROM unnest(c.cents) AS x) = (SELECT array_agg(x ORDER BY x) FROM unnest(round_shares(c.sorted, 2)) AS x)) AS stable
   FROM cents AS c;
+-- parts: thirds add up, halves go away from zero, 0 stays as it is written, amounts with more digits than an integer of 128 bits holds, nothing of nothing
+SELECT part_of(1, 0, 1, 3), part_of(1, 1, 1, 3), part_of(1, 2, 1, 3), part_of(-0.000000000000001, 0, 1, 2), part_of(-0.000000000000001, 1, 1, 2), part_of(0.00, 0, 1, 3), part_of(NULL, 0, 1, 3);
+SELECT part_of(1e30, 0, 1, 3), part_of(1e30, 1, 2, 3), part_of(0.12345678901234567, 0, 1, 2), part_of(0.12345678901234567, 1, 1, 2), part_of(10, 0, 1e-20, 3e-20), part_of('NaN', 0, 1, 3);
+\set VERBOSITY sqlstate
+SELECT part_of(1, 0, 0, 0);
+\set VERBOSITY default
+-- by chance, both ways of computing: as exact as the formula in numeric, and each amount is given whole
+SELECT setseed(0.25);
+WITH chance AS (SELECT t, round((random() * 2000 - 500)::numeric * 10::numeric ^ (t % 7), t % 20) AS amount, round((random() * 100)::numeric, t % 18) + 0.5 AS w1, round((random() * 1e6)::numeric, t % 5) + 1 AS w2, t % 4 AS w3 FROM generate_series(1, 3000) AS t),
+     part AS (SELECT c.*, part_of(amount, 0, w1, w1 + w2 + w3) AS p1, part_of(amount, w1, w2, w1 + w2 + w3) AS p2, part_of(amount, w1 + w2, w3, w1 + w2 + w3) AS p3, greatest(scale(amount), 15) AS digits FROM chance AS c)
+SELECT count(*) AS splits, count(*) FILTER (WHERE p1 + p2 + p3 = amount) AS conserved, count(*) FILTER (WHERE amount = 0 OR p1 = round(round(amount * w1, digits + 25) / (w1 + w2 + w3), digits)) AS equal,
+       count(*) FILTER (WHERE amount = 0 OR scale(p1) = digits) AS digits FROM part;
 \c contrib_regression
 DROP DATABASE billing_allocation_cents;

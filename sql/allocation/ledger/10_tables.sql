@@ -115,6 +115,7 @@ CREATE TABLE billing.allocation_share_closed PARTITION OF billing.allocation_sha
 -- What a step takes is found without reading all shares again.
 CREATE INDEX allocation_share_pool ON billing.allocation_share_open (allocation_id, rule_id) WHERE outcome = 'pool';
 CREATE INDEX allocation_share_held ON billing.allocation_share_open (allocation_id, target_id) WHERE outcome IN ('direct', 'shared');
+CREATE INDEX allocation_share_direct ON billing.allocation_share_open (allocation_id, currency) WHERE outcome = 'direct';
 CREATE INDEX allocation_share_moved ON billing.allocation_share_open (allocation_id, target_id) WHERE outcome = 'moved';
 COMMENT ON TABLE billing.allocation_share_open IS 'Shares of what is not closed; replaced by each run.';
 COMMENT ON TABLE billing.allocation_share_closed IS 'Shares of closed periods. Append-only.';

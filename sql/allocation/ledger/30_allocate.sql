@@ -35,40 +35,108 @@ CREATE FUNCTION billing.rule_operands(rules billing.allocation_rule[]) RETURNS t
             FROM (SELECT w.operand FROM whole AS w UNION SELECT CASE WHEN c.as_leaf THEN 'leaf:' || c.leaf::text ELSE c.operand END FROM chosen AS c) AS o WHERE o.operand IS NOT NULL $$;
 COMMENT ON FUNCTION billing.rule_operands(billing.allocation_rule[]) IS 'What rules look at in cost rows, sorted: columns and tags, and single comparisons (leaf:…) of those that are compared with few values only. Stable.';
 
+CREATE FUNCTION billing.origin_sql(period daterange) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT format($q$CASE WHEN c.charge_start < %L AND c.attributes ->> 'ChargeClass' = 'Correction' THEN date_trunc('month', c.charge_start AT TIME ZONE 'UTC')::date END$q$,
+                        lower(period)::timestamp AT TIME ZONE 'UTC') $$;
+COMMENT ON FUNCTION billing.origin_sql(daterange) IS 'SQL of the month that a cost row c of a period corrects, null if it corrects none before the period. Stable.';
+
+CREATE FUNCTION billing.unused_sql() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT $q$(c.attributes ->> 'CommitmentDiscountStatus' = 'Unused') $q$ $$;
+COMMENT ON FUNCTION billing.unused_sql() IS 'SQL that is true of a cost row c which pays for a commitment that was not used. Immutable.';
+
+CREATE FUNCTION billing.pool_sql(unused text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT format($q$CASE WHEN c.category = 'Tax' THEN 'tax' WHEN c.category = 'Credit' THEN 'credit' WHEN %s THEN 'unused_commitment' ELSE 'cost' END$q$, unused) $$;
+COMMENT ON FUNCTION billing.pool_sql(text) IS 'SQL of the pool of a cost row c; unused: SQL that is true of an unused commitment. Immutable.';
+
 CREATE FUNCTION billing.cell_columns_sql(period daterange) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
-    AS $$ SELECT format($q$c.window_id, (c.charge_start AT TIME ZONE 'UTC')::date AS day,
-               CASE WHEN c.charge_start < %L AND c.attributes ->> 'ChargeClass' = 'Correction' THEN date_trunc('month', c.charge_start AT TIME ZONE 'UTC')::date END AS origin,
-               CASE WHEN c.category = 'Tax' THEN 'tax' WHEN c.category = 'Credit' THEN 'credit' WHEN c.attributes ->> 'CommitmentDiscountStatus' = 'Unused' THEN 'unused_commitment' ELSE 'cost' END AS pool,
-               c.category, c.provider, c.service, c.sub_account, c.currency$q$, lower(period)::timestamp AT TIME ZONE 'UTC') $$;
+    AS $$ SELECT format($q$c.window_id, (c.charge_start AT TIME ZONE 'UTC')::date AS day, %s AS origin, %s AS pool, c.category, c.provider, c.service, c.sub_account, c.currency$q$,
+                        origin_sql(cell_columns_sql.period), pool_sql(unused_sql())) $$;
 COMMENT ON FUNCTION billing.cell_columns_sql(daterange) IS 'SQL of the columns that make a cell, read from c, a cost row. Stable.';
+
+CREATE FUNCTION billing.look_up_of(rules billing.allocation_rule[]) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT coalesce(jsonb_object_agg(t.text, r.rule_id ORDER BY r.ordinality DESC), '{}')
+            FROM unnest(rules) WITH ORDINALITY AS r
+           CROSS JOIN LATERAL (SELECT r.condition ->> 'equals' WHERE r.condition ? 'equals' UNION ALL SELECT e.one FROM jsonb_array_elements_text(r.condition -> 'in') AS e (one)) AS t (text)
+           WHERE t.text IS NOT NULL $$;
+COMMENT ON FUNCTION billing.look_up_of(billing.allocation_rule[]) IS 'Each text that rules (conditions with equals or in) compare with, with the number of the first rule that does. Stable.';
 
 CREATE FUNCTION billing.first_rule_sql(rules billing.allocation_rule[], operands text[]) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
-    AS $$ SELECT coalesce('CASE ' || string_agg(format('WHEN %s THEN %s', billing.rule_takes_sql(r.rule, operands), r.rule_id), ' ' ORDER BY r.place) || ' END', 'NULL::int')
-            FROM (SELECT rules[i] AS rule, (rules[i]).rule_id, i AS place FROM generate_subscripts(rules, 1) AS i WHERE (rules[i]).from_id IS NULL) AS r $$;
+    AS $$ WITH rule AS (SELECT rules[i] AS rule, i AS place, coalesce('column:' || ((rules[i]).condition ->> 'column'), 'tag:' || ((rules[i]).condition ->> 'tag')) AS operand
+                          FROM generate_subscripts(rules, 1) AS i WHERE (rules[i]).from_id IS NULL),
+          -- A run of rules that compare the same operand with texts is one look-up, however many they are.
+          seen AS (SELECT r.*, CASE WHEN (r.rule).condition ?| '{equals,in}' AND lower_inf((r.rule).valid) AND upper_inf((r.rule).valid) THEN array_position(operands, r.operand) END AS looks_at FROM rule AS r),
+          bordered AS (SELECT s.*, s.looks_at IS NULL OR (s.looks_at, (s.rule).pools) IS DISTINCT FROM (lag(s.looks_at) OVER ways, lag((s.rule).pools) OVER ways) AS begins FROM seen AS s WINDOW ways AS (ORDER BY s.place)),
+          run AS (SELECT b.*, count(*) FILTER (WHERE b.begins) OVER (ORDER BY b.place) AS run FROM bordered AS b),
+          branch AS (SELECT min(r.place) AS place,
+                            CASE WHEN count(*) = 1 THEN min(format('WHEN %s THEN %s', billing.rule_takes_sql(r.rule, operands), (r.rule).rule_id))
+                                 ELSE format('WHEN pool = ANY (%L) AND %2$L::jsonb ? v%3$s THEN (%2$L::jsonb ->> v%3$s)::int', min((r.rule).pools), billing.look_up_of(array_agg(r.rule ORDER BY r.place)), min(r.looks_at)) END AS sql
+                       FROM run AS r GROUP BY r.run)
+          SELECT coalesce('CASE ' || string_agg(b.sql, ' ' ORDER BY b.place) || ' END', 'NULL::int') FROM branch AS b $$;
+COMMENT ON FUNCTION billing.first_rule_sql(billing.allocation_rule[], text[]) IS 'SQL that gives the number of the first rule that takes a combination of operands, null if none does. Stable.';
+
+CREATE FUNCTION billing.late_operands(operands text[]) RETURNS text[]
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ WITH plain AS (SELECT NOT EXISTS (SELECT FROM billing.auto_tag_rule AS r WHERE upper_inf(r.known)) AND NOT EXISTS (SELECT FROM billing.resource_tag) AS tags)
+          SELECT coalesce(array_agg(o.operand ORDER BY o.place), '{}')
+            FROM unnest(operands) WITH ORDINALITY AS o (operand, place)
+           CROSS JOIN LATERAL (SELECT CASE WHEN o.operand LIKE 'leaf:%' THEN substr(o.operand, 6)::jsonb END AS leaf) AS l
+           CROSS JOIN LATERAL (SELECT coalesce('column:' || (l.leaf ->> 'column'), 'tag:' || (l.leaf ->> 'tag'), o.operand) AS source) AS s
+           WHERE s.source = ANY ('{column:ChargeCategory,column:ServiceName,column:ProviderName,column:SubAccountId,column:BillingCurrency,column:ChargeDay}')
+              OR s.source LIKE 'tag:%' AND (SELECT p.tags FROM plain AS p) $$;
+COMMENT ON FUNCTION billing.late_operands(text[]) IS
+'Of what rules look at, what can be read once a group of cost rows instead of in each row: columns that make a cell, and tags as long as neither people nor auto-tag rules give any. Stable.';
+
+CREATE FUNCTION billing.tag_class_sql(operands text[]) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT format('(SELECT c.tag_set_id, k.tag_class FROM billing.tag_set AS c JOIN (SELECT %1$s AS seen, min(c.tag_set_id) AS tag_class FROM billing.tag_set AS c GROUP BY 1) AS k ON k.seen = %1$s)',
+                        'ARRAY[' || string_agg('(' || operand_sql(o) || ')::text', ', ') || ']')
+            FROM unnest(operands) AS o WHERE o LIKE 'tag:%' OR o LIKE 'leaf:%' AND substr(o, 6)::jsonb ? 'tag' HAVING count(*) > 0 $$;
+COMMENT ON FUNCTION billing.tag_class_sql(text[]) IS
+'SQL that gives each tag set (tag_set_id) the first one in which the tags among operands read the same (tag_class): rules cannot tell the tag sets of a class apart. Null if operands has no tags. Stable.';
 
 CREATE FUNCTION billing.cells_sql(rules billing.allocation_rule[], period daterange) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     operands text[] := rule_operands(rules);
+    late     text[] := late_operands(operands);
+    classes  text := tag_class_sql(late);
     named    text := (SELECT string_agg(format('WHEN %s THEN v%s', r.rule_id, array_position(operands, r.action ->> 'target_from')), ' ') FROM unnest(rules) AS r WHERE r.from_id IS NULL AND r.action ? 'target_from');
-    columns  text := coalesce((SELECT string_agg(format(', %s AS v%s', operand_sql(o.operand), o.place), '' ORDER BY o.place) FROM unnest(operands) WITH ORDINALITY AS o (operand, place)), '');
-    values_  text := coalesce((SELECT string_agg(format(', v%s', o.place), '' ORDER BY o.place) FROM unnest(operands) WITH ORDINALITY AS o (operand, place)), '');
+    early    text;
+    values_  text;
+    last     text;
 BEGIN
+    SELECT string_agg(format(', %s AS v%s', operand_sql(o.operand), o.place), '' ORDER BY o.place) FILTER (WHERE NOT o.late),
+           string_agg(format(', c.v%s', o.place), '' ORDER BY o.place) FILTER (WHERE NOT o.late),
+           string_agg(format(', %s AS v%s', operand_sql(o.operand), o.place), '' ORDER BY o.place) FILTER (WHERE o.late)
+      INTO early, values_, last
+      FROM (SELECT o.operand, o.place, o.operand = ANY (late) AS late FROM unnest(operands) WITH ORDINALITY AS o (operand, place)) AS o;
+    -- OFFSET 0: the rules are met once a group, not once more in each place where rule_id is read.
     RETURN format($q$
-        SELECT g.*, CASE g.rule_id %s END AS named
-          FROM (SELECT d.*, %s AS rule_id
-                  FROM (SELECT window_id, day, origin, pool, category, provider, service, sub_account, currency%s,
-                               sum(billed) AS billed, sum(effective) AS effective, sum(list) AS list, sum(contracted) AS contracted
-                          FROM (SELECT %s%s, c.billed, c.effective, c.list, c.contracted FROM (%s) AS c) AS e
-                         GROUP BY window_id, day, origin, pool, category, provider, service, sub_account, currency%s) AS d) AS g $q$,
-        coalesce(named, 'WHEN NULL THEN NULL::text'), first_rule_sql(rules, operands), values_, cell_columns_sql(period), columns, tagged_cost_sql(), values_);
+        SELECT g.*, CASE g.rule_id %1$s END AS named
+          FROM (SELECT d.*, %2$s AS rule_id
+                  FROM (SELECT c.window_id, (c.charge_start AT TIME ZONE 'UTC')::date AS day, c.origin, %3$s AS pool, c.category, c.provider, c.service, c.sub_account, c.currency,
+                               c.billed, c.effective, c.list, c.contracted%4$s%5$s
+                          FROM (SELECT c.*, %6$s AS tags
+                                  FROM (SELECT c.window_id, c.charge_start, c.origin, c.unused, c.category, c.provider, c.service, c.sub_account, c.currency%5$s%7$s,
+                                               sum(c.billed) AS billed, sum(c.effective) AS effective, sum(c.list) AS list, sum(c.contracted) AS contracted
+                                          FROM (SELECT c.window_id, date_bin('1 day', c.charge_start, '2000-01-01 00:00Z') AS charge_start, %8$s AS origin, %9$s AS unused,
+                                                       c.category, c.provider, c.service, c.sub_account, c.currency, c.billed, c.effective, c.list, c.contracted, c.tag_set_id%10$s
+                                                  FROM (%11$s) AS c) AS c %12$s
+                                         GROUP BY c.window_id, c.charge_start, c.origin, c.unused, c.category, c.provider, c.service, c.sub_account, c.currency%5$s%7$s) AS c %13$s) AS c) AS d OFFSET 0) AS g $q$,
+        coalesce(named, 'WHEN NULL THEN NULL::text'), first_rule_sql(rules, operands), pool_sql('c.unused'), last, values_,
+        CASE WHEN classes IS NULL THEN 'NULL::jsonb' ELSE 's.tags' END, CASE WHEN classes IS NOT NULL THEN ', k.tag_class' END,
+        origin_sql(cells_sql.period), unused_sql(), early, tagged_cost_sql(),
+        'LEFT JOIN ' || classes || ' AS k USING (tag_set_id)', CASE WHEN classes IS NOT NULL THEN 'LEFT JOIN billing.tag_set AS s ON s.tag_set_id = c.tag_class' END);
 END $$;
 COMMENT ON FUNCTION billing.cells_sql(billing.allocation_rule[], daterange) IS
 'SQL with parameters $1 (period) and $2 (known_at) that groups cost rows by what reports need and rules look at, with the first rule that takes each group (rule_id) and the name that its target_from reads there (named). Stable.';
-COMMENT ON FUNCTION billing.first_rule_sql(billing.allocation_rule[], text[]) IS 'SQL that gives the number of the first rule that takes a combination of operands, null if none does. Stable.';
 
 CREATE FUNCTION billing.store_cells(this billing.allocation, rules billing.allocation_rule[], kind text) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '256MB' SET enable_sort = off
@@ -127,9 +195,10 @@ BEGIN
         RETURN QUERY
             SELECT m.id, m.amount
               FROM (SELECT s.target_id AS id, sum(CASE coalesce(rule.action ->> 'basis', 'effective') WHEN 'billed' THEN s.billed WHEN 'effective' THEN s.effective WHEN 'list' THEN s.list ELSE s.contracted END) AS amount
-                      FROM allocation_share_open AS s LEFT JOIN allocation_rule AS r ON r.rule_id = s.rule_id
+                      FROM (SELECT d.* FROM allocation_share_open AS d WHERE d.outcome = 'direct' AND NOT rule.action ? 'rule'
+                            UNION ALL
+                            SELECT g.* FROM allocation_share_open AS g JOIN allocation_rule AS r ON r.rule_id = g.rule_id WHERE r.key = rule.action ->> 'rule') AS s
                      WHERE s.allocation_id = this.allocation_id AND s.currency = in_currency AND s.target_id <> ALL (closed) AND (NOT rule.action ? 'targets' OR s.target_id = ANY (named))
-                       AND CASE WHEN rule.action ? 'rule' THEN r.key = rule.action ->> 'rule' ELSE s.outcome = 'direct' END
                      GROUP BY s.target_id) AS m
              WHERE m.amount <> 0;
     ELSE
@@ -163,15 +232,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.store_fractions(billing.allocation, billing.allocation_rule, text, text, bigint[]) IS
 'Stores by which fractions a rule splits cost of a currency, or a finding; returns why it cannot split (zero_basis, mixed_basis) or null. Used by allocate(). Volatile.';
-
-CREATE FUNCTION billing.part_of(amount numeric, basis_before numeric, basis numeric, basis_total numeric) RETURNS numeric
-    -- Not STRICT: what is strict and has a CASE is not inlined, and would cost more than all else here.
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN amount OPERATOR(pg_catalog.=) 0 THEN amount
-                ELSE pg_catalog.round(pg_catalog.round(amount OPERATOR(pg_catalog.*) (basis_before OPERATOR(pg_catalog.+) basis), GREATEST(pg_catalog.scale(amount), 15) OPERATOR(pg_catalog.+) 25) OPERATOR(pg_catalog./) basis_total, GREATEST(pg_catalog.scale(amount), 15))
-                     OPERATOR(pg_catalog.-) pg_catalog.round(pg_catalog.round(amount OPERATOR(pg_catalog.*) basis_before, GREATEST(pg_catalog.scale(amount), 15) OPERATOR(pg_catalog.+) 25) OPERATOR(pg_catalog./) basis_total, GREATEST(pg_catalog.scale(amount), 15)) END;
-COMMENT ON FUNCTION billing.part_of(numeric, numeric, numeric, numeric) IS
-'The part of an amount that falls to weights (basis_before, basis_before + basis] of basis_total, with the decimals of the amount and at least 15; parts of adjoining weights add up to the amount exactly; null where one is null. Immutable.';
 
 CREATE FUNCTION billing.split_cells(this billing.allocation, rule billing.allocation_rule, in_currency text, problem text) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp

@@ -14,13 +14,13 @@ COMMENT ON FUNCTION billing.resource_tags_at(text, timestamptz, timestamptz) IS 
 CREATE FUNCTION billing.cost_rows(period daterange, known_at timestamptz)
     RETURNS TABLE (cost_id bigint, window_id int, source text, billing_account text, cost_center text, billing_period daterange, charge_start timestamptz, charge_end timestamptz,
                    category text, service text, provider text, sub_account text, resource text, currency text,
-                   billed numeric, effective numeric, list numeric, contracted numeric, tags jsonb, attributes jsonb)
+                   billed numeric, effective numeric, list numeric, contracted numeric, tags jsonb, attributes jsonb, tag_set_id int)
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ SELECT c.cost_id, c.window_id, w.source, w.billing_account, w.cost_center, w.period, c.charge_start, c.charge_end, c.category, c.service, c.provider, c.sub_account, c.resource, c.currency,
                  c.billed, c.effective, c.list, c.contracted,
                  CASE WHEN (SELECT EXISTS (SELECT FROM billing.resource_tag)) AND c.resource OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT r.key FROM billing.resource AS r WHERE EXISTS (SELECT FROM billing.resource_tag AS t WHERE t.account_id OPERATOR(pg_catalog.=) r.account_id AND t.resource_id OPERATOR(pg_catalog.=) r.resource_id)))
                       THEN COALESCE(s.tags, '{}') OPERATOR(pg_catalog.||) COALESCE(billing.resource_tags_at(c.resource, c.charge_start, known_at), '{}')
-                      ELSE COALESCE(s.tags, '{}') END, c.attributes
+                      ELSE COALESCE(s.tags, '{}') END, c.attributes, c.tag_set_id
             FROM (SELECT w.window_id, w.billing_account, w.period, o.key AS source, k.key AS cost_center
                     FROM billing.cost_window AS w
                     JOIN billing.cost_source AS o ON o.source_id OPERATOR(pg_catalog.=) w.source_id
@@ -31,7 +31,7 @@ CREATE FUNCTION billing.cost_rows(period daterange, known_at timestamptz)
             LEFT JOIN billing.tag_set AS s ON s.tag_set_id OPERATOR(pg_catalog.=) c.tag_set_id
            WHERE c.known OPERATOR(pg_catalog.@>) known_at $$;
 COMMENT ON FUNCTION billing.cost_rows(daterange, timestamptz) IS
-'Cost rows as known at an instant of all windows whose billing period begins within the period (days in UTC), with the tags that provider and people gave them. Stable.';
+'Cost rows as known at an instant of all windows whose billing period begins within the period (days in UTC), with the tags that provider and people gave them; tag_set_id: those of the provider alone. Stable.';
 
 CREATE FUNCTION billing.tagged_cost_sql(more_rules billing.auto_tag_rule[] DEFAULT '{}') RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -50,7 +50,7 @@ BEGIN
               FROM unnest(rules) AS r GROUP BY r.tag) AS t;
     RETURN format($q$
         SELECT c.cost_id, c.window_id, c.source, c.billing_account, c.cost_center, c.billing_period, c.charge_start, c.charge_end, c.category, c.service, c.provider, c.sub_account, c.resource,
-               c.currency, c.billed, c.effective, c.list, c.contracted, jsonb_strip_nulls(jsonb_build_object(%s)) || c.tags AS tags, c.attributes
+               c.currency, c.billed, c.effective, c.list, c.contracted, jsonb_strip_nulls(jsonb_build_object(%s)) || c.tags AS tags, c.attributes, c.tag_set_id
           FROM billing.cost_rows($1, $2) AS c CROSS JOIN LATERAL (SELECT %s) AS o $q$, tags,
         coalesce((SELECT string_agg(format('%s AS v%s', operand_sql(o.operand), o.place), ', ' ORDER BY o.place) FROM unnest(operands) WITH ORDINALITY AS o (operand, place)), '1'));
 END $$;

@@ -8,7 +8,7 @@ CREATE FUNCTION billing.focus_of_cost(period daterange) RETURNS SETOF jsonb
                      'ChargeCategory', c.category, 'ServiceName', c.service, 'ProviderName', c.provider, 'SubAccountId', c.sub_account, 'ResourceId', c.resource, 'BillingCurrency', c.currency,
                      'BilledCost', c.billed, 'EffectiveCost', c.effective, 'ListCost', c.list, 'ContractedCost', c.contracted, 'Tags', s.delivered))
             FROM billing.cost_rows(focus_of_cost.period, clock_timestamp() + interval '1 day') AS c
-            JOIN billing.cost AS o USING (cost_id) LEFT JOIN billing.tag_set AS s USING (tag_set_id) ORDER BY c.cost_id $$;
+            LEFT JOIN billing.tag_set AS s USING (tag_set_id) ORDER BY c.cost_id $$;
 COMMENT ON FUNCTION billing.focus_of_cost(daterange) IS 'Imported cost of the billing periods that begin in a period, each row an object of FOCUS columns and the provider''s own, as delivered. Stable.';
 
 CREATE FUNCTION billing.focus_of_line(of_line billing.invoice_lines) RETURNS jsonb
