@@ -31,8 +31,9 @@ def month(number):
 # --- making a world -----------------------------------------------------------------------------------------------------------------
 
 def random_condition(rng, depth=0):
-    if depth == 0 and rng.random() < 0.3:
-        return rng.choice([{"tag": "team", "equals": rng.choice("abc")}, {"tag": "team", "in": rng.sample("abcz", 2)}, {"column": "SubAccountId", "equals": rng.choice(["u1", "u2"])}])
+    if depth == 0 and rng.random() < 0.4:
+        return rng.choice([{"tag": "team", "equals": rng.choice("abc")}, {"tag": "team", "in": rng.sample("abcz", 2)}, {"column": "SubAccountId", "equals": rng.choice(["u1", "u2"])},
+                           {"column": "SubAccountId", "in": rng.sample(["u1", "u2", "a"], 2)}])
     if depth < 2 and rng.random() < 0.3:
         word = rng.choice(["and", "or", "not"])
         return {word: random_condition(rng, depth + 1) if word == "not" else [random_condition(rng, depth + 1) for _ in range(rng.randint(1, 3))]}
@@ -66,7 +67,7 @@ def random_action(rng, earlier, step):
 def random_rules(rng, starts):
     rules, givers = [], []
     for place in range(rng.randint(2, 10)):
-        rule = dict(place=place, key=f"r{place}", pools=rng.sample(["cost", "tax", "credit", "unused_commitment"], rng.randint(1, 4)), condition=random_condition(rng))
+        rule = dict(place=place, key=f"r{place}", pools=["cost"] if rng.random() < 0.4 else rng.sample(["cost", "tax", "credit", "unused_commitment"], rng.randint(1, 4)), condition=random_condition(rng))
         giver = rng.choice(CENTERS)
         if rng.random() < 0.3 and giver not in givers:
             rule.update(from_target=giver, condition={})

@@ -21,6 +21,11 @@ CREATE FUNCTION billing.rule_takes_sql(rule billing.allocation_rule, operands te
               || billing.condition_sql(rule.condition, operands) $$;
 COMMENT ON FUNCTION billing.rule_takes_sql(billing.allocation_rule, text[]) IS 'SQL that is true where a rule takes a combination of operands. Stable.';
 
+CREATE FUNCTION billing.cell_operands() RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT '{column:ChargeCategory,column:ServiceName,column:ProviderName,column:SubAccountId,column:BillingCurrency,column:ChargeDay}'::text[] $$;
+COMMENT ON FUNCTION billing.cell_operands() IS 'Operands of conditions that are the same in all cost rows of a cell, see cell_columns_sql(). Immutable.';
+
 CREATE FUNCTION billing.rule_operands(rules billing.allocation_rule[]) RETURNS text[]
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$ WITH rule AS (SELECT r.* FROM unnest(rules) AS r WHERE r.from_id IS NULL),
@@ -29,8 +34,8 @@ CREATE FUNCTION billing.rule_operands(rules billing.allocation_rule[]) RETURNS t
           leaf AS (SELECT DISTINCT l AS leaf, coalesce('column:' || (l ->> 'column'), 'tag:' || (l ->> 'tag')) AS operand
                      FROM rule AS r, jsonb_path_query(r.condition, 'strict $.** ? (exists (@.column) || exists (@.tag))') AS l),
           -- A column with few comparisons is compared in each row, so that one with a value of its own in each row, such as ResourceId,
-          -- does not make every row a combination of its own; a column with many is kept, and its distinct values are compared.
-          chosen AS (SELECT l.operand, l.leaf, count(*) OVER (PARTITION BY l.operand) <= 8 AND l.operand NOT IN (SELECT w.operand FROM whole AS w WHERE w.operand IS NOT NULL) AS as_leaf FROM leaf AS l)
+          -- does not make every row a combination of its own; a column with many, or one that makes cells, is kept, and its distinct values are compared.
+          chosen AS (SELECT l.operand, l.leaf, count(*) OVER (PARTITION BY l.operand) <= 8 AND l.operand <> ALL (cell_operands()) AND l.operand NOT IN (SELECT w.operand FROM whole AS w WHERE w.operand IS NOT NULL) AS as_leaf FROM leaf AS l)
           SELECT coalesce(array_agg(DISTINCT o.operand ORDER BY o.operand), '{}')
             FROM (SELECT w.operand FROM whole AS w UNION SELECT CASE WHEN c.as_leaf THEN 'leaf:' || c.leaf::text ELSE c.operand END FROM chosen AS c) AS o WHERE o.operand IS NOT NULL $$;
 COMMENT ON FUNCTION billing.rule_operands(billing.allocation_rule[]) IS 'What rules look at in cost rows, sorted: columns and tags, and single comparisons (leaf:…) of those that are compared with few values only. Stable.';
@@ -87,7 +92,7 @@ CREATE FUNCTION billing.late_operands(operands text[]) RETURNS text[]
             FROM unnest(operands) WITH ORDINALITY AS o (operand, place)
            CROSS JOIN LATERAL (SELECT CASE WHEN o.operand LIKE 'leaf:%' THEN substr(o.operand, 6)::jsonb END AS leaf) AS l
            CROSS JOIN LATERAL (SELECT coalesce('column:' || (l.leaf ->> 'column'), 'tag:' || (l.leaf ->> 'tag'), o.operand) AS source) AS s
-           WHERE s.source = ANY ('{column:ChargeCategory,column:ServiceName,column:ProviderName,column:SubAccountId,column:BillingCurrency,column:ChargeDay}')
+           WHERE s.source = ANY (cell_operands())
               OR s.source LIKE 'tag:%' AND (SELECT p.tags FROM plain AS p) $$;
 COMMENT ON FUNCTION billing.late_operands(text[]) IS
 'Of what rules look at, what can be read once a group of cost rows instead of in each row: columns that make a cell, and tags as long as neither people nor auto-tag rules give any. Stable.';
