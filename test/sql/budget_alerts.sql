@@ -22,9 +22,9 @@ SELECT set_budget('tagged', 1000, 'EUR', tag => 'Team', value => 'ads', every =>
 SELECT set_budget('year', 5000, 'EUR', scheme => 'department', cost_center => 'ads', every => 'year', fiscal_start => 10);
 SELECT set_budget('nothing', 0, 'EUR', scheme => 'department', cost_center => 'web');
 SELECT set_budget('total', 90, 'EUR', scheme => 'department', cost_center => 'search', every => 'total', valid_from => '2026-09-15', valid_to => '2026-12-15');
-SELECT budget, period, "limit", actual, percent, forecast, method, limit_reached_on, days_until_limit, level, unconverted FROM budget_status('2026-10-10') ORDER BY budget;
+SELECT budget, period, "limit", actual, percent, forecast, method, limit_reached_on, days_until_limit, level, uncounted FROM budget_status('2026-10-10') ORDER BY budget;
 SELECT set_exchange_rate('USD', 'EUR', '2026-10-01', '2026-11-01', 0.5);
-SELECT budget, actual, level, unconverted FROM budget_status('2026-10-10') WHERE budget LIKE 'product%' ORDER BY budget;
+SELECT budget, actual, level, uncounted FROM budget_status('2026-10-10') WHERE budget LIKE 'product%' ORDER BY budget;
 
 -- told once; a jump over both levels tells critical and notes the warning
 SELECT may_create(scheme => 'department', cost_center => 'search', day => '2026-10-10');
@@ -45,6 +45,7 @@ SELECT check_budgets('2026-10-12');
 SELECT budget, level, kind, "limit", reset_at IS NOT NULL AS reset FROM budget_alerts WHERE budget = 'product' ORDER BY alert;
 
 -- a month that is over is restated
+SELECT check_budgets('2026-11-02');
 SELECT stage('A', 'compute', 99, 99, tags => '{"team": "search"}', starts => '2026-10-02Z');
 SELECT take();
 CALL allocate('[2026-10-01,2026-11-01)');

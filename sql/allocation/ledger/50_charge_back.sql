@@ -76,8 +76,7 @@ BEGIN
     PERFORM FROM allocation_scheme AS s WHERE s.scheme_id = of_scheme FOR NO KEY UPDATE;    -- one charge-back of a scheme at a time
     FOR bearer IN SELECT c.*, a.starts_on, (account_setting_on(c.account_id, day)).currency AS pays_in FROM charge_back_cents(of_scheme, charge_back.period, charge_back.measure) AS c JOIN account AS a USING (account_id) LOOP
         account := bearer.account;  currency := bearer.currency;  cost := bearer.cents;
-        -- the same in every session: dates are written as ISO 8601 does
-        id := format('%s/[%s,%s)/%s', charge_back.scheme, to_char(lower(charge_back.period), 'YYYY-MM-DD'), to_char(upper(charge_back.period), 'YYYY-MM-DD'), bearer.currency);
+        id := concat_ws('/', charge_back.scheme, days_text(charge_back.period), bearer.currency);    -- the same in every session
         IF bearer.currency <> bearer.pays_in THEN
             outcome := 'other_currency';
         ELSIF bearer.starts_on > day THEN

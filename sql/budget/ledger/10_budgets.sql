@@ -15,8 +15,8 @@ CREATE TABLE billing.budget (
     currency       text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
     every          text NOT NULL DEFAULT 'month' CHECK (every IN ('month', 'quarter', 'year', 'total')),
     fiscal_start   int  NOT NULL DEFAULT 1 CHECK (fiscal_start BETWEEN 1 AND 12),
-    warning        numeric NOT NULL DEFAULT 80 CHECK (warning > 0),
-    critical       numeric NOT NULL DEFAULT 95 CHECK (critical >= warning),
+    warning        numeric NOT NULL DEFAULT 80 CHECK (warning > 0 AND warning < 'Infinity'),
+    critical       numeric NOT NULL DEFAULT 95 CHECK (critical >= warning AND critical < 'Infinity'),
     action         text NOT NULL DEFAULT 'notify' CHECK (action IN ('notify', 'block', 'event')),
     endpoint       text,
     recorded_at    timestamptz NOT NULL DEFAULT billing.recorded_at(),
@@ -33,7 +33,7 @@ COMMENT ON COLUMN billing.budget.account_id IS 'The account, with all below it; 
 COMMENT ON COLUMN billing.budget.item_id IS 'Of the account only charges of this meter; null = all.';
 COMMENT ON COLUMN billing.budget.tag IS 'Cost rows with this tag, under its normalised key; null = another scope.';
 COMMENT ON COLUMN billing.budget.value IS 'Value of the tag.';
-COMMENT ON COLUMN billing.budget.measure IS 'What counts: billed, effective, list or contracted cost, or charges of the account, billed or not, as the last run saw them.';
+COMMENT ON COLUMN billing.budget.measure IS 'What counts: billed, effective, list or contracted cost, or charges of the account, billed or not, those of running periods as they would be rated now.';
 COMMENT ON COLUMN billing.budget.with_tax IS 'Cost rows of taxes count (gross).';
 COMMENT ON COLUMN billing.budget.with_credits IS 'Cost rows of credits count (after credits).';
 COMMENT ON COLUMN billing.budget.currency IS 'Currency of the limit; other currencies are converted by the rate of the day of the cost.';
@@ -60,13 +60,14 @@ CREATE TABLE billing.alert (
     alert_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     budget_id int    NOT NULL REFERENCES billing.budget,
     period    daterange NOT NULL,
-    level     text   NOT NULL CHECK (level IN ('warning', 'critical')),
+    level     text   NOT NULL CHECK (level IN ('warning', 'critical', 'uncounted')),
     kind      text   NOT NULL CHECK (kind IN ('fired', 'passed', 'restated')),
     actual    numeric NOT NULL,
     "limit"   numeric NOT NULL,
     forecast  numeric,
     method    text   NOT NULL,
     endpoint  text,
+    problem   text,
     fired_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     reset_at  timestamptz
 );
@@ -75,15 +76,29 @@ COMMENT ON TABLE billing.alert IS 'A level of a budget that was crossed, once a 
 COMMENT ON COLUMN billing.alert.alert_id IS 'The alert.';
 COMMENT ON COLUMN billing.alert.budget_id IS 'The budget.';
 COMMENT ON COLUMN billing.alert.period IS 'Period of the budget.';
-COMMENT ON COLUMN billing.alert.level IS 'warning, critical.';
-COMMENT ON COLUMN billing.alert.kind IS 'fired; passed: a jump over both levels fired critical and only notes the warning; restated: a period that is over was restated.';
+COMMENT ON COLUMN billing.alert.level IS 'warning, critical; uncounted: some cost is not counted (no exchange rate, or a charge that cannot be rated), so that the budget cannot be judged.';
+COMMENT ON COLUMN billing.alert.kind IS 'fired; passed: a jump over both levels fired critical and only notes the warning; restated: a period that was looked at after its end has changed since.';
 COMMENT ON COLUMN billing.alert.actual IS 'What had been spent.';
 COMMENT ON COLUMN billing.alert."limit" IS 'The limit then.';
 COMMENT ON COLUMN billing.alert.forecast IS 'What the period was expected to come to; null = too early to say, or over.';
-COMMENT ON COLUMN billing.alert.method IS 'How that was forecast: linear = at the average of the days so far.';
+COMMENT ON COLUMN billing.alert.method IS 'How that was forecast: linear = at the average of the days so far; fees count once.';
 COMMENT ON COLUMN billing.alert.endpoint IS 'Endpoint that was told, with the idempotency key budget-alert-NUMBER; null = none.';
+COMMENT ON COLUMN billing.alert.problem IS 'Why the endpoint could not be told.';
 COMMENT ON COLUMN billing.alert.fired_at IS 'When it was told.';
 COMMENT ON COLUMN billing.alert.reset_at IS 'When it was armed again; null = it is told no second time.';
+
+CREATE TABLE billing.budget_check (
+    budget_id int  NOT NULL REFERENCES billing.budget,
+    period    daterange NOT NULL,
+    level     text CHECK (level IN ('warning', 'critical')),
+    after_end boolean NOT NULL,
+    PRIMARY KEY (budget_id, period)
+);
+COMMENT ON TABLE billing.budget_check IS 'How check_budgets() last found each budget; may_create() reads it.';
+COMMENT ON COLUMN billing.budget_check.budget_id IS 'The budget.';
+COMMENT ON COLUMN billing.budget_check.period IS 'Period of the budget.';
+COMMENT ON COLUMN billing.budget_check.level IS 'Level reached: warning, critical; null = none.';
+COMMENT ON COLUMN billing.budget_check.after_end IS 'It was looked at after the period had ended: what crosses a level then is told as restated.';
 
 CREATE FUNCTION billing.find_budget(key text) RETURNS billing.budget
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -145,6 +160,16 @@ BEGIN
     ELSIF set_budget.every = 'total' AND (valid_from IS NULL OR valid_to IS NULL) THEN
         RAISE invalid_parameter_value USING MESSAGE = format('budget "%s" is for a total, but from when to when?', set_budget.key), HINT = 'Give valid_from and valid_to.';
     END IF;
+    IF set_budget.warning IS NULL OR set_budget.critical IS NULL OR NOT (0 < set_budget.warning AND set_budget.warning <= set_budget.critical AND set_budget.critical < 'Infinity') THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('budget "%s" cannot warn from %s percent and be critical from %s percent on', set_budget.key, coalesce(set_budget.warning::text, 'null'), coalesce(set_budget.critical::text, 'null')),
+            HINT = 'warning is above 0, and critical is not below warning.';
+    ELSIF set_budget.fiscal_start IS NULL OR set_budget.fiscal_start NOT BETWEEN 1 AND 12 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('fiscal_start must be a month from 1 to 12, not %s', coalesce(set_budget.fiscal_start::text, 'null'));
+    ELSIF set_budget.with_tax IS NULL OR set_budget.with_credits IS NULL THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'with_tax and with_credits must be true or false, not null';
+    ELSIF set_budget.endpoint IS NOT NULL THEN
+        PERFORM find_endpoint(set_budget.endpoint);
+    END IF;
     IF set_budget.cost_center IS NOT NULL THEN
         of_scheme := find_scheme(set_budget.scheme);
     END IF;
@@ -161,7 +186,7 @@ BEGIN
     RETURN new_id;
 END $$;
 COMMENT ON FUNCTION billing.set_budget(text, numeric, text, text, text, text, text, text, text, text, text, int, boolean, boolean, numeric, numeric, text, text, date, date) IS
-'Makes or replaces the budget with that key and returns its number. limit: of each period, in currency, for periods that begin from valid_from to valid_to (null = without border). Scope: a cost_center of a scheme, or an account (with meter: only its charges), each with all below it, or a tag with its value. measure: billed (default), effective, list, contracted; of an account charges. every: month, quarter, year, or total (from valid_from to valid_to); fiscal_start: month in which years begin. with_tax, with_credits: whether such cost rows count. warning, critical: percent of the limit. action: notify, block (see may_create()), event. endpoint: who is told. Errors: 22023 bad argument, 42704 unknown object. Volatile.';
+'Makes or replaces the budget with that key and returns its number. limit: of each period, in currency, for periods that begin from valid_from to valid_to (null = without border). Scope: a cost_center of a scheme, or an account (with meter: only its charges), each with all below it, or a tag with its value. measure: billed (default), effective, list, contracted; of an account charges. every: month, quarter, year, or total (from valid_from to valid_to); fiscal_start: month in which years begin. with_tax, with_credits: whether such cost rows count. warning, critical: percent of the limit. action: notify, block (see may_create()), event. endpoint: who is told. Errors: 22023 bad argument, 42704 unknown object or endpoint. Volatile.';
 
 CREATE FUNCTION billing.budget_period(every text, fiscal_start int, valid daterange, day date) RETURNS daterange
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -179,8 +204,28 @@ CREATE FUNCTION billing.budget_periods(day date) RETURNS TABLE (budget_id int, p
            WHERE CASE b.every WHEN 'total' THEN l.valid @> day ELSE l.valid @> lower(p.period) END $$;
 COMMENT ON FUNCTION billing.budget_periods(date) IS 'The period of each budget that holds a day, with its limit. Stable.';
 
-CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, actual numeric, unconverted boolean)
-    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+CREATE FUNCTION billing.charges_of_accounts(accounts bigint[], span daterange, day date)
+    RETURNS TABLE (account_id bigint, item_id int, day_from date, currency text, amount numeric, fees numeric, failed boolean)
+    LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$
+    WITH looked_at AS (   -- to which day runs have looked at each account
+        SELECT a.id AS account_id, greatest(lower(span), (SELECT max(p.date_to) FROM billing.charge_period AS p WHERE p.account_id = a.id AND p.looked_known_at IS NOT NULL)) AS until FROM unnest(accounts) AS a (id))
+    SELECT c.account_id, c.item_id, c.date_from, c.currency, sum(c.amount), sum(c.amount) FILTER (WHERE c.component = 'fee'), bool_or(c.failed)
+      FROM (SELECT k.account_id, k.item_id, k.component, p.date_from, billing.currency(k.looked_owed) AS currency, billing.amount(k.looked_owed) AS amount, false AS failed
+              FROM billing.charge_key AS k JOIN billing.charge_period AS p USING (account_id, period_no)
+             WHERE k.account_id = ANY (accounts) AND k.looked_owed IS NOT NULL AND p.looked_known_at IS NOT NULL AND span @> p.date_from
+            UNION ALL
+            SELECT d.account_id, d.item_id, d.component, d.date_from, billing.currency(d.nothing), CASE WHEN NOT d.failed THEN billing.amount(d.target) END, d.failed
+              FROM (SELECT l.until, array_agg(l.account_id) AS accounts FROM looked_at AS l WHERE l.until <= day GROUP BY l.until) AS l
+             CROSS JOIN LATERAL billing.rate_accounts(l.accounts, daterange(l.until, charges_of_accounts.day, '[]'), NULL, 'infinity') AS d
+             WHERE span @> d.date_from AND d.date_from >= l.until) AS c
+     GROUP BY 1, 2, 3, 4 $$;
+COMMENT ON FUNCTION billing.charges_of_accounts(bigint[], daterange, date) IS
+'What accounts owe by meter or fee for charge periods that begin in a span, up to the one that holds a day, by its first day: periods that a run has looked at as it saw them, later ones as they would be rated now with all usage recorded so far; how much of it is fees, and whether some charge cannot be rated. Used by spending(). Stable.';
+REVOKE ALL ON FUNCTION billing.charges_of_accounts(bigint[], daterange, date) FROM PUBLIC;
+
+CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, actual numeric, fees numeric, uncounted boolean)
+    LANGUAGE sql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$
     WITH RECURSIVE wanted AS MATERIALIZED (SELECT b.*, p.period FROM billing.budget_periods(spending.day) AS p JOIN billing.budget AS b USING (budget_id)),
     whole AS (SELECT daterange(min(lower(w.period)), max(upper(w.period))) AS span FROM wanted AS w),
@@ -201,75 +246,114 @@ CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, actual 
     rolled AS MATERIALIZED (
         SELECT s.scheme_id, c.top, s.day, s.currency, s.pool, sum(s.billed) AS billed, sum(s.effective) AS effective, sum(s.list) AS list, sum(s.contracted) AS contracted
           FROM share AS s JOIN center AS c ON c.id = s.target_id GROUP BY 1, 2, 3, 4, 5),
+    -- a later window may hold corrections of earlier days
     tagged AS MATERIALIZED (
-        SELECT t.tag, t.value, (c.charge_start AT TIME ZONE 'UTC')::date AS day, c.currency, c.category, sum(c.billed) AS billed, sum(c.effective) AS effective, sum(c.list) AS list, sum(c.contracted) AS contracted
-          FROM (SELECT DISTINCT w.tag, w.value FROM wanted AS w WHERE w.tag IS NOT NULL) AS t
-          JOIN billing.tag_set AS s ON s.tags ->> t.tag = t.value
-          JOIN billing.cost AS c ON c.tag_set_id = s.tag_set_id AND upper_inf(c.known) GROUP BY 1, 2, 3, 4, 5),
+        SELECT t.*
+          FROM (SELECT array_agg(DISTINCT w.tag) AS tags FROM wanted AS w WHERE w.tag IS NOT NULL) AS g, whole AS h
+         CROSS JOIN LATERAL (SELECT DISTINCT w.period FROM billing.cost_window AS w WHERE upper(w.period) > lower(h.span) AND g.tags IS NOT NULL) AS p
+         CROSS JOIN LATERAL billing.cost_of_tags(p.period, g.tags) AS t WHERE h.span @> t.day),
     charged AS MATERIALIZED (
-        SELECT k.account_id, k.item_id, p.date_from AS day, billing.currency(k.looked_owed) AS currency, sum(billing.amount(k.looked_owed)) AS amount
-          FROM billing.charge_key AS k JOIN billing.charge_period AS p USING (account_id, period_no), whole AS w
-         WHERE k.looked_owed IS NOT NULL AND w.span @> p.date_from AND EXISTS (SELECT FROM wanted AS x WHERE x.account_id IS NOT NULL) GROUP BY 1, 2, 3, 4),
+        SELECT c.*
+          FROM (SELECT array_agg(DISTINCT b.id) AS accounts FROM wanted AS w JOIN below AS b ON b.top = w.account_id) AS a, whole AS h
+         CROSS JOIN LATERAL billing.charges_of_accounts(a.accounts, h.span, spending.day) AS c WHERE a.accounts IS NOT NULL),
     -- and converted once for all budgets of the same cost center, period and currency
     scope AS (SELECT DISTINCT w.scheme_id, w.cost_center_id, w.period, w.currency FROM wanted AS w WHERE w.scheme_id IS NOT NULL),
     scoped AS MATERIALIZED (
         SELECT x.scheme_id, x.cost_center_id, x.period, x.currency, s.pool, sum(s.billed * r.rate) AS billed, sum(s.effective * r.rate) AS effective, sum(s.list * r.rate) AS list, sum(s.contracted * r.rate) AS contracted,
-               bool_or(r.rate IS NULL) AS unconverted
+               bool_or(r.rate IS NULL) AS uncounted
           FROM scope AS x JOIN rolled AS s ON s.scheme_id = x.scheme_id AND s.top = x.cost_center_id
           LEFT JOIN rate AS r ON r.from_currency = s.currency AND r.to_currency = x.currency AND r.valid @> s.day
          WHERE x.period @> s.day GROUP BY 1, 2, 3, 4, 5),
     spent AS (
-        SELECT w.budget_id, CASE w.measure WHEN 'billed' THEN s.billed WHEN 'effective' THEN s.effective WHEN 'list' THEN s.list ELSE s.contracted END AS amount, s.unconverted
+        SELECT w.budget_id, CASE w.measure WHEN 'billed' THEN s.billed WHEN 'effective' THEN s.effective WHEN 'list' THEN s.list ELSE s.contracted END AS amount, 0 AS fees, s.uncounted
           FROM wanted AS w JOIN scoped AS s ON s.scheme_id = w.scheme_id AND s.cost_center_id = w.cost_center_id AND s.period = w.period AND s.currency = w.currency
          WHERE (w.with_tax OR s.pool <> 'tax') AND (w.with_credits OR s.pool <> 'credit')
         UNION ALL
-        SELECT w.budget_id, r.rate * CASE w.measure WHEN 'billed' THEN t.billed WHEN 'effective' THEN t.effective WHEN 'list' THEN t.list ELSE t.contracted END, r.rate IS NULL
+        SELECT w.budget_id, r.rate * CASE w.measure WHEN 'billed' THEN t.billed WHEN 'effective' THEN t.effective WHEN 'list' THEN t.list ELSE t.contracted END, 0, r.rate IS NULL
           FROM wanted AS w JOIN tagged AS t ON t.tag = w.tag AND t.value = w.value LEFT JOIN rate AS r ON r.from_currency = t.currency AND r.to_currency = w.currency AND r.valid @> t.day
          WHERE w.period @> t.day AND (w.with_tax OR t.category IS DISTINCT FROM 'Tax') AND (w.with_credits OR t.category IS DISTINCT FROM 'Credit')
         UNION ALL
-        SELECT w.budget_id, r.rate * c.amount, r.rate IS NULL
+        SELECT w.budget_id, r.rate * c.amount, r.rate * c.fees, r.rate IS NULL OR c.failed
           FROM wanted AS w JOIN below AS b ON b.top = w.account_id JOIN charged AS c ON c.account_id = b.id AND (w.item_id IS NULL OR w.item_id = c.item_id)
-          LEFT JOIN rate AS r ON r.from_currency = c.currency AND r.to_currency = w.currency AND r.valid @> c.day
-         WHERE w.period @> c.day)
-    SELECT s.budget_id, sum(s.amount), bool_or(s.unconverted) FROM spent AS s GROUP BY 1 $$;
+          LEFT JOIN rate AS r ON r.from_currency = c.currency AND r.to_currency = w.currency AND r.valid @> c.day_from
+         WHERE w.period @> c.day_from)
+    SELECT s.budget_id, sum(s.amount), sum(s.fees), bool_or(s.uncounted) FROM spent AS s GROUP BY 1 $$;
 COMMENT ON FUNCTION billing.spending(date) IS
-'What each budget has spent in its period that holds a day, in its currency: cost in another is converted by the rate of its day, and not counted where there is none (unconverted). Stable.';
+'What each budget has spent in its period that holds a day, in its currency: cost in another is converted by the rate of its day; how much of it is fees, which do not grow with the days; and whether some cost is not counted, because there is no rate or a charge cannot be rated. Stable.';
 
 CREATE FUNCTION billing.budget_status(day date DEFAULT current_date)
-    RETURNS TABLE (budget text, period daterange, "limit" numeric, actual numeric, percent numeric, forecast numeric, method text, limit_reached_on date, days_until_limit int, level text, unconverted boolean, currency text, budget_id int)
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    RETURNS TABLE (budget text, period daterange, "limit" numeric, actual numeric, percent numeric, forecast numeric, method text, limit_reached_on date, days_until_limit int, level text, uncounted boolean, currency text, budget_id int)
+    LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT b.key, p.period, p."limit", s.actual, CASE WHEN p."limit" > 0 THEN round(100 * s.actual / p."limit", 2) END,
-                 CASE WHEN d.elapsed > 0 AND d.elapsed < d.length THEN round(s.actual * d.length / d.elapsed, 2) END, 'linear',
-                 CASE WHEN s.actual >= p."limit" AND s.actual > 0 THEN day WHEN d.elapsed > 0 AND s.actual > 0 THEN f.reached END,
-                 CASE WHEN s.actual >= p."limit" AND s.actual > 0 THEN 0 WHEN d.elapsed > 0 AND s.actual > 0 THEN f.reached - day END,
+                 CASE WHEN d.elapsed > 0 AND d.elapsed < d.length THEN round(s.fees + (s.actual - s.fees) * d.length / d.elapsed, 2) END, 'linear',
+                 CASE WHEN p.period @> f.reached THEN f.reached END, CASE WHEN p.period @> f.reached THEN f.reached - day END,
                  CASE WHEN s.actual <= 0 THEN NULL WHEN s.actual * 100 >= p."limit" * b.critical THEN 'critical' WHEN s.actual * 100 >= p."limit" * b.warning THEN 'warning' END,
-                 s.unconverted, b.currency, b.budget_id
+                 s.uncounted, b.currency, b.budget_id
             FROM billing.budget_periods(budget_status.day) AS p
             JOIN billing.budget AS b USING (budget_id)
            CROSS JOIN LATERAL (SELECT least(day + 1, upper(p.period)) - lower(p.period) AS elapsed, upper(p.period) - lower(p.period) AS length) AS d
             LEFT JOIN billing.spending(budget_status.day) AS t USING (budget_id)
-           CROSS JOIN LATERAL (SELECT coalesce(t.actual, 0) AS actual, coalesce(t.unconverted, false) AS unconverted) AS s
-           CROSS JOIN LATERAL (SELECT CASE WHEN s.actual > 0 AND d.elapsed > 0 THEN day + least(ceil((p."limit" - s.actual) * d.elapsed / s.actual), 36500)::int END AS reached) AS f $$;
+           CROSS JOIN LATERAL (SELECT coalesce(t.actual, 0) AS actual, coalesce(t.fees, 0) AS fees, coalesce(t.uncounted, false) AS uncounted) AS s
+           CROSS JOIN LATERAL (SELECT CASE WHEN s.actual >= p."limit" AND s.actual > 0 THEN day
+                                           WHEN s.actual > s.fees AND d.elapsed > 0 THEN day + least(ceil((p."limit" - s.actual) * d.elapsed / (s.actual - s.fees)), 36500)::int END AS reached) AS f $$;
 COMMENT ON FUNCTION billing.budget_status(date) IS
-'How each budget stands on a day: its period, limit, actual, percent, forecast for the period (method linear: at the average of its days so far; null when over), the day on which the limit is reached at that pace and how many days until then, the level reached (warning, critical), and unconverted: some cost had no exchange rate and is not counted. Stable.';
+'How each budget stands on a day: its period, limit, actual, percent, forecast for the period (method linear: at the average of its days so far, fees once; null when over), the day of the period on which the limit is reached at that pace and how many days until then (null: not in this period), the level reached (warning, critical), and uncounted: some cost is not counted, because it has no exchange rate or cannot be rated. Stable.';
 
-CREATE FUNCTION billing.fire_alerts(day date, kind text) RETURNS bigint
+CREATE FUNCTION billing.try_to_tell(endpoint text, kind text, payload jsonb, idempotency_key text) RETURNS text
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    PERFORM enqueue_message(endpoint, kind, payload, idempotency_key);
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN    -- one endpoint that is gone must not silence the others
+    RETURN SQLERRM;
+END $$;
+COMMENT ON FUNCTION billing.try_to_tell(text, text, jsonb, text) IS 'Hands a message to an endpoint; returns why that was not possible, or null. Used by check_budgets() and run_reports(). Volatile.';
+
+CREATE FUNCTION billing.judge_budgets(day date, after_end boolean) RETURNS SETOF billing.alert
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
-    AS $$ WITH crossed AS (
-              SELECT s.*, b.endpoint, l.level AS fires, CASE WHEN l.level <> s.level THEN 'passed' ELSE fire_alerts.kind END AS as_kind
-                FROM billing.budget_status(fire_alerts.day) AS s JOIN billing.budget AS b USING (budget_id)
-               CROSS JOIN LATERAL unnest(CASE s.level WHEN 'critical' THEN '{warning,critical}'::text[] WHEN 'warning' THEN '{warning}' END) AS l (level)
-               WHERE fire_alerts.kind <> 'restated' OR upper(s.period) = fire_alerts.day + 1),
-          stored AS (
-              INSERT INTO billing.alert (budget_id, period, level, kind, actual, "limit", forecast, method, endpoint)
-              SELECT c.budget_id, c.period, c.fires, c.as_kind, c.actual, c."limit", c.forecast, c.method, CASE WHEN c.as_kind <> 'passed' THEN c.endpoint END FROM crossed AS c ON CONFLICT DO NOTHING RETURNING *),
-          told AS (
-              SELECT s.alert_id, s.endpoint, jsonb_build_object('alert', s.alert_id, 'budget', b.key, 'period', s.period, 'level', s.level, 'kind', s.kind, 'actual', s.actual::text, 'limit', s."limit"::text,
-                         'forecast', s.forecast::text, 'method', s.method, 'currency', b.currency, 'action', b.action) AS payload
-                FROM stored AS s JOIN billing.budget AS b USING (budget_id) WHERE s.kind <> 'passed')
-          SELECT count(*) FROM (SELECT pg_notify('billing_alert', t.payload::text),
-                     CASE WHEN t.endpoint IS NOT NULL THEN billing.enqueue_message(t.endpoint, 'budget_alert', t.payload, 'budget-alert-' || t.alert_id, NULL, 0, NULL, NULL) END FROM told AS t OFFSET 0) AS sent $$;
-COMMENT ON FUNCTION billing.fire_alerts(date, text) IS 'Stores and tells the alerts of the periods that hold a day which are not told yet; returns how many were told. Used by check_budgets(). Volatile.';
+    AS $$ WITH stands AS MATERIALIZED (
+              SELECT s.*, b.endpoint, judge_budgets.after_end AND coalesce(c.after_end, false) AS restated
+                FROM billing.budget_status(judge_budgets.day) AS s JOIN billing.budget AS b USING (budget_id) LEFT JOIN billing.budget_check AS c ON c.budget_id = s.budget_id AND c.period = s.period
+               WHERE NOT judge_budgets.after_end OR upper(s.period) = judge_budgets.day + 1),
+          outdated AS (   -- of another period: the budget was given other ones, or no limit any more
+              DELETE FROM billing.budget_check AS c WHERE NOT judge_budgets.after_end AND c.period @> judge_budgets.day
+                 AND NOT EXISTS (SELECT FROM billing.budget_periods(judge_budgets.day) AS p WHERE p.budget_id = c.budget_id AND p.period = c.period)),
+          judged AS (
+              INSERT INTO billing.budget_check AS c (budget_id, period, level, after_end) SELECT s.budget_id, s.period, s.level, judge_budgets.after_end FROM stands AS s
+                  ON CONFLICT ON CONSTRAINT budget_check_pkey DO UPDATE SET level = excluded.level, after_end = c.after_end OR excluded.after_end
+                  WHERE (c.level, c.after_end) IS DISTINCT FROM (excluded.level, c.after_end OR excluded.after_end))
+          INSERT INTO billing.alert (budget_id, period, level, kind, actual, "limit", forecast, method, endpoint)
+          SELECT s.budget_id, s.period, l.level, k.kind, s.actual, s."limit", s.forecast, s.method, CASE WHEN k.kind <> 'passed' THEN s.endpoint END
+            FROM stands AS s
+           CROSS JOIN LATERAL unnest(CASE s.level WHEN 'critical' THEN '{warning,critical}'::text[] WHEN 'warning' THEN '{warning}' ELSE '{}' END || CASE WHEN s.uncounted THEN '{uncounted}'::text[] ELSE '{}' END) AS l (level)
+           CROSS JOIN LATERAL (SELECT CASE WHEN l.level = 'warning' AND s.level = 'critical' THEN 'passed' WHEN s.restated THEN 'restated' ELSE 'fired' END AS kind) AS k
+          ON CONFLICT DO NOTHING RETURNING * $$;
+COMMENT ON FUNCTION billing.judge_budgets(date, boolean) IS
+'Keeps how each budget stands on a day, and stores and returns the alerts that are new; after_end: only of periods that ended with that day, which is over. Used by check_budgets(). Volatile.';
+
+CREATE FUNCTION billing.fire_alerts(day date, after_end boolean) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    fired   record;
+    payload jsonb;
+    failure text;
+    told    bigint := 0;
+BEGIN
+    FOR fired IN SELECT a.*, b.key, b.currency, b.action FROM judge_budgets(fire_alerts.day, fire_alerts.after_end) AS a JOIN budget AS b USING (budget_id) WHERE a.kind <> 'passed' ORDER BY a.alert_id LOOP
+        payload := jsonb_build_object('alert', fired.alert_id, 'budget', fired.key, 'period', days_text(fired.period), 'level', fired.level, 'kind', fired.kind, 'actual', fired.actual::text, 'limit', fired."limit"::text,
+                                      'forecast', fired.forecast::text, 'method', fired.method, 'currency', fired.currency, 'action', fired.action);
+        PERFORM pg_notify('billing_alert', payload::text);
+        IF fired.endpoint IS NOT NULL THEN
+            failure := try_to_tell(fired.endpoint, 'budget_alert', payload, 'budget-alert-' || fired.alert_id);
+            UPDATE alert AS a SET problem = failure WHERE a.alert_id = fired.alert_id AND failure IS NOT NULL;
+        END IF;
+        told := told + 1;
+    END LOOP;
+    RETURN told;
+END $$;
+COMMENT ON FUNCTION billing.fire_alerts(date, boolean) IS 'Tells the alerts that judge_budgets() finds; returns how many were told. Used by check_budgets(). Volatile.';
 
 CREATE FUNCTION billing.check_budgets(day date DEFAULT current_date) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_nestloop = off SET jit = off
@@ -280,7 +364,7 @@ DECLARE
 BEGIN
     PERFORM check_ledger();
     PERFORM pg_advisory_xact_lock(1651076214, 0);
-    told := fire_alerts(check_budgets.day, 'fired');
+    told := fire_alerts(check_budgets.day, false);
     -- The month before may still change, and so may any month whose cost was delivered anew lately: what that crosses is told too.
     FOR past IN
         SELECT (date_trunc('month', check_budgets.day::timestamp) - interval '1 day')::date
@@ -290,12 +374,12 @@ BEGIN
          WHERE l.recorded_at > clock_timestamp() - interval '100 days' AND x.added + x.removed > 0 AND upper(w.period) <= date_trunc('month', check_budgets.day::timestamp)::date
          ORDER BY 1
     LOOP
-        told := told + fire_alerts(past, 'restated');
+        told := told + fire_alerts(past, true);
     END LOOP;
     RETURN told;
 END $$;
 COMMENT ON FUNCTION billing.check_budgets(date) IS
-'Looks at every budget on a day and tells each level that is crossed for the first time in its period: as a row of budget_alerts, as NOTIFY billing_alert with JSON, and as a message to the budget''s endpoint. A jump over both levels tells critical and notes the warning as passed. Periods that ended with the month before, or with a month whose cost was delivered anew in the last 100 days, are looked at again; what they cross now is told as restated. Returns how many were told. Volatile.';
+'Looks at every budget on a day and tells each level that is crossed for the first time in its period: as a row of budget_alerts, as NOTIFY billing_alert with JSON, and as a message to the budget''s endpoint. A jump over both levels tells critical and notes the warning as passed. Periods that ended with the month before, or with a month whose cost was delivered anew in the last 100 days, are looked at again; what they cross after they were looked at once since their end is told as restated. Cost that is not counted (see budget_status()) is told once too, as level uncounted. An endpoint that is gone is noted as delivery_problem and stops nothing. How each budget stands is kept for may_create(). Returns how many were told. Volatile.';
 
 CREATE FUNCTION billing.reset_alert(budget text, level text DEFAULT NULL) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -304,14 +388,14 @@ DECLARE
     this  budget := find_budget(reset_alert.budget);
     armed bigint;
 BEGIN
-    PERFORM check_word('level', reset_alert.level, '{warning,critical}');
+    PERFORM check_word('level', reset_alert.level, '{warning,critical,uncounted}');
     UPDATE alert AS a SET reset_at = clock_timestamp() WHERE a.budget_id = this.budget_id AND a.reset_at IS NULL AND a.level = coalesce(reset_alert.level, a.level);
     GET DIAGNOSTICS armed = ROW_COUNT;
     RETURN armed;
 END $$;
-COMMENT ON FUNCTION billing.reset_alert(text, text) IS 'Arms the alerts of a budget again, of one level or of both: only then are they told a second time in their period. Returns how many. Errors: 22023 unknown level, 42704 unknown budget. Volatile.';
+COMMENT ON FUNCTION billing.reset_alert(text, text) IS 'Arms the alerts of a budget again, of one level or of all: only then are they told a second time in their period. Returns how many. Errors: 22023 unknown level, 42704 unknown budget. Volatile.';
 
-CREATE FUNCTION billing.may_create(scheme text DEFAULT NULL, cost_center text DEFAULT NULL, account text DEFAULT NULL, day date DEFAULT current_date) RETURNS boolean
+CREATE FUNCTION billing.may_create(scheme text DEFAULT NULL, cost_center text DEFAULT NULL, account text DEFAULT NULL, day date DEFAULT current_date, tag text DEFAULT NULL, value text DEFAULT NULL) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
     AS $$ WITH RECURSIVE center (id, parent_id) AS (
               SELECT k.cost_center_id, k.parent_id FROM billing.cost_center AS k
@@ -321,21 +405,22 @@ CREATE FUNCTION billing.may_create(scheme text DEFAULT NULL, cost_center text DE
               SELECT billing.find_account(may_create.account) WHERE may_create.account IS NOT NULL
               UNION ALL SELECT (billing.account_setting_on(p.id, may_create.day)).parent_id FROM payer AS p WHERE p.id IS NOT NULL)
           SELECT NOT EXISTS (
-              SELECT FROM billing.alert AS a JOIN billing.budget AS b USING (budget_id)
-               WHERE b.action = 'block' AND a.level = 'critical' AND a.reset_at IS NULL AND a.period @> may_create.day
-                 AND (b.cost_center_id IN (SELECT c.id FROM center AS c) OR b.account_id IN (SELECT p.id FROM payer AS p))) $$;
-COMMENT ON FUNCTION billing.may_create(text, text, text, date) IS
-'Whether something new that costs may be made for a cost center of a scheme or for an account: false while a budget with action block of it or of one above it is critical, as check_budgets() last found. Errors: 42704 unknown object. Stable.';
+              SELECT FROM billing.budget_check AS s JOIN billing.budget AS b USING (budget_id)
+               WHERE b.action = 'block' AND s.level = 'critical' AND s.period @> may_create.day
+                 AND (b.cost_center_id IN (SELECT c.id FROM center AS c) OR b.account_id IN (SELECT p.id FROM payer AS p)
+                      OR b.tag = billing.normal_tag_key(may_create.tag) AND b.value = may_create.value)) $$;
+COMMENT ON FUNCTION billing.may_create(text, text, text, date, text, text) IS
+'Whether something new that costs may be made for a cost center of a scheme, for an account or with a tag: false while a budget with action block of it or of one above it is critical, as check_budgets() last found. Errors: 42704 unknown object. Stable.';
 
 CREATE VIEW billing.budget_alerts AS
 SELECT b.key AS budget, a.period, a.level, a.kind, a.actual, a."limit", b.currency, a.forecast, a.method, b.action, a.fired_at, a.reset_at, a.alert_id AS alert, a.endpoint,
-       CASE WHEN a.endpoint IS NOT NULL THEN coalesce(m.state, 'finished') END AS delivery, m.reason AS delivery_problem
+       CASE WHEN a.problem IS NOT NULL THEN 'refused' WHEN a.endpoint IS NOT NULL THEN coalesce(m.state, 'finished') END AS delivery, coalesce(a.problem, m.reason) AS delivery_problem
   FROM billing.alert AS a JOIN billing.budget AS b USING (budget_id)
   LEFT JOIN billing.message AS m ON m.endpoint = a.endpoint AND m.idempotency_key = 'budget-alert-' || a.alert_id;
 COMMENT ON VIEW billing.budget_alerts IS 'Every alert of every budget.';
 COMMENT ON COLUMN billing.budget_alerts.budget IS 'Key of the budget.';
 COMMENT ON COLUMN billing.budget_alerts.period IS 'Period of the budget.';
-COMMENT ON COLUMN billing.budget_alerts.level IS 'warning, critical.';
+COMMENT ON COLUMN billing.budget_alerts.level IS 'warning, critical, uncounted.';
 COMMENT ON COLUMN billing.budget_alerts.kind IS 'fired, passed, restated.';
 COMMENT ON COLUMN billing.budget_alerts.actual IS 'What had been spent.';
 COMMENT ON COLUMN billing.budget_alerts."limit" IS 'The limit then.';
@@ -347,5 +432,5 @@ COMMENT ON COLUMN billing.budget_alerts.fired_at IS 'When it was told.';
 COMMENT ON COLUMN billing.budget_alerts.reset_at IS 'When it was armed again.';
 COMMENT ON COLUMN billing.budget_alerts.alert IS 'Number of the alert.';
 COMMENT ON COLUMN billing.budget_alerts.endpoint IS 'Endpoint that is told; null = none.';
-COMMENT ON COLUMN billing.budget_alerts.delivery IS 'How far that is: waiting, queued, sending, delayed, delivered, dead, discarded, as in messages; finished: delivered or discarded, and cleared away since.';
+COMMENT ON COLUMN billing.budget_alerts.delivery IS 'How far that is: waiting, queued, sending, delayed, delivered, dead, discarded, as in messages; finished: delivered or discarded, and cleared away since; refused: it could not be handed over.';
 COMMENT ON COLUMN billing.budget_alerts.delivery_problem IS 'Why it is not delivered yet, or never.';

@@ -26,7 +26,7 @@ SELECT s.key AS source, s.provider, w.billing_account, k.kind AS cost_center_kin
 COMMENT ON VIEW billing.cost_windows IS 'Each billing period of each billing account: how fresh and how complete it is.';
 
 CREATE VIEW billing.costs AS
-SELECT s.key AS source, w.billing_account, k.key AS cost_center, w.period AS billing_period, pg_catalog.date_trunc('day', c.charge_start, 'UTC')::date AS day, c.charge_start, c.charge_end,
+SELECT s.key AS source, w.billing_account, k.key AS cost_center, w.period AS billing_period, (c.charge_start AT TIME ZONE 'UTC')::date AS day, c.charge_start, c.charge_end,
        c.category, c.service, c.provider, c.sub_account, c.resource, t.tags, c.billed, c.effective, c.list, c.contracted, c.currency, c.attributes, c.cost_id
   FROM billing.cost AS c
   JOIN billing.cost_window AS w USING (window_id)
@@ -44,13 +44,29 @@ SELECT w.period AS billing_period, s.key AS source, w.billing_account, c.provide
  WHERE pg_catalog.upper_inf(c.known) GROUP BY 1, 2, 3, 4, 5, 6;
 COMMENT ON VIEW billing.cost_by_service IS 'Cost of each service by billing period and billing account; currencies are never added to each other.';
 
+CREATE FUNCTION billing.cost_of_tags(billing_period daterange, tags text[] DEFAULT NULL)
+    RETURNS TABLE (tag text, value text, day date, category text, currency text, billed numeric, effective numeric, list numeric, contracted numeric, rows bigint)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format($q$
+        SELECT t.key, t.value, c.day, c.category, c.currency, sum(c.billed), sum(c.effective), sum(c.list), sum(c.contracted), sum(c.rows)::bigint
+          FROM (SELECT c.tags, (c.charge_start AT TIME ZONE 'UTC')::date AS day, c.category, c.currency, sum(c.billed) AS billed, sum(c.effective) AS effective, sum(c.list) AS list, sum(c.contracted) AS contracted, count(*) AS rows
+                  FROM (%s) AS c WHERE c.billing_period = $1 AND c.tags <> '{}' GROUP BY 1, 2, 3, 4) AS c
+         CROSS JOIN LATERAL jsonb_each_text(c.tags) AS t
+         WHERE $3 IS NULL OR t.key = ANY ($3)
+         GROUP BY 1, 2, 3, 4, 5 $q$, tagged_cost_sql())
+        USING cost_of_tags.billing_period, clock_timestamp() + interval '1 day', cost_of_tags.tags;
+END $$;
+COMMENT ON FUNCTION billing.cost_of_tags(daterange, text[]) IS
+'Cost of one billing period by each tag and its value, charge day (UTC), category and currency, with the tags that people, providers and rules gave, in that order of precedence; tags: normalised keys of the tags that are wanted, null = all. A row counts under each of its tags. Stable.';
+
 CREATE VIEW billing.cost_by_tag AS
-SELECT w.period AS billing_period, t.key AS tag, t.value, c.currency,
-       pg_catalog.sum(c.billed) AS billed, pg_catalog.sum(c.effective) AS effective, pg_catalog.sum(c.list) AS list, pg_catalog.sum(c.contracted) AS contracted, pg_catalog.count(*) AS rows
-  FROM billing.cost AS c JOIN billing.cost_window AS w USING (window_id) JOIN billing.tag_set AS s USING (tag_set_id)
- CROSS JOIN LATERAL pg_catalog.jsonb_each_text(s.tags) AS t
- WHERE pg_catalog.upper_inf(c.known) GROUP BY 1, 2, 3, 4;
-COMMENT ON VIEW billing.cost_by_tag IS 'Cost that carries each tag value, by billing period. A row counts under each of its tags: never add different tags to each other.';
+SELECT p.period AS billing_period, t.tag, t.value, t.currency,
+       pg_catalog.sum(t.billed) AS billed, pg_catalog.sum(t.effective) AS effective, pg_catalog.sum(t.list) AS list, pg_catalog.sum(t.contracted) AS contracted, pg_catalog.sum(t.rows)::bigint AS rows
+  FROM (SELECT DISTINCT w.period FROM billing.cost_window AS w) AS p CROSS JOIN LATERAL billing.cost_of_tags(p.period) AS t
+ GROUP BY 1, 2, 3, 4;
+COMMENT ON VIEW billing.cost_by_tag IS 'Cost that carries each tag value, by billing period, whether a person, the provider or a rule gave it. A row counts under each of its tags: never add different tags to each other.';
 
 CREATE VIEW billing.cost_dashboard AS
 SELECT w.period AS billing_period, k.kind AS cost_center_kind, k.key AS cost_center, c.currency, pg_catalog.count(DISTINCT w.window_id) AS billing_accounts,
