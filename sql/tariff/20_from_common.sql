@@ -188,14 +188,18 @@ BEGIN
     number := price #>> path;
     IF number IN ('NaN', 'Infinity', '-Infinity') THEN
         RAISE invalid_text_representation;
+    ELSIF abs(number) >= 1e36 OR scale(trim_scale(number)) > 36 THEN
+        RAISE numeric_value_out_of_range;
     END IF;
     RETURN number;
-EXCEPTION WHEN invalid_text_representation THEN
+EXCEPTION WHEN numeric_value_out_of_range THEN
+    RAISE EXCEPTION '% of the % price has more than 36 digits', array_to_string(path, '.'), dialect USING ERRCODE = 'numeric_value_out_of_range';
+WHEN invalid_text_representation THEN
     RAISE EXCEPTION '% of the % price must be a number, not "%"', array_to_string(path, '.'), dialect, price #>> path
         USING ERRCODE = 'invalid_parameter_value';
 END $$;
 COMMENT ON FUNCTION billing.import_number(text, jsonb, text[]) IS
-'Behind tariff_from: the member at the path as an exact number, null when it is absent; 22023 names a member that is none.';
+'Behind tariff_from: the member at the path as an exact number, null when it is absent; 22023 names a member that is none, 22003 one of more than 36 digits.';
 
 CREATE FUNCTION billing.import_amount(dialect text, price jsonb, VARIADIC path text[]) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -248,7 +252,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give it as the third argument of tariff_from.';
     END IF;
     IF upper(own) <> upper(given) THEN
-        RAISE EXCEPTION '% price is in %, not in %', dialect, upper(own), upper(given) USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'currency of the % price is %, not %', dialect, upper(own), upper(given) USING ERRCODE = 'invalid_parameter_value';
     END IF;
     RETURN upper(COALESCE(own, given));
 END $$;

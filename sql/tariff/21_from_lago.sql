@@ -13,21 +13,21 @@ BEGIN
     FOR range IN SELECT r.value FROM jsonb_array_elements(ranges) WITH ORDINALITY AS r(value, position) ORDER BY r.position LOOP
         PERFORM billing.import_refuse_unknown('lago', range, format('%s[%s].', member, place), 'from_value', 'to_value', 'flat_amount', price_member);
         IF COALESCE(range ->> price_member, range ->> 'flat_amount') IS NULL THEN
-            RAISE EXCEPTION 'range % of the lago price has neither % nor flat_amount', place, price_member USING ERRCODE = 'invalid_parameter_value';
+            RAISE EXCEPTION '%[%] of the lago price has neither % nor flat_amount', member, place, price_member USING ERRCODE = 'invalid_parameter_value';
         END IF;
         IF range ->> 'to_value' IS NULL AND place < jsonb_array_length(ranges) - 1 OR range ->> 'to_value' IS NOT NULL AND place = jsonb_array_length(ranges) - 1 THEN
-            RAISE EXCEPTION 'range % of the lago price has to_value %, but the last range and no other has none', place, COALESCE(range ->> 'to_value', 'null')
+            RAISE EXCEPTION '%[%].to_value of the lago price is %, but the last range and no other has none', member, place, COALESCE(range ->> 'to_value', 'null')
                 USING ERRCODE = 'invalid_parameter_value';
         END IF;
         -- 0 to 10, 11 to 20 and 0 to 0.1, 0.1 to 1 are both (0, 10], (10, 20]: what lies between belongs to the next range.
         IF range ->> 'from_value' IS NULL THEN
-            RAISE EXCEPTION 'range % of the lago price has no from_value', place USING ERRCODE = 'invalid_parameter_value';
+            RAISE EXCEPTION '%[%] of the lago price has no from_value', member, place USING ERRCODE = 'invalid_parameter_value';
         END IF;
         IF place = 0 AND billing.import_number('lago', range, 'from_value') <> 0 THEN
-            RAISE EXCEPTION 'range 0 of the lago price begins at %, not at 0', range ->> 'from_value' USING ERRCODE = 'invalid_parameter_value';
+            RAISE EXCEPTION '%[0].from_value of the lago price is %, not 0', member, range ->> 'from_value' USING ERRCODE = 'invalid_parameter_value';
         END IF;
         IF place > 0 AND billing.import_number('lago', range, 'from_value') NOT IN (before, before + 1) THEN
-            RAISE EXCEPTION 'range % of the lago price begins at %, but the one before ends at %', place, range ->> 'from_value', before
+            RAISE EXCEPTION '%[%].from_value of the lago price is %, but the range before ends at %', member, place, range ->> 'from_value', before
                 USING ERRCODE = 'invalid_parameter_value';
         END IF;
         tiers := tiers || jsonb_build_object('up_to', billing.import_number('lago', range, 'to_value'), 'flat', billing.import_number('lago', range, 'flat_amount'),
@@ -49,6 +49,9 @@ DECLARE
     properties jsonb := billing.import_object('lago', price, 'properties');
     members    jsonb;
 BEGIN
+    IF model NOT IN ('standard', 'graduated', 'volume', 'graduated_percentage', 'package', 'percentage', 'dynamic') THEN
+        RAISE EXCEPTION 'lago price has charge_model %, which a tariff cannot express', model USING ERRCODE = 'feature_not_supported';
+    END IF;
     PERFORM billing.import_refuse('lago', price, 'filters', 'group_properties', 'applied_pricing_unit');
     PERFORM billing.import_refuse('lago', properties, 'grouped_by', 'pricing_group_keys', 'custom_properties');
     PERFORM billing.import_refuse_unknown('lago', price, '', 'charge_model', 'properties', 'min_amount_cents', 'regroup_paid_fees', 'amount_currency', 'taxes', 'tax_codes');
@@ -84,9 +87,6 @@ BEGIN
         WHEN 'dynamic' THEN
             jsonb_build_object('model', 'per_unit', 'unit_price', billing.import_minor_unit('lago', code))
     END;
-    IF members IS NULL THEN
-        RAISE EXCEPTION 'lago price has charge_model %, which a tariff cannot express', model USING ERRCODE = 'feature_not_supported';
-    END IF;
     RETURN billing.import_tariff('lago', code, members || jsonb_build_object('minimum',
         CASE WHEN billing.import_number('lago', price, 'min_amount_cents') IS NOT NULL THEN
             billing.import_number('lago', price, 'min_amount_cents') * billing.import_minor_unit('lago', code) END));

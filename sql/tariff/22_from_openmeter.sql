@@ -104,6 +104,9 @@ DECLARE
     committed jsonb := billing.import_openmeter_known(card, 'commitments', 'minimum_amount', 'minimumAmount', 'maximum_amount', 'maximumAmount');
     members   jsonb;
 BEGIN
+    IF type NOT IN ('flat', 'free', 'unit', 'dynamic', 'package', 'tiered', 'graduated', 'volume') THEN
+        RAISE EXCEPTION 'openmeter price has type %, which a tariff cannot express', type USING ERRCODE = 'feature_not_supported';
+    END IF;
     PERFORM billing.import_refuse('openmeter', card, 'unitConfig');
     PERFORM billing.import_refuse('openmeter', own, 'discounts', 'commitments', 'unit_config', 'unitConfig', 'minimum_amount', 'maximum_amount');
     PERFORM billing.import_refuse_unknown('openmeter', card, '', VARIADIC '{price,discounts,commitments,unit_config,featureKey,feature,billingCadence,billing_cadence,paymentTerm,payment_term,
@@ -128,16 +131,13 @@ BEGIN
         WHEN type = 'dynamic' THEN jsonb_build_object('model', 'per_unit', 'unit_price', COALESCE(billing.import_number('openmeter', own, 'multiplier'), 1))
         WHEN type = 'package' THEN
             jsonb_build_object('model', 'package', 'amount', billing.import_amount('openmeter', own, 'amount'),
-                'size', billing.import_one('openmeter', 'quantityPerPackage', billing.import_number('openmeter', own, 'quantityPerPackage'),
-                    CASE WHEN own ->> 'quantityPerPackage' IS NULL THEN billing.import_amount('openmeter', own, 'quantity_per_package')
-                         ELSE billing.import_number('openmeter', own, 'quantity_per_package') END))
+                'size', billing.import_one('openmeter', 'quantityPerPackage', billing.import_number('openmeter', own, 'quantity_per_package'),
+                    CASE WHEN own ->> 'quantity_per_package' IS NULL THEN billing.import_amount('openmeter', own, 'quantityPerPackage')
+                         ELSE billing.import_number('openmeter', own, 'quantityPerPackage') END))
         WHEN type IN ('tiered', 'graduated', 'volume') THEN
             jsonb_build_object('model', mode, 'on_zero', 'charge',
                 'tiers', billing.import_openmeter_tiers(own))
     END;
-    IF members IS NULL THEN
-        RAISE EXCEPTION 'openmeter price has type %, which a tariff cannot express', type USING ERRCODE = 'feature_not_supported';
-    END IF;
     IF members ->> 'model' IN ('graduated', 'volume') AND members #> '{tiers,-1,up_to}' <> 'null' THEN
         members := members || '{"beyond": "error"}';
     END IF;

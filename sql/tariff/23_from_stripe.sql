@@ -73,7 +73,7 @@ BEGIN
     ELSIF scheme <> 'per_unit' THEN
         RAISE EXCEPTION 'stripe price has billing_scheme %, which a tariff cannot express', scheme USING ERRCODE = 'feature_not_supported';
     ELSIF billing.import_stripe_amount(own, 'unit_amount', unit) IS NULL THEN
-        RAISE EXCEPTION 'stripe price has no unit_amount' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'stripe price has neither unit_amount nor unit_amount_decimal' USING ERRCODE = 'invalid_parameter_value';
     ELSIF COALESCE(price -> 'transform_quantity', 'null') <> 'null' THEN
         IF round IS NULL OR round NOT IN ('up', 'down') THEN
             RAISE EXCEPTION 'stripe price has transform_quantity.round %, which a tariff cannot express', COALESCE(round, 'null') USING ERRCODE = 'feature_not_supported';

@@ -87,21 +87,23 @@ BEGIN
     IF COALESCE(price ->> 'type', 'USAGE') <> 'USAGE' THEN
         RAISE EXCEPTION 'meteroid price has type %, which a tariff cannot express', price ->> 'type' USING ERRCODE = 'feature_not_supported';
     END IF;
-    pricing := CASE WHEN jsonb_typeof(price -> 'pricing') = 'object' THEN price -> 'pricing' ELSE price END;
+    PERFORM billing.import_text('meteroid', price, 'pricing');
+    pricing := billing.import_object('meteroid', price, 'pricing');
     IF pricing ->> 'type' = 'USAGE' AND jsonb_typeof(pricing -> 'model') = 'object' THEN   -- a Price of the API says it one level deeper than a plan's component
         PERFORM billing.import_refuse_unknown('meteroid', pricing, 'pricing.', 'type', 'model');
         pricing := pricing -> 'model';
     END IF;
-    type := billing.import_text('meteroid', pricing, 'type');
-    IF pricing <> price THEN
-        PERFORM billing.import_refuse_unknown('meteroid', price, '', 'type', 'pricing', 'currency', 'cadence', 'id', 'product_id', 'metric_id', 'tenant_id', 'created_at', 'archived_at', 'catalog');
+    type := billing.import_text('meteroid', jsonb_build_object('pricing', pricing), 'pricing', 'type');
+    IF type NOT IN ('PER_UNIT', 'PACKAGE', 'TIERED', 'VOLUME', 'MATRIX') THEN
+        RAISE EXCEPTION 'meteroid price has pricing.type %, which a tariff cannot express', type USING ERRCODE = 'feature_not_supported';
     END IF;
     PERFORM billing.import_refuse('meteroid', pricing, VARIADIC CASE WHEN type IN ('TIERED', 'VOLUME') THEN '{block_size}' ELSE '{}' END::text[]);
+    PERFORM billing.import_refuse_unknown('meteroid', price, '', 'type', 'pricing', 'currency', 'cadence', 'id', 'product_id', 'metric_id', 'tenant_id', 'created_at', 'archived_at', 'catalog');
     PERFORM billing.import_refuse_unknown('meteroid', pricing, 'pricing.', VARIADIC '{type}'::text[] || CASE
         WHEN type IN ('TIERED', 'VOLUME') THEN '{tiers}'
         WHEN type = 'PACKAGE' THEN '{rate,block_size}'
         WHEN type = 'MATRIX' THEN '{rates}'
-        ELSE '{rate}' END::text[] || CASE WHEN pricing = price THEN '{currency,cadence,metric_id}' ELSE '{}' END::text[]);
+        ELSE '{rate}' END::text[]);
     IF type IN ('TIERED', 'VOLUME') THEN
         members := jsonb_build_object('model', CASE type WHEN 'TIERED' THEN 'graduated' ELSE 'volume' END,
             'tiers', billing.import_meteroid_tiers(billing.import_array('meteroid', pricing, 'tiers'), type = 'VOLUME'));
@@ -110,10 +112,8 @@ BEGIN
     ELSIF type = 'PACKAGE' THEN
         members := jsonb_build_object('model', 'package', 'amount', billing.import_amount('meteroid', pricing, 'rate'),
             'size', billing.import_amount('meteroid', pricing, 'block_size'));
-    ELSIF type = 'MATRIX' THEN
-        members := billing.import_meteroid_matrix(billing.import_array('meteroid', pricing, 'rates'));
     ELSE
-        RAISE EXCEPTION 'meteroid price has pricing.type %, which a tariff cannot express', type USING ERRCODE = 'feature_not_supported';
+        members := billing.import_meteroid_matrix(billing.import_array('meteroid', pricing, 'rates'));
     END IF;
     RETURN billing.import_tariff('meteroid', code, members);
 END $$;

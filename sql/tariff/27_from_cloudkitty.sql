@@ -128,7 +128,7 @@ BEGIN
                               WHERE f.value ->> 'field_id' = r.value ->> 'field_id'), r.value ->> 'service_id'))
      LIMIT 1;
     IF lost IS NOT NULL THEN
-        RAISE EXCEPTION 'rule % of the cloudkitty price belongs to no service or field of it', lost USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'rule % of the cloudkitty price has a service_id or field_id that its services and fields lack', lost USING ERRCODE = 'invalid_parameter_value';
     END IF;
     RETURN billing.import_tariff('cloudkitty', billing.import_currency('cloudkitty', price ->> 'currency', currency), (
         SELECT jsonb_build_object('model', 'hashmap', 'services', jsonb_agg(billing.import_cloudkitty_service(price, s.value)))
