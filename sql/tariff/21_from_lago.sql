@@ -61,6 +61,7 @@ BEGIN
         WHEN 'graduated_percentage' THEN '{graduated_percentage_ranges}'
         WHEN 'package' THEN '{amount,package_size,free_units}'
         WHEN 'percentage' THEN '{rate,fixed_amount,free_units_per_events,free_units_per_total_aggregation,per_transaction_min_amount,per_transaction_max_amount}'
+        WHEN 'dynamic' THEN '{}'
         ELSE '{amount}' END::text[]);
     members := CASE model
         WHEN 'standard' THEN

@@ -16,6 +16,10 @@ BEGIN
     IF bare IS NOT NULL THEN
         RAISE EXCEPTION 'pricing.tiers[%] of the meteroid price has neither rate nor flat_fee', bare USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    SELECT min(billing.import_number('meteroid', e.value, 'first_unit')) INTO bound FROM jsonb_array_elements(tiers) AS e(value);
+    IF volume AND bound > 1 THEN   -- the product has no price for what lies below
+        RAISE EXCEPTION 'pricing.tiers of the meteroid price begin at first_unit %, not at 0 or 1', bound USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     FOR tier IN
         -- A graduated tier holds next - first units, wherever the first of all begins.
         SELECT t.first_unit - CASE WHEN volume THEN 0 ELSE t.least_unit END AS first_unit,
@@ -50,7 +54,7 @@ BEGIN
     RETURN result;
 END $$;
 COMMENT ON FUNCTION billing.import_meteroid_tiers(jsonb, boolean) IS
-'Behind tariff_from: Meteroid''s tiers, named by their first unit, as tiers named by their last; 22023 names a tier without first unit or price. A tier with flat_cap becomes two: up to the quantity at which its cap is reached, and a free one.';
+'Behind tariff_from: Meteroid''s tiers, named by their first unit, as tiers named by their last; 22023 names a tier without first unit or price, and volume tiers that leave out the first units. A tier with flat_cap becomes two: up to the quantity at which its cap is reached, and a free one.';
 
 CREATE FUNCTION billing.import_meteroid_matrix(rates jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

@@ -9,8 +9,8 @@ BEGIN
     PERFORM billing.import_refuse_unknown('killbill', p.value, format('%s[%s].', place, p.position - 1), 'currency', 'value')
        FROM jsonb_array_elements(CASE WHEN jsonb_typeof(prices) = 'array' THEN prices ELSE '[]' END) WITH ORDINALITY AS p(value, position);
     SELECT array_agg(billing.import_number('killbill', jsonb_build_object(place, p.value -> 'value'), place)::text) INTO amounts
-      FROM jsonb_array_elements(CASE WHEN jsonb_typeof(prices) = 'array' THEN prices ELSE '[]' END) AS p(value)
-     WHERE upper(p.value ->> 'currency') = $2;
+      FROM jsonb_array_elements(CASE WHEN jsonb_typeof(prices) = 'array' THEN prices ELSE '[]' END) WITH ORDINALITY AS p(value, position)
+     WHERE upper(billing.import_text('killbill', jsonb_build_object(format('%s[%s]', place, p.position - 1), p.value), format('%s[%s]', place, p.position - 1), 'currency')) = $2;
     IF cardinality(amounts) > 1 THEN
         RAISE EXCEPTION '% of the killbill price has % values in %', place, cardinality(amounts), currency USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -20,7 +20,7 @@ BEGIN
     RETURN amounts[1];
 END $$;
 COMMENT ON FUNCTION billing.import_killbill_price(jsonb, text, text) IS
-'Behind tariff_from: the value of a currency in a list of prices; 22023 names a place that has none, several or no number, 0A000 a member beside currency and value.';
+'Behind tariff_from: the value of a currency in a list of prices; 22023 names a place that has none, several, no number or a price without a currency, 0A000 a member beside currency and value.';
 
 CREATE FUNCTION billing.import_killbill_currency(price jsonb, given text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

@@ -122,10 +122,10 @@ BEGIN
     END IF;
     SELECT COALESCE(r.value ->> 'mapping_id', r.value ->> 'threshold_id', r.value::text) INTO lost
       FROM jsonb_array_elements(COALESCE(NULLIF(price -> 'mappings', 'null'), '[]') || COALESCE(NULLIF(price -> 'thresholds', 'null'), '[]')) AS r(value)
-     WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(services) AS s(value)
-                        WHERE s.value ->> 'service_id' = COALESCE(
-                            (SELECT f.value ->> 'service_id' FROM jsonb_array_elements(COALESCE(NULLIF(price -> 'fields', 'null'), '[]')) AS f(value)
-                              WHERE f.value ->> 'field_id' = r.value ->> 'field_id'), r.value ->> 'service_id'))
+      LEFT JOIN jsonb_array_elements(COALESCE(NULLIF(price -> 'fields', 'null'), '[]')) AS f(value) ON f.value ->> 'field_id' = r.value ->> 'field_id'
+     WHERE f.value ->> 'service_id' <> r.value ->> 'service_id'
+        OR NOT EXISTS (SELECT FROM jsonb_array_elements(services) AS s(value)
+                        WHERE s.value ->> 'service_id' = CASE WHEN r.value ->> 'field_id' IS NULL THEN r.value ->> 'service_id' ELSE f.value ->> 'service_id' END)
      LIMIT 1;
     IF lost IS NOT NULL THEN
         RAISE EXCEPTION 'rule % of the cloudkitty price has a service_id or field_id that its services and fields lack', lost USING ERRCODE = 'invalid_parameter_value';

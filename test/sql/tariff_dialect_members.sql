@@ -99,3 +99,19 @@ SET timezone = 'Asia/Tokyo';
 SELECT rules_at('"2025-01-01T00:00:00"') = rules_at('"2025-01-01T00:00:00Z"') AS utc;
 RESET timezone;
 DROP FUNCTION imported(text, jsonb, text), imported_xml(text, text), rules_at(jsonb);
+
+-- What a price leaves open is not guessed.
+CREATE FUNCTION imported(dialect text, price jsonb, currency text DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN tariff_from(dialect, price, currency);
+EXCEPTION WHEN others THEN
+    RETURN concat_ws(' ', SQLSTATE, SQLERRM);
+END $$;
+SELECT imported(d, p::jsonb, 'USD') FROM (VALUES
+    ('lago', '{"charge_model":"dynamic","properties":{"amount":"5"}}'), ('lago', '{"charge_model":"custom","properties":{"custom_rate":"5"}}'),
+    ('meteroid', '{"pricing":{"type":"VOLUME","tiers":[{"first_unit":5,"rate":"1"}]}}'), ('meteroid', '{"pricing":{"type":"VOLUME","tiers":[{"first_unit":1,"rate":"1"}]}}'), ('meteroid', '{"type":"USAGE"}'), ('meteroid', '{"pricing":"1"}'),
+    ('killbill', '{"usageType":"CONSUMABLE","tiers":[{"blocks":[{"unit":"u","size":1,"prices":[{"currency":"USD","value":1},{"value":2}]}]}]}'),
+    ('cloudkitty', '{"services":[{"service_id":"1","name":"s"},{"service_id":"2","name":"t"}],"fields":[{"field_id":"3","service_id":"1","name":"f"}],"mappings":[{"mapping_id":"9","service_id":"2","field_id":"3","value":"x","cost":"1"}]}'),
+    ('cloudkitty', '{"services":[{"service_id":"1","name":"s"}],"mappings":[{"mapping_id":"9","service_id":"1","field_id":"3","value":"x","cost":"1"}]}'),
+    ('stripe', '{"currency":"usd","unit_amount":1e36}'), ('waldur', '{"unit":"month","unit_price":"0.0000000000000000000000000000000000001"}')) AS v(d, p);
+DROP FUNCTION imported(text, jsonb, text);
