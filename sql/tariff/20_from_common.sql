@@ -118,28 +118,6 @@ END $$;
 COMMENT ON FUNCTION billing.import_refuse_unknown(text, jsonb, text, text[]) IS
 'Behind tariff_from: raises 0A000 that names a member beside the known ones which holds a number or is named like a price, so that no price is lost in silence. known: the members that are read, and those that the product documents as no price. metadata and other text, true, false and empty members are ignored. place: what stands before the name, as tiers[0]., or nothing. 22023 when price is no object.';
 
-CREATE FUNCTION billing.import_refuse_other(dialect text, price jsonb, place text, VARIADIC known text[]) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    other text;
-BEGIN
-    IF jsonb_typeof(price) <> 'object' THEN
-        RAISE EXCEPTION '% of the % price must be an object', rtrim(place, '.'), dialect
-            USING ERRCODE = 'invalid_parameter_value', DETAIL = format('It is %s.', price);
-    END IF;
-    SELECT m.key INTO other
-      FROM jsonb_each(price) AS m
-     WHERE m.key <> ALL (known) AND NOT billing.import_absent(m.value) AND billing.import_speaks_of_price(m.key)
-     LIMIT 1;
-    IF other IS NOT NULL THEN
-        RAISE EXCEPTION '% price has %, which a tariff cannot express', dialect, place || other
-            USING ERRCODE = 'feature_not_supported', DETAIL = format('%s is %s.', place || other, price -> other);
-    END IF;
-END $$;
-COMMENT ON FUNCTION billing.import_refuse_other(text, jsonb, text, text[]) IS
-'Behind tariff_from: raises 0A000 that names a member beside the known ones whose name speaks of a price, so that no price is lost in silence; other members are ignored. place: what stands before the name, as tiers[0]., or nothing. 22023 when price is no object.';
-
 CREATE FUNCTION billing.import_refuse_inclusive(dialect text, price jsonb, VARIADIC path text[]) RETURNS void
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
