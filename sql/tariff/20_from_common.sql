@@ -50,11 +50,12 @@ CREATE FUNCTION billing.import_only_tells(member text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT w.words[cardinality(w.words)] = ANY ('{id,ids,uuid,name,names,code,codes,key,keys,sku,slug,type,at,on,date,time,timestamp,created,updated,currency,title,description,
-                                                  label,reference,ref,cadence,policy,status,mode,url,uri,href,link,version,revision,position,order}'::text[])
+                                                  label,reference,ref,cadence,policy,status,mode,url,uri,href,link,version,revision,position}'::text[])
+           AND NOT w.words && '{per,each,every}'
       FROM billing.import_words($1) AS w(words)
     $$;
 COMMENT ON FUNCTION billing.import_only_tells(text) IS
-'Behind tariff_from: whether the last word of a member''s name says that a number there counts nothing, as those of external_id, createdAt and version.';
+'Behind tariff_from: whether the last word of a member''s name says that a number there counts nothing, as those of external_id, createdAt and version do; per_key says no such thing.';
 
 CREATE FUNCTION billing.import_is_number(member jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

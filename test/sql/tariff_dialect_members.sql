@@ -43,7 +43,7 @@ SELECT dialect, name, imported(dialect, price, currency) FROM export;
 SELECT m.member, m.value, min(r.outcome) FILTER (WHERE r.dialect = 'lago') AS outcome, count(DISTINCT replace(r.outcome, r.dialect, '')) AS outcomes
   FROM (VALUES ('externalId', '12345'::jsonb), ('sales_order_id', '"0815"'), ('indexed_at', '1700000000'), ('comment', '"sold by Ann, 3 years"'), ('since', '"2026-01-31"'), ('peer', '"10.0.0.1/32"'), ('enabled', 'true'), ('surprise', 'null'), ('weight', '0'),
                ('holder', '{"id": 5, "name": "x", "since": "2026-01-31T00:00:00Z", "open": true}'), ('tags', '["red", "v2"]'), ('metadata', '{"budget": 5000}'),
-               ('weight', '2'), ('weight', '"2"'), ('uplift', '"12 %"'), ('setup', '"USD 1,000.00"'), ('setup', '"$5"'), ('setup', '"1e3"'), ('deeper', '{"a": {"b": [{"c": "0.5"}]}}'), ('list', '["a", 3]'), ('waiver', '{"discount": "SUMMER"}'),
+               ('weight', '2'), ('weight', '"2"'), ('perKey', '2'), ('setup_per_order', '2'), ('uplift', '"12 %"'), ('setup', '"USD 1,000.00"'), ('setup', '"$5"'), ('setup', '"1e3"'), ('deeper', '{"a": {"b": [{"c": "0.5"}]}}'), ('list', '["a", 3]'), ('waiver', '{"discount": "SUMMER"}'),
                ('discount', '"SUMMER"'), ('capped', '{"maximum": true}'), ('a', '[[[[[[[[[[[[[[[[[["x"]]]]]]]]]]]]]]]]]]')) AS m(member, value)
  CROSS JOIN LATERAL (SELECT e.dialect, CASE WHEN o LIKE '{%' THEN 'read' ELSE o END
                        FROM export AS e CROSS JOIN LATERAL imported(e.dialect, e.price || jsonb_build_object(m.member, m.value), e.currency) AS o) AS r(dialect, outcome)
