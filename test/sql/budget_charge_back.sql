@@ -28,8 +28,8 @@ SELECT * FROM charge_back('department', '[2026-10-01,2026-11-01)', 'cost');
 SET datestyle = 'SQL, DMY';
 SET timezone = 'Asia/Shanghai';
 SELECT outcome, count(*) FROM charge_back('department', '[2026-10-01,2026-11-01)', 'cost') GROUP BY 1;
-RESET datestyle;
-RESET timezone;
+SET datestyle = 'ISO, YMD';
+SET timezone = 'UTC';
 CALL run_invoicing('2026-11-02') \g /dev/null
 SELECT account, owed_amount FROM charges_now ORDER BY 1;
 SELECT account, revenue, cost, margin FROM customer_margin ORDER BY 1;

@@ -74,8 +74,8 @@ SET datestyle = 'SQL, DMY';
 SET timezone = 'Asia/Shanghai';
 SELECT check_budgets('2026-10-15');
 SELECT budget, level, kind, delivery, delivery_problem FROM budget_alerts WHERE budget IN ('a gone', 'b there') ORDER BY 1, 2;
-RESET datestyle;
-RESET timezone;
+SET datestyle = 'ISO, YMD';
+SET timezone = 'UTC';
 SELECT m.payload - 'alert' FROM message AS m WHERE m.kind = 'budget_alert';
 
 -- what is refused
