@@ -27,6 +27,9 @@ INSERT INTO export VALUES
 ('stripe', 'price', NULL, '{"id":"price_1MoBy5LkdIwHu7ixZhnattbh","object":"price","active":true,"billing_scheme":"per_unit","created":1679431181,"currency":"usd","custom_unit_amount":null,"livemode":false,"lookup_key":"1000","metadata":{"seats":"5"},
     "nickname":"2024","product":{"id":"prod_NZKdYqrwEYx6iK","object":"product","created":1679431100,"package_dimensions":{"height":1.5}},"recurring":{"aggregate_usage":null,"interval":"month","interval_count":3,"meter":null,"trial_period_days":null,"usage_type":"licensed"},
     "tax_behavior":"unspecified","tiers_mode":null,"transform_quantity":{"divide_by":10,"round":"up"},"type":"recurring","unit_amount":1000,"unit_amount_decimal":"1000","currency_options":{"eur":{"unit_amount":900,"unit_amount_decimal":"900","custom_unit_amount":null,"tax_behavior":"exclusive"}}}'),
+('flexprice', 'price', NULL, '{"id":"price_1","amount":"0","display_amount":"$0","currency":"usd","price_unit_type":"FIAT","type":"USAGE","billing_period":"MONTHLY","billing_period_count":1,"billing_model":"TIERED","billing_cadence":"RECURRING","invoice_cadence":"ARREAR",
+    "trial_period_days":0,"tier_mode":"VOLUME","tiers":[{"up_to":10,"unit_amount":"2","flat_amount":"1"},{"up_to":null,"unit_amount":"1","flat_amount":null}],"meter_id":"meter_2","filter_values":{},"transform_quantity":null,"lookup_key":"7","metadata":{"limit":"9"},
+    "entity_type":"PLAN","entity_id":"plan_3","start_date":"2026-01-01T00:00:00Z","end_date":null,"status":"published","created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}'),
 ('meteroid', 'component', 'EUR', '{"type":"USAGE","metric_id":"met_1","cadence":"MONTHLY","pricing":{"type":"VOLUME","block_size":null,"tiers":[{"first_unit":0,"rate":"1","flat_fee":null,"flat_cap":null},{"first_unit":100,"rate":"0.5","flat_fee":"2","flat_cap":null}]}}'),
 ('meteroid', 'price', NULL, '{"id":"price_2","product_id":"prod_3","tenant_id":7,"cadence":"MONTHLY","currency":"EUR","created_at":"2026-01-01T00:00:00","archived_at":null,"catalog":true,
     "pricing":{"type":"USAGE","model":{"type":"MATRIX","rates":[{"dimension1":{"key":"region","value":"1"},"dimension2":{"key":"size","value":"2"},"per_unit_price":"0.10"}]}}}'),
@@ -47,17 +50,17 @@ SELECT m.member, m.value, min(r.outcome) FILTER (WHERE r.dialect = 'lago') AS ou
                ('discount', '"SUMMER"'), ('capped', '{"maximum": true}'), ('a', '[[[[[[[[[[[[[[[[[["x"]]]]]]]]]]]]]]]]]]')) AS m(member, value)
  CROSS JOIN LATERAL (SELECT e.dialect, CASE WHEN o LIKE '{%' THEN 'read' ELSE o END
                        FROM export AS e CROSS JOIN LATERAL imported(e.dialect, e.price || jsonb_build_object(m.member, m.value), e.currency) AS o) AS r(dialect, outcome)
- GROUP BY m.member, m.value ORDER BY outcome DESC, m.member, m.value;
+ GROUP BY m.member, m.value ORDER BY min(r.outcome) FILTER (WHERE r.dialect = 'lago') COLLATE "C" DESC, m.member COLLATE "C", m.value::text COLLATE "C";
 
 -- The same at every object inside each export that holds prices.
 SELECT dialect, name, place, imported(dialect, jsonb_set(price, place::text[] || '{weight}', '"2"'), currency) AS weighs,
        imported(dialect, jsonb_set(price, place::text[] || '{row_id}', '"2"'), currency) = imported(dialect, price, currency) AS row_id_is_ignored
   FROM (VALUES ('lago', 'charge', '{properties}'), ('openmeter', 'rate card, v1', '{price}'), ('openmeter', 'rate card, v1', '{price,tiers,0}'), ('openmeter', 'rate card, v1', '{price,tiers,0,flatPrice}'), ('openmeter', 'rate card, v1', '{price,tiers,1,unitPrice}'),
                ('openmeter', 'rate card, v1', '{discounts,percentage}'), ('openmeter', 'rate card, v1', '{discounts,usage}'), ('openmeter', 'rate card, v3', '{price}'), ('openmeter', 'rate card, v3', '{unit_config}'),
-               ('stripe', 'price', '{recurring}'), ('stripe', 'price', '{transform_quantity}'), ('meteroid', 'component', '{pricing}'), ('meteroid', 'component', '{pricing,tiers,1}'), ('meteroid', 'price', '{pricing}'), ('meteroid', 'price', '{pricing,model}'),
+               ('stripe', 'price', '{recurring}'), ('stripe', 'price', '{transform_quantity}'), ('flexprice', 'price', '{tiers,0}'), ('meteroid', 'component', '{pricing}'), ('meteroid', 'component', '{pricing,tiers,1}'), ('meteroid', 'price', '{pricing}'), ('meteroid', 'price', '{pricing,model}'),
                ('meteroid', 'price', '{pricing,model,rates,0}'), ('meteroid', 'price', '{pricing,model,rates,0,dimension1}'), ('killbill', 'usage', '{tiers,0}'), ('killbill', 'usage', '{tiers,0,blocks,0}'), ('killbill', 'usage', '{tiers,0,blocks,0,prices,0}'),
                ('killbill', 'usage', '{tiers,0,blocks,0,prices,1}'), ('cloudkitty', 'hashmap', '{services,0}'), ('cloudkitty', 'hashmap', '{fields,0}'), ('cloudkitty', 'hashmap', '{mappings,0}'), ('cloudkitty', 'hashmap', '{thresholds,0}')) AS p(dialect, name, place)
-  JOIN export AS e USING (dialect, name);
+  JOIN export AS e USING (dialect, name) ORDER BY dialect COLLATE "C", name COLLATE "C", place COLLATE "C";
 -- discounts and commitments are prices only: no member beside the known ones is ignored
 SELECT imported('openmeter', price || '{"discounts": {"row_id": "2"}}', 'USD'), imported('openmeter', price || '{"commitments": {"row_id": "2"}}', 'USD') FROM export WHERE name = 'rate card, v3';
 -- Stripe: the options of the currency that is taken
