@@ -88,5 +88,7 @@ SELECT fails('TRUNCATE billing.allocation_share_closed');
 SELECT fails($$ DELETE FROM billing.allocation WHERE state = 'closed' $$);
 SELECT fails('UPDATE billing.allocation_share_closed SET stays = false');
 SELECT fails('UPDATE billing.allocation SET known_at = now()');
+SELECT fails('UPDATE billing.allocation SET state = ''open'' WHERE state = ''closed''');
+SELECT fails('UPDATE billing.allocation SET reason = ''forged'' WHERE state = ''closed''');
 RESET ROLE;
 SELECT state, h.final, count(*) > 0 AS has_shares FROM billing.allocation_share AS h JOIN billing.allocation USING (allocation_id) GROUP BY 1, 2 ORDER BY 1;

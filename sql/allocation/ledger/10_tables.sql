@@ -58,6 +58,17 @@ COMMENT ON COLUMN billing.allocation.chain_no IS '1 = the first; 2 and more = di
 COMMENT ON COLUMN billing.allocation.state IS 'open (replaced by the next run), closed, held (a difference that waits for approval), ignored. Reports count open and closed.';
 COMMENT ON COLUMN billing.allocation.known_at IS 'Cost and rules as known then.';
 
+CREATE FUNCTION billing.keep_closed_allocation() RETURNS trigger
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    RAISE insufficient_privilege USING MESSAGE = format('allocation %s of %s is closed and stays as it is', OLD.allocation_id, OLD.period),
+        HINT = 'CALL billing.allocate() for its period: what has changed since becomes a difference.';
+END $$;
+COMMENT ON FUNCTION billing.keep_closed_allocation() IS 'Trigger of allocation: refuses to change or delete what is closed. Errors: 42501. Volatile.';
+CREATE TRIGGER keep_closed BEFORE UPDATE OR DELETE ON billing.allocation FOR EACH ROW WHEN (OLD.state = 'closed') EXECUTE FUNCTION billing.keep_closed_allocation();
+COMMENT ON TRIGGER keep_closed ON billing.allocation IS 'A closed allocation stays closed, for the owner of the ledger too: its state is what keeps the next run from dividing the period anew. The other states change in place, so rights alone cannot tell.';
+
 CREATE TABLE billing.allocation_fraction (
     allocation_id bigint NOT NULL,
     rule_id       int    NOT NULL,
