@@ -41,6 +41,7 @@ BEGIN
                           billing.pass_usage(bytea, bigint, int, billing.usage_interval, timestamptz, timestamptz, timestamptz) TO %I', owner);
     GRANT EXECUTE ON FUNCTION billing.acquire_run_lock(), billing.release_run_lock() TO billing_operator;
     EXECUTE format('GRANT EXECUTE ON FUNCTION billing.wake_worker() TO %I', owner);
+    EXECUTE format('GRANT EXECUTE ON PROCEDURE billing.fix_session_settings() TO %I', owner);
     GRANT USAGE ON SCHEMA billing TO billing_reader;
     IF NOT pg_has_role(current_user, owner, 'MEMBER') THEN
         EXECUTE format('GRANT %I TO CURRENT_USER', owner);
@@ -48,6 +49,7 @@ BEGIN
 
     PERFORM set_config('role', owner, true);
     EXECUTE billing.ledger_definition();
+    CALL billing.fix_session_settings();
     EXECUTE 'CALL billing.prepare_new_ledger($1)' USING usage_parts;
     PERFORM set_config('role', former_role, true);
 

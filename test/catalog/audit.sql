@@ -159,6 +159,10 @@ SELECT r.name FROM routine AS r WHERE r.language = 'c' AND r.proconfig IS NOT NU
 SELECT r.name FROM routine AS r
  WHERE r.prosecdef AND NOT EXISTS (SELECT FROM unnest(r.proconfig) AS s (setting) WHERE s.setting ~ '^search_path=pg_catalog,( billing,)? pg_temp$');
 
+-- check: what functions make of dates and times does not depend on the session
+SELECT r.name FROM routine AS r
+ WHERE r.proconfig::text ~ 'search_path=' AND (SELECT count(*) FROM unnest(r.proconfig) AS s (setting) WHERE s.setting IN ('DateStyle=ISO, YMD', 'IntervalStyle=postgres', 'TimeZone=UTC')) < 3;
+
 -- check: no superuser's rights are lent
 SELECT r.name FROM routine AS r JOIN pg_roles AS o ON o.oid = r.proowner WHERE r.prosecdef AND o.rolsuper;
 

@@ -146,6 +146,15 @@ SELECT x.indexrelid::regclass FROM pg_index AS x JOIN pg_class AS c ON c.oid = x
 SELECT t.tgrelid::regclass, t.tgname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid WHERE c.relnamespace = 'billing'::regnamespace AND NOT t.tgisinternal;
 SELECT k.conrelid::regclass, k.conname FROM pg_constraint AS k WHERE k.connamespace = 'billing'::regnamespace AND k.contype = 'f' AND k.conrelid::regclass::text ~ '^(billing\.)?usage(_|$)';
 
+-- a publication of all tables lets facts be superseded
+SET client_min_messages = error;   -- this server's wal_level does not matter here
+CREATE PUBLICATION everything FOR ALL TABLES;
+RESET client_min_messages;
+SELECT set_meter('tokens', unit => 'token', name => 'Tokens') IS NOT NULL AS changed;
+SELECT set_resource('acme', 'vm-1') IS NOT NULL AS made;
+SELECT set_tags('acme', 'vm-1', '{"team": "search"}') IS NOT NULL AS tagged, set_tags('acme', 'vm-1', '{"team": "ads"}') IS NOT NULL AS changed;
+DROP PUBLICATION everything;
+
 \set QUIET on
 \c contrib_regression
 DROP DATABASE billing_ledger_rights;

@@ -14,7 +14,7 @@ END $$;
 COMMENT ON FUNCTION billing.fill_words(text, jsonb) IS 'Replaces words in braces in the text of a query by the SQL that the object words gives for each. Immutable.';
 
 CREATE FUNCTION billing.fill_in(template text, known_at timestamptz, own_at timestamptz) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT pg_catalog.replace(pg_catalog.replace($1, '{known_at}', pg_catalog.format('%L::timestamptz', $2)), '{own_at}',
                               CASE WHEN $3 IS NULL THEN 'NULL::timestamptz' ELSE pg_catalog.format('%L::timestamptz', $3) END)
@@ -281,7 +281,7 @@ CREATE FUNCTION billing.levels_text() RETURNS text
 COMMENT ON FUNCTION billing.levels_text() IS 'What stands for {levels} in the text of a rating step: nothing while no meter looks back, so that old partitions of usage are not even looked at. Stable.';
 
 CREATE FUNCTION billing.fill_usage(template text, known_at timestamptz, own_at timestamptz, usage_from timestamptz, usage_to timestamptz, batch text) RETURNS text
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(billing.fill_in($1, $2, $3),
                '{usage_from}', pg_catalog.format('%L::timestamptz', $4)), '{usage_to}', pg_catalog.format('%L::timestamptz', $5)),

@@ -102,3 +102,17 @@ COMMENT ON PROCEDURE billing.grant_ledger() IS
 
 CALL billing.protect_final_tables();
 CALL billing.grant_ledger();
+
+-- Facts without a primary key are found by their whole row where a publication replicates changes of all tables.
+DO $$
+DECLARE
+    facts regclass;
+BEGIN
+    FOR facts IN
+        SELECT c.oid FROM pg_catalog.pg_class AS c
+         WHERE c.relnamespace = 'billing'::regnamespace AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND c.relreplident = 'd'
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary)
+    LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE %s REPLICA IDENTITY FULL', facts);
+    END LOOP;
+END $$;

@@ -1,0 +1,3 @@
+-- The last of the members.
+
+CALL billing.fix_session_settings();
