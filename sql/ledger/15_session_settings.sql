@@ -12,9 +12,9 @@ BEGIN
          WHERE p.pronamespace = 'billing'::regnamespace AND p.proconfig::text ~ 'search_path=' AND p.proconfig::text !~ 'TimeZone=' AND pg_has_role(p.proowner, 'USAGE')
          ORDER BY p.oid
     LOOP
-        EXECUTE format('ALTER ROUTINE %s SET "DateStyle" = ''ISO, YMD'' SET "IntervalStyle" = ''postgres'' SET "TimeZone" = ''UTC''', routine);
+        EXECUTE format('ALTER ROUTINE %s SET "DateStyle" = ''ISO, YMD'' SET "IntervalStyle" = ''postgres'' SET "TimeZone" = ''UTC'' SET standard_conforming_strings = on', routine);
     END LOOP;
 END $$;
 COMMENT ON PROCEDURE billing.fix_session_settings() IS
-'Has every routine of schema billing that runs under a fixed search_path run under DateStyle ISO, YMD, IntervalStyle postgres and TimeZone UTC too, whatever those of the session are. Called at the end of the extension script and of create_ledger().';
+'Has every routine of schema billing that runs under a fixed search_path run under DateStyle ISO, YMD, IntervalStyle postgres, TimeZone UTC and standard_conforming_strings too, whatever those of the session are. Called at the end of the extension script and of create_ledger().';
 REVOKE ALL ON PROCEDURE billing.fix_session_settings() FROM PUBLIC;

@@ -161,7 +161,7 @@ SELECT r.name FROM routine AS r
 
 -- check: what functions make of dates and times does not depend on the session
 SELECT r.name FROM routine AS r
- WHERE r.proconfig::text ~ 'search_path=' AND (SELECT count(*) FROM unnest(r.proconfig) AS s (setting) WHERE s.setting IN ('DateStyle=ISO, YMD', 'IntervalStyle=postgres', 'TimeZone=UTC')) < 3;
+ WHERE r.proconfig::text ~ 'search_path=' AND (SELECT count(*) FROM unnest(r.proconfig) AS s (setting) WHERE s.setting IN ('DateStyle=ISO, YMD', 'IntervalStyle=postgres', 'TimeZone=UTC', 'standard_conforming_strings=on')) < 4;
 
 -- check: no superuser's rights are lent
 SELECT r.name FROM routine AS r JOIN pg_roles AS o ON o.oid = r.proowner WHERE r.prosecdef AND o.rolsuper;

@@ -28,6 +28,10 @@ SELECT draft('min', 'desk', '1000 JPY') > 0;
 SELECT invoice_id AS last FROM finalize_invoices('2026-11-01', '2026-11-05') \gset
 SELECT void_invoice(:last, 'test');
 SELECT invoice_text(:last);
+-- what a customer's application sends cannot look like lines of the invoice
+SELECT draft('min', 'desk', '7 JPY', '2026-11-01', charge_group => '{"desk": "x\nTotal in JPY   0\n\nNothing is to be paid."}') > 0;
+SELECT invoice_id AS last FROM finalize_invoices('2026-12-01', '2026-11-05') \gset
+SELECT l FROM string_to_table(invoice_text(:last), E'\n') AS t(l) WHERE l ~ 'Total in JPY';
 SELECT fails($$ SELECT invoice_text(999) $$);
 SELECT fails($$ SELECT invoice_text(NULL) $$);
 -- helpers

@@ -60,6 +60,18 @@ ROLLBACK;
 -- an interval into an open period is charged there, with its part of it
 SELECT use('acme', 'calls', '2025-01-31', 4, to_at => '2025-02-02') \gset
 SELECT account_key, meter, quantity, reason FROM unbilled_usage('[2025-01-01,2025-02-01)');
+-- Nothing in it can be changed, nothing leaves it, nothing comes into it.
+BEGIN;
+SELECT use('acme', 'calls', '2025-02-12', 1, id => 'open'), set_account('delta', time_zone => 'UTC'), use('delta', 'calls', '2025-01-15', 2, id => 'theirs') \gset
+SELECT fails($$ SELECT correct_usage('acme', 'old', quantity => 5, reason => 'test') $$);
+SELECT fails($$ SELECT correct_usage('acme', 'old', ends_at => '2025-02-12Z', reason => 'test') $$) = fails($$ SELECT void_usage('acme', 'old', reason => 'test') $$) AS same,
+       fails($$ SELECT void_usage('acme', 'old', reason => 'test') $$) = fails($$ SELECT move_usage('acme', 'old', 'delta', reason => 'test') $$) AS same;
+SELECT fails($$ SELECT correct_usage('acme', 'open', ends_at => '2025-01-12Z', reason => 'test') $$);
+SELECT fails($$ SELECT move_usage('delta', 'theirs', 'acme', reason => 'test') $$);
+SELECT correct_usage('acme', 'open', ends_at => '2025-02-01Z', reason => 'test') > 0 AS at_the_border;
+-- its ids are still known
+SELECT outcome FROM record_usage('{"id": "old", "account": "acme", "meter": "calls", "at": "2025-01-10T00:00:00Z", "quantity": 100}');
+ROLLBACK;
 -- People may still decide: goodwill, a cancelled invoice that is billed again.
 SELECT decide(charge('acme', 'calls', '2025-01-01'), '-11 EUR', 'goodwill', 'five years with us') \gset
 CALL run_invoicing(through => '2025-02-01') \gset
@@ -91,6 +103,11 @@ CALL run_invoicing(through => '2025-04-01') \gset
 SELECT partition, dropped_rows FROM drop_sealed_usage() WHERE dropped_rows > 0;
 SELECT count(*) AS invoices FROM finalize_invoices(through => '2025-04-01', issue_date => '2025-04-01');
 CALL seal_period('2025-04-01') \gset
+-- ids of months long sealed are forgotten: what comes again is new, and too late
+BEGIN;
+SELECT outcome FROM record_usage('{"id": "old", "account": "acme", "meter": "calls", "at": "2025-01-10T00:00:00Z", "quantity": 100}');
+SELECT quantity, reason FROM unbilled_usage('[2025-01-01,2025-02-01)') WHERE quantity = 100;
+ROLLBACK;
 -- the level that a time-weighted meter still has stays: 3, of 10 February
 SELECT partition, dropped_rows FROM drop_sealed_usage() WHERE dropped_rows > 0;
 SELECT month, row_count FROM billing.usage_dropped WHERE row_count > 0;

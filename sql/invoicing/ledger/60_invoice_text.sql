@@ -6,10 +6,16 @@ CREATE FUNCTION billing.fit(value text, width int) RETURNS text
                       ELSE pg_catalog.rpad($1, GREATEST($2, pg_catalog.length($1))) END $$;
 COMMENT ON FUNCTION billing.fit(text, int) IS 'The text filled with spaces to a width, at its right, or at its left for a negative width; longer texts are left as they are. Immutable.';
 
+-- Names and dimensions come from others, some of them from the customer's own applications.
+CREATE FUNCTION billing.one_line(value text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$ SELECT pg_catalog.regexp_replace($1, '[[:cntrl:]]+', ' ', 'g') $$;
+COMMENT ON FUNCTION billing.one_line(text) IS 'The text without line breaks and other control characters, so that it cannot look like further lines of a document. Immutable.';
+
 CREATE FUNCTION billing.grouped_digits(value numeric) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
-    SELECT pg_catalog.regexp_replace(pg_catalog.split_part($1::pg_catalog.text, '.', 1), '(\d)(?=(\d{3})+$)', '\1,', 'g')
+    SELECT pg_catalog.regexp_replace(pg_catalog.split_part($1::pg_catalog.text, '.', 1), '([0-9])(?=([0-9]{3})+$)', E'\\1,', 'g')
            OPERATOR(pg_catalog.||) CASE WHEN pg_catalog.scale($1) OPERATOR(pg_catalog.>) 0 THEN '.' OPERATOR(pg_catalog.||) pg_catalog.split_part($1::pg_catalog.text, '.', 2) ELSE '' END
 $$;
 COMMENT ON FUNCTION billing.grouped_digits(numeric) IS 'A number with commas between thousands, such as 1,234,567.80. Immutable.';
@@ -22,14 +28,14 @@ COMMENT ON FUNCTION billing.money_text(billing.monetary) IS 'An amount of money 
 CREATE FUNCTION billing.party_text(party jsonb) RETURNS text[]
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT array_remove(ARRAY[
+    SELECT array_agg(billing.one_line(x.line) ORDER BY x.no) FROM (SELECT coalesce(party -> 'address', '{}') AS address) AS a
+     CROSS JOIN LATERAL unnest(array_remove(ARRAY[
                coalesce(party ->> 'legal_name', party ->> 'key'),
                a.address ->> 'line_1', a.address ->> 'line_2', a.address ->> 'line_3',
                nullif(concat_ws(' ', a.address ->> 'post_code', a.address ->> 'city'), ''),
                nullif(concat_ws(', ', a.address ->> 'subdivision', party ->> 'country'), '')]
            || ARRAY(SELECT upper(t.name) || ' ' || t.value FROM jsonb_each_text(coalesce(party -> 'tax_ids', '{}')) AS t(name, value) ORDER BY t.name)
-           || ('VAT ' || (party ->> 'vat_id')), NULL)
-      FROM (SELECT coalesce(party -> 'address', '{}') AS address) AS a
+           || ('VAT ' || (party ->> 'vat_id')), NULL)) WITH ORDINALITY AS x(line, no)
 $$;
 COMMENT ON FUNCTION billing.party_text(jsonb) IS 'Name, address and tax ids of a seller or payer as kept on an invoice, one text a line. Immutable.';
 
@@ -56,7 +62,7 @@ BEGIN
         SELECT string_agg(rtrim(fit(CASE WHEN n = 1 THEN 'From' ELSE '' END, 6) || fit(coalesce(seller[n], ''), 36)
                                 || fit(CASE WHEN n = 1 THEN 'To' ELSE '' END, 4) || coalesce(buyer[n], '')), E'\n' ORDER BY n)
           FROM generate_series(1, greatest(cardinality(seller), cardinality(buyer))) AS n)
-        || E'\n\n' || array_to_string(facts, E'\n') || E'\n';
+        || E'\n\n' || (SELECT string_agg(one_line(f.fact), E'\n' ORDER BY f.no) FROM unnest(facts) WITH ORDINALITY AS f(fact, no)) || E'\n';
 END $$;
 COMMENT ON FUNCTION billing.invoice_head_text(billing.invoice) IS 'First part of invoice_text(): title, seller, payer, dates and references. Stable.';
 
@@ -80,13 +86,13 @@ CREATE FUNCTION billing.invoice_lines_text(document_id bigint) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH line_text AS (
-        SELECT l.line_no, l.line_no::text AS no, l.item_name AS what,
+        SELECT l.line_no, l.line_no::text AS no, one_line(l.item_name) AS what,
                l.period_from || ' to ' || (l.period_to - 1) AS period,
-               CASE WHEN l.chain_no = 1 OR l.kind IN ('cancellation', 'void') THEN grouped_digits(trim_scale(l.quantity)) || coalesce(' ' || l.unit, '') ELSE '' END AS quantity,
+               CASE WHEN l.chain_no = 1 OR l.kind IN ('cancellation', 'void') THEN grouped_digits(trim_scale(l.quantity)) || coalesce(' ' || one_line(l.unit), '') ELSE '' END AS quantity,
                CASE WHEN l.chain_no = 1 OR l.kind IN ('cancellation', 'void') THEN trim_scale(l.unit_price)::text ELSE '' END AS price,
                CASE WHEN l.tax_category = 'S' THEN trim_scale(l.tax_rate) || ' %' ELSE l.tax_category END AS tax,
                grouped_digits(amount(l.amount)) AS amount,
-               CASE WHEN several.accounts THEN 'account ' || l.account_key || coalesce(', ' || nullif(line_note(l), ''), '') ELSE line_note(l) END AS note
+               one_line(CASE WHEN several.accounts THEN 'account ' || l.account_key || coalesce(', ' || nullif(line_note(l), ''), '') ELSE line_note(l) END) AS note
           FROM line AS l
          CROSS JOIN (SELECT count(DISTINCT x.account_key) > 1 AS accounts FROM line AS x WHERE x.invoice_id = $1) AS several
          WHERE l.invoice_id = $1
@@ -116,7 +122,7 @@ AS $$
         UNION ALL
         SELECT t.group_no,
                CASE WHEN t.category = 'S' THEN format('Tax %s %% on %s', trim_scale(t.rate), grouped_digits(amount(t.taxable)))
-                    ELSE format('%s on %s', coalesce(t.exemption_reason, CASE t.category WHEN 'Z' THEN 'Zero rated' WHEN 'E' THEN 'Exempt from tax'
+                    ELSE format('%s on %s', coalesce(one_line(t.exemption_reason), CASE t.category WHEN 'Z' THEN 'Zero rated' WHEN 'E' THEN 'Exempt from tax'
                             WHEN 'AE' THEN 'Reverse charge' WHEN 'K' THEN 'Intra-community supply' WHEN 'G' THEN 'Export' WHEN 'O' THEN 'Not subject to tax'
                             ELSE 'Tax ' || trim_scale(t.rate) || ' %' END), grouped_digits(amount(t.taxable))) END,
                grouped_digits(amount(t.tax))

@@ -58,12 +58,12 @@ AS $$
 BEGIN
     IF through IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'through must be a date', HINT = 'It is the day up to which charges fall due, such as the first day of a month.';
-    ELSIF NOT isfinite(through) OR through > current_date + 3653 THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('through must be a day at most ten years ahead, not %s', through),
-            HINT = 'It is the day up to which charges fall due; a charge period is stored for every month up to it.';
+    ELSIF NOT isfinite(through) OR through > current_date + 400 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('through must be a day at most 400 days ahead, not %s', through),
+            HINT = 'It is the day up to which charges fall due; a charge period is stored for every month up to it, and a new cycle day or time zone begins after those.';
     END IF;
 END $$;
-COMMENT ON FUNCTION billing.check_through(date) IS 'Raises 22004 unless the day up to which charges fall due is given, 22023 unless it is finite and at most ten years ahead. Stable.';
+COMMENT ON FUNCTION billing.check_through(date) IS 'Raises 22004 unless the day up to which charges fall due is given, 22023 unless it is finite and at most 400 days ahead. Stable.';
 
 CREATE PROCEDURE billing.prepare_new_ledger(usage_parts int)
     LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp

@@ -228,6 +228,7 @@ DECLARE
     this_account bigint;
     first_day date;
     other_currency boolean;
+    stored_to date;
     named account_setting;
     progressive agreement_term;
 BEGIN
@@ -278,6 +279,10 @@ BEGIN
             HINT = 'Say from_date => with status =>.';
     END IF;
     other_currency := change_account(this_account, named, coalesce(set_account.from_date, '-infinity'));
+    SELECT max(p.date_to) INTO stored_to FROM charge_period AS p WHERE p.account_id = this_account AND p.date_to > coalesce(set_account.from_date, '-infinity');
+    IF stored_to > current_date AND num_nonnulls(set_account.cycle_day, set_account.time_zone) > 0 THEN
+        RAISE NOTICE 'periods of account "%" are stored up to %: a new cycle day or time zone begins there', set_account.key, stored_to;
+    END IF;
     IF set_account.seller IS NOT NULL OR set_account.price_list IS NOT NULL OR set_account.invoice_group IS NOT NULL
        OR num_nonnulls(set_account.progressive_threshold, set_account.progressive_thresholds, set_account.progressive_every) > 0
     THEN
