@@ -3,7 +3,7 @@
 CREATE FUNCTION billing.recording_stamp(not_before timestamptz DEFAULT NULL) RETURNS timestamptz
     AS 'MODULE_PATHNAME', 'recording_stamp' LANGUAGE c VOLATILE PARALLEL RESTRICTED CALLED ON NULL INPUT;
 COMMENT ON FUNCTION billing.recording_stamp(timestamptz) IS
-'Stamp of the facts this transaction records: the server''s clock, the same for the whole transaction. The first call takes a shared advisory lock that is held to the end of the transaction and whose key is the second it was taken, so that a run never counts facts while their neighbours may still be uncommitted. The stamp is later than not_before when that is given. Volatile.';
+'Stamp of the facts this transaction records: the server''s clock, the same for the whole transaction. The first call takes a shared lock that is held to the end of the transaction and whose key is the second it was taken, so that a run never counts facts while their neighbours may still be uncommitted. The stamp is later than not_before when that is given. Volatile.';
 
 CREATE FUNCTION billing.own_stamp() RETURNS timestamptz
     AS 'MODULE_PATHNAME', 'own_stamp' LANGUAGE c STABLE PARALLEL RESTRICTED;
@@ -15,7 +15,7 @@ CREATE FUNCTION billing.recorders() RETURNS TABLE (backend_pid int, recording_si
     BEGIN ATOMIC
         SELECT l.pid, pg_catalog.to_timestamp((l.objid::bigint)::double precision)
           FROM pg_catalog.pg_locks AS l
-         WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.objsubid OPERATOR(pg_catalog.=) 2 AND l.classid OPERATOR(pg_catalog.=) 1651076199::pg_catalog.oid
+         WHERE l.locktype OPERATOR(pg_catalog.=) 'object' AND l.objsubid OPERATOR(pg_catalog.=) 2 AND l.classid OPERATOR(pg_catalog.=) 1651076199::pg_catalog.oid
            AND l.database OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database());
     END;
 COMMENT ON FUNCTION billing.recorders() IS
@@ -67,3 +67,11 @@ COMMENT ON FUNCTION billing.acquire_run_lock() IS
 CREATE FUNCTION billing.release_run_lock() RETURNS void
     AS 'MODULE_PATHNAME', 'release_run_lock' LANGUAGE c VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION billing.release_run_lock() IS 'Lets other sessions run billing again. Volatile.';
+
+CREATE FUNCTION billing.lock_until_commit(class int, number int) RETURNS void
+    AS 'MODULE_PATHNAME', 'lock_until_commit' LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION billing.lock_until_commit(int, int) IS
+'Waits until no other transaction holds the lock of this class and number and holds it to the end of this one. pg_locks shows it with the locktype object; unlike an advisory lock it cannot be taken by whoever may log in. Volatile.';
+
+-- Who holds these locks keeps the watermark, or all runs, waiting.
+REVOKE ALL ON FUNCTION billing.recording_stamp(timestamptz), billing.acquire_run_lock(), billing.release_run_lock(), billing.lock_until_commit(int, int) FROM PUBLIC;

@@ -39,10 +39,10 @@ BEGIN
     EXECUTE format('GRANT USAGE, CREATE ON SCHEMA billing TO %I', owner);
     EXECUTE format('GRANT EXECUTE ON FUNCTION billing.pack_pieces(bigint, int, timestamptz, timestamptz, int, int), billing.pass_totals(bytea),
                           billing.pass_usage(bytea, bigint, int, billing.usage_interval, timestamptz, timestamptz, timestamptz) TO %I', owner);
-    GRANT EXECUTE ON FUNCTION billing.acquire_run_lock(), billing.release_run_lock() TO billing_operator;
+    GRANT EXECUTE ON FUNCTION billing.acquire_run_lock(), billing.release_run_lock(), billing.lock_until_commit(int, int) TO billing_operator;
+    EXECUTE format('GRANT EXECUTE ON FUNCTION billing.recording_stamp(timestamptz), billing.lock_until_commit(int, int) TO %I', owner);
     EXECUTE format('GRANT EXECUTE ON FUNCTION billing.wake_worker() TO %I', owner);
     EXECUTE format('GRANT EXECUTE ON PROCEDURE billing.fix_session_settings() TO %I', owner);
-    GRANT USAGE ON SCHEMA billing TO billing_reader;
     IF NOT pg_has_role(current_user, owner, 'MEMBER') THEN
         EXECUTE format('GRANT %I TO CURRENT_USER', owner);
     END IF;
@@ -124,7 +124,9 @@ BEGIN
         RETURN;
     END IF;
     RAISE feature_not_supported USING MESSAGE = format('no way is known from ledger version %s to %s', present, billing.extension_version()),
-        HINT = 'Update the extension with ALTER EXTENSION billing UPDATE first.';
+        HINT = CASE WHEN string_to_array(present, '.')::int[] > string_to_array(billing.extension_version(), '.')::int[]
+                    THEN 'The ledger is newer than the extension: install that version and use ALTER EXTENSION billing UPDATE first.'
+                    ELSE 'The ledger is too old: bring it up with the releases in between first.' END;
 END $$;
 COMMENT ON PROCEDURE billing.upgrade_ledger() IS
 'Brings the ledger to the version of the installed extension. Run it after ALTER EXTENSION billing UPDATE. Errors: 42P01 if there is no ledger, 0A000 if the ledger is newer than the extension or too old for it.';

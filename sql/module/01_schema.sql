@@ -35,3 +35,5 @@ END $$;
 
 COMMENT ON SCHEMA billing IS
 'Rating, cost allocation and invoicing: the types and functions of the extension billing, and the ledger that create_ledger() makes.';
+-- The types are for every application; what reads or writes the ledger is granted to its roles.
+GRANT USAGE ON SCHEMA billing TO PUBLIC;

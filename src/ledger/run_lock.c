@@ -4,9 +4,10 @@
  *	  The lock that a billing run holds across its commits.
  *
  * A run commits step by step, so the lock must outlive a transaction; but an
- * ordinary session-level advisory lock would also outlive a run that failed,
- * for as long as its session lives.  This one is released when the run's
- * transaction aborts.
+ * ordinary session-level lock would also outlive a run that failed, for as
+ * long as its session lives.  This one is released when the run's
+ * transaction aborts.  Other work of the ledger that must not be done twice
+ * at once takes locks that end with its transaction.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,11 +15,7 @@
 
 #include "access/xact.h"
 #include "fmgr.h"
-#include "miscadmin.h"
-#include "storage/lock.h"
-
-/* First key of the advisory lock: the letters "bilr". */
-#define RUN_LOCK_CLASS 0x62696c72
+#include "ledger_lock.h"
 
 /* Whether this backend holds the lock, and whether its callback is there. */
 static bool run_lock_held = false;
@@ -26,6 +23,7 @@ static bool callback_registered = false;
 
 PG_FUNCTION_INFO_V1(acquire_run_lock);
 PG_FUNCTION_INFO_V1(release_run_lock);
+PG_FUNCTION_INFO_V1(lock_until_commit);
 
 static void
 release_if_held(void)
@@ -35,7 +33,7 @@ release_if_held(void)
 	if (!run_lock_held)
 		return;
 	run_lock_held = false;
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, RUN_LOCK_CLASS, 0, 2);
+	SET_LEDGER_LOCK_TAG(tag, RUN_LOCK_CLASS, 0);
 	(void) LockRelease(&tag, ExclusiveLock, true);
 }
 
@@ -68,7 +66,7 @@ acquire_run_lock(PG_FUNCTION_ARGS)
 	}
 	if (!run_lock_held)
 	{
-		SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, RUN_LOCK_CLASS, 0, 2);
+		SET_LEDGER_LOCK_TAG(tag, RUN_LOCK_CLASS, 0);
 		(void) LockAcquire(&tag, ExclusiveLock, true, false);
 		run_lock_held = true;
 	}
@@ -80,5 +78,19 @@ Datum
 release_run_lock(PG_FUNCTION_ARGS)
 {
 	release_if_held();
+	PG_RETURN_VOID();
+}
+
+/*
+ * lock_until_commit(class, number) waits until no other transaction holds the
+ * lock of that class and number, and holds it to the end of this one.
+ */
+Datum
+lock_until_commit(PG_FUNCTION_ARGS)
+{
+	LOCKTAG		tag;
+
+	SET_LEDGER_LOCK_TAG(tag, (uint32) PG_GETARG_INT32(0), (uint32) PG_GETARG_INT32(1));
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 	PG_RETURN_VOID();
 }

@@ -5,7 +5,7 @@
  *
  * A fact's timestamp alone cannot say what a billing run has seen: a row
  * stamped before a cut-off and committed after it would appear in the past.
- * So everybody who records facts takes a shared advisory lock, kept to the
+ * So everybody who records facts takes a shared lock, kept to the
  * end of the transaction, whose key is the second at which it was taken.  A
  * run reads the clock and then the smallest key held by others, and counts
  * only facts stamped before both.  Nobody ever waits for this lock.
@@ -16,19 +16,16 @@
 
 #include "access/xact.h"
 #include "fmgr.h"
-#include "miscadmin.h"
-#include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/timestamp.h"
+
+#include "ledger_lock.h"
 
 #if PG_VERSION_NUM >= 170000
 #define CURRENT_LXID (MyProc->vxid.lxid)
 #else
 #define CURRENT_LXID (MyProc->lxid)
 #endif
-
-/* First key of the advisory lock: the letters "bilg"; recorders() knows it too. */
-#define RECORDER_LOCK_CLASS 0x62696c67
 
 /*
  * The stamp of the transaction that is running, and the subtransaction whose
@@ -69,7 +66,7 @@ lock_as_recorder(void)
 	LOCKTAG		tag;
 	int64		second = timestamptz_to_time_t(GetCurrentTimestamp());
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, RECORDER_LOCK_CLASS, (uint32) second, 2);
+	SET_LEDGER_LOCK_TAG(tag, RECORDER_LOCK_CLASS, (uint32) second);
 	(void) LockAcquire(&tag, ShareLock, false, false);
 }
 

@@ -111,7 +111,7 @@ BEGIN
     PERFORM condition_sql(set_allocation_rule.condition, '{}');
     PERFORM check_object('action', set_allocation_rule.action);
     PERFORM check_action(of_scheme, set_allocation_rule.action, giver IS NOT NULL);
-    PERFORM pg_advisory_xact_lock(1651076213, of_scheme.scheme_id);
+    PERFORM billing.lock_until_commit(1651076213, of_scheme.scheme_id);
     stamp := remove_allocation_rule_on(of_scheme.scheme_id, set_allocation_rule.key, span);
     INSERT INTO allocation_rule (scheme_id, key, place, condition, from_id, action, pools, valid, known)
         VALUES (of_scheme.scheme_id, set_allocation_rule.key, set_allocation_rule.place, set_allocation_rule.condition, giver, set_allocation_rule.action, set_allocation_rule.pools, span, tstzrange(stamp, NULL))
@@ -154,7 +154,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM allocation_rule AS r WHERE r.scheme_id = of_scheme.scheme_id AND r.key = remove_allocation_rule.key AND upper_inf(r.known)) THEN
         RAISE undefined_object USING MESSAGE = format('scheme "%s" has no rule "%s"', remove_allocation_rule.scheme, remove_allocation_rule.key);
     END IF;
-    PERFORM pg_advisory_xact_lock(1651076213, of_scheme.scheme_id);
+    PERFORM billing.lock_until_commit(1651076213, of_scheme.scheme_id);
     PERFORM remove_allocation_rule_on(of_scheme.scheme_id, remove_allocation_rule.key, daterange(valid_from, valid_to));
 END $$;
 COMMENT ON FUNCTION billing.remove_allocation_rule(text, text, date, date) IS 'Takes the rule of a scheme with that key away, for charge days from valid_from to valid_to (null = without border). Errors: 42704 unknown scheme or rule. Volatile.';

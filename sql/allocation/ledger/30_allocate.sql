@@ -373,7 +373,7 @@ AS $$
 DECLARE
     this allocation;
 BEGIN
-    PERFORM pg_advisory_xact_lock(1651076213, scheme.scheme_id);
+    PERFORM billing.lock_until_commit(1651076213, scheme.scheme_id);
     this := start_allocation(scheme, allocate_scheme.period, run, allocate_scheme.known_at);
     PERFORM divide(this, scheme.kind);
     IF this.chain_no > 1 THEN

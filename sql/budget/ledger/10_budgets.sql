@@ -363,7 +363,7 @@ DECLARE
     told bigint;
 BEGIN
     PERFORM check_ledger();
-    PERFORM pg_advisory_xact_lock(1651076214, 0);
+    PERFORM billing.lock_until_commit(1651076214, 0);
     told := fire_alerts(check_budgets.day, false);
     -- The month before may still change, and so may any month whose cost was delivered anew lately: what that crosses is told too.
     FOR past IN

@@ -198,7 +198,7 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = format('billing_period must be a span of days and complete true or false, not %s and %s', coalesce(billing_period::text, 'null'), coalesce(import_focus.complete::text, 'null')),
             HINT = 'A month is written ''[2026-10-01,2026-11-01)''.';
     END IF;
-    PERFORM pg_advisory_xact_lock(1651076211, of_source);    -- one delivery of a source at a time
+    PERFORM billing.lock_until_commit(1651076211, of_source);    -- one delivery of a source at a time
     EXECUTE billing.staging_sql(staging) USING of_source, billing_period;
     load := billing.take_staged_cost(of_source, billing_period, import_focus.complete);
     RETURN QUERY SELECT l.load, l.outcome, l.delivered, l.added, l.removed, l.findings FROM billing.cost_loads AS l WHERE l.load = import_focus.load;
@@ -213,7 +213,7 @@ DECLARE
     of_source int := find_cost_source(discard_staged_cost.source);
     discarded bigint;
 BEGIN
-    PERFORM pg_advisory_xact_lock(1651076211, of_source);
+    PERFORM billing.lock_until_commit(1651076211, of_source);
     DELETE FROM cost_staged AS s WHERE s.source_id = of_source AND s.period = discard_staged_cost.billing_period;
     GET DIAGNOSTICS discarded = ROW_COUNT;
     RETURN discarded;

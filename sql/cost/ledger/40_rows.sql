@@ -83,7 +83,7 @@ DECLARE
     stamp timestamptz;
 BEGIN
     PERFORM check_ledger();
-    PERFORM pg_advisory_xact_lock(1651076212, 1);
+    PERFORM billing.lock_until_commit(1651076212, 1);
     stamp := stamp_after((SELECT max(lower(r.known)) FROM auto_tag_rule AS r WHERE r.key = set_auto_tag_rule.key));
     UPDATE auto_tag_rule AS r SET known = tstzrange(lower(r.known), stamp) WHERE r.key = set_auto_tag_rule.key AND upper_inf(r.known);
     IF set_auto_tag_rule.tag IS NOT NULL THEN

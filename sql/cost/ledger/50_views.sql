@@ -96,7 +96,7 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = format('%s is no exchange rate from %s to %s for %s', coalesce(rate::text, 'null'), set_exchange_rate.from_currency, set_exchange_rate.to_currency, span),
             HINT = 'A rate is above 0, between two currencies, for at least one day.';
     END IF;
-    PERFORM pg_advisory_xact_lock(1651076212, 2);
+    PERFORM billing.lock_until_commit(1651076212, 2);
     stamp := stamp_after((SELECT max(lower(r.known)) FROM exchange_rate AS r WHERE r.from_currency = set_exchange_rate.from_currency AND r.to_currency = set_exchange_rate.to_currency));
     WITH closed AS (
         UPDATE exchange_rate AS r SET known = tstzrange(lower(r.known), stamp)

@@ -2,7 +2,7 @@
 
 CREATE FUNCTION billing.wait_for_run() RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
-    AS $$ SELECT pg_catalog.pg_advisory_xact_lock(1651076210, 0) $$;
+    AS $$ SELECT billing.lock_until_commit(1651076210, 0) $$;
 COMMENT ON FUNCTION billing.wait_for_run() IS
 'Waits for the lock of run_invoicing() and keeps runs and finalisers of other sessions off until the transaction ends. The chain constraints of lines hold without it too; it turns "one of the two fails" into "one of the two waits". Volatile.';
 

@@ -26,7 +26,7 @@ AS $$
 DECLARE
     locked invoice;
 BEGIN
-    PERFORM pg_advisory_xact_lock(1651076211, hashint8(lock_invoice.invoice_id));
+    PERFORM billing.lock_until_commit(1651076211, hashint8(lock_invoice.invoice_id));
     SELECT i.* INTO locked FROM invoice AS i WHERE i.invoice_id = lock_invoice.invoice_id;
     IF NOT FOUND THEN
         RAISE undefined_object USING MESSAGE = format('invoice %s does not exist', coalesce(lock_invoice.invoice_id::text, 'null')),

@@ -129,7 +129,7 @@ DECLARE
 BEGIN
     PERFORM check_ledger();
     PERFORM check_key('an endpoint', killbill_import_catalog.endpoint);
-    PERFORM pg_advisory_xact_lock(1651076210, hashtext('killbill ' || killbill_import_catalog.endpoint));
+    PERFORM billing.lock_until_commit(1651076210, hashtext('killbill ' || killbill_import_catalog.endpoint));
     FOR version IN
         SELECT v.effective_at, v.catalog_name, md5(coalesce(string_agg(p::text, E'\n' ORDER BY p.price_no), '')) AS digest
           FROM killbill_catalog_versions(catalog) AS v

@@ -309,7 +309,7 @@ DECLARE
     limits       jsonb;
 BEGIN
     PERFORM check_ledger(), killbill_endpoint(killbill_push_usage.endpoint);
-    PERFORM pg_advisory_xact_lock(1651076210, hashtext('killbill ' || killbill_push_usage.endpoint));
+    PERFORM billing.lock_until_commit(1651076210, hashtext('killbill ' || killbill_push_usage.endpoint));
     -- Periods are looked at as a whole: from the first one that begins inside the span.
     SELECT coalesce(jsonb_agg(to_jsonb(d) || jsonb_build_object('way', CASE
             -- running: days may go down as long as the period is not billed; a peak never comes down

@@ -264,7 +264,7 @@ BEGIN
     END IF;
 
     IF named.parent_id <> 0 THEN
-        PERFORM pg_advisory_xact_lock(1651076210, 1);    -- one change of the tree at a time
+        PERFORM billing.lock_until_commit(1651076210, 1);    -- one change of the tree at a time
         PERFORM check_account_tree(this_account, named.parent_id);
     END IF;
     SELECT a.account_id, a.starts_on INTO this_account, first_day FROM account AS a WHERE a.key = set_account.key FOR NO KEY UPDATE;

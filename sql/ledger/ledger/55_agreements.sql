@@ -307,7 +307,7 @@ DECLARE
     stamp        timestamptz;
 BEGIN
     PERFORM check_ledger();
-    PERFORM pg_advisory_xact_lock(1651076210, 2);    -- one change of payers at a time, so that no chain arises
+    PERFORM billing.lock_until_commit(1651076210, 2);    -- one change of payers at a time, so that no chain arises
     IF this_payer = this_account THEN
         IF NOT EXISTS (SELECT FROM bill_to AS b WHERE b.account_id = this_account AND b.valid && span AND upper_inf(b.known)) THEN
             RETURN false;

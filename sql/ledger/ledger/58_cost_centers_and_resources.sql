@@ -43,7 +43,7 @@ BEGIN
     PERFORM check_ledger();
     PERFORM check_key('a kind of cost centers', set_cost_center.kind);
     PERFORM check_key('a cost center', set_cost_center.key);
-    PERFORM pg_advisory_xact_lock(1651076210, 3);    -- one change of the tree at a time
+    PERFORM billing.lock_until_commit(1651076210, 3);    -- one change of the tree at a time
     INSERT INTO cost_center (kind, key) VALUES (set_cost_center.kind, set_cost_center.key) ON CONFLICT DO NOTHING;
     SELECT c.* INTO former FROM cost_center AS c WHERE c.kind = set_cost_center.kind AND c.key = set_cost_center.key;
     wanted := former;

@@ -41,7 +41,7 @@ REVOKE ALL ON FUNCTION billing.check_run(bigint, text) FROM PUBLIC;
 
 CREATE FUNCTION billing.holds_run_lock() RETURNS boolean
     LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.classid = 1651076210 AND l.objid = 0 AND l.objsubid = 2
+    AS $$ SELECT EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'object' AND l.classid = 1651076210 AND l.objid = 0 AND l.objsubid = 2
                           AND l.pid = pg_backend_pid() AND l.mode = 'ExclusiveLock' AND l.granted) $$;
 COMMENT ON FUNCTION billing.holds_run_lock() IS 'Whether this session holds the lock of runs, see run_lock.c. Volatile.';
 REVOKE ALL ON FUNCTION billing.holds_run_lock() FROM PUBLIC;

@@ -226,7 +226,7 @@ BEGIN
     PERFORM billing.check_through(through);
     PERFORM billing.check_ledger();
     PERFORM billing.check_usage_partitions();
-    PERFORM pg_advisory_xact_lock(1651076210, 0);   -- the lock of run_invoicing(), see run_lock.c
+    PERFORM billing.lock_until_commit(1651076210, 0);   -- the lock of run_invoicing(), see run_lock.c
     SELECT w.known_at, w.held_by INTO mark, held FROM billing.read_watermark() AS w;
     UPDATE ledger_state AS s SET last_watermark = mark WHERE s.last_watermark < mark;   -- later runs must not know less
     IF own IS NOT NULL AND mark <= own AND EXISTS (

@@ -123,7 +123,7 @@ DECLARE
     waits  boolean;
 BEGIN
     PERFORM billing.check_ledger();
-    PERFORM pg_advisory_xact_lock(1651076210, 0);   -- the lock of run_invoicing()
+    PERFORM billing.lock_until_commit(1651076210, 0);   -- the lock of run_invoicing()
     opens := least((SELECT min(p.starts_at) FROM charge_period AS p WHERE p.sealed_at IS NULL), (SELECT min(c.ends_at) FROM account_calendar AS c));
     FOR part IN
         SELECT c.oid::regclass AS relation, c.oid::regclass::text AS name, to_date(substring(c.relname FROM '^usage_(\d{4}_\d{2})$'), 'YYYY_MM') AS month

@@ -90,7 +90,7 @@ DECLARE
 BEGIN
     PERFORM check_ledger();
     PERFORM check_key('a rating module', set_rating_module.name);
-    PERFORM pg_advisory_xact_lock(1651076210, 4);    -- one change of the chain at a time
+    PERFORM billing.lock_until_commit(1651076210, 4);    -- one change of the chain at a time
     SELECT m.* INTO former FROM rating_module AS m WHERE m.name = set_rating_module.name AND upper_inf(m.known) ORDER BY m.valid DESC LIMIT 1;
     IF NOT FOUND AND called IS NULL THEN
         RAISE undefined_object USING MESSAGE = format('rating module "%s" does not exist', set_rating_module.name), HINT = 'A new one needs a function: routine => ''my_schema.my_rating(jsonb)''.';

@@ -41,7 +41,7 @@ CREATE VIEW billing.runs AS
     SELECT r.run_id, r.procedure, r.through,
            -- a run that failed could not write so itself; the next one will
            CASE WHEN r.state = 'running' AND r.procedure IN ('run_invoicing', 'seal_period')
-                 AND NOT EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.classid = 1651076210 AND l.objid = 0 AND l.objsubid = 2
+                 AND NOT EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'object' AND l.classid = 1651076210 AND l.objid = 0 AND l.objsubid = 2
                                   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
                                   AND l.pid = r.backend_pid AND l.granted) THEN 'abandoned' ELSE r.state END AS state, r.step, r.known_at, r.own_at, r.counts, r.errors, r.failure,
            r.started_at, r.finished_at, coalesce(r.finished_at, clock_timestamp()) - r.started_at AS duration, r.started_by,
