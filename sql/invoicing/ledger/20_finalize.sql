@@ -22,14 +22,14 @@ BEGIN
                              (SELECT s.key FROM seller AS s WHERE s.seller_id = series.seller_id)),
             HINT = format('Numbers never go up while dates go down: take %s or a later date.', series.last_issue_date);
     END IF;
-    IF next_issue_date.issue_date > (clock_timestamp() AT TIME ZONE 'UTC')::date + 92 THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('issue date %s is more than 92 days ahead', next_issue_date.issue_date),
+    IF next_issue_date.issue_date > (clock_timestamp() AT TIME ZONE 'UTC')::date + 300 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('issue date %s is more than 300 days ahead', next_issue_date.issue_date),
             HINT = 'No later invoice of this series could bear an earlier date, so a slip of the year would stop its numbers.';
     END IF;
     RETURN next_issue_date.issue_date;
 END $$;
 COMMENT ON FUNCTION billing.next_issue_date(billing.number_series, date) IS
-'The date, if a document with the next number of the series may bear it. Errors: 22023 if it is before the date of the last number, or more than 92 days ahead. Stable.';
+'The date, if a document with the next number of the series may bear it. Errors: 22023 if it is before the date of the last number, or more than 300 days ahead. Stable.';
 
 CREATE FUNCTION billing.charge_words(account_id bigint, key_id bigint) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -339,7 +339,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION billing.finalize_invoices(date, date, text, text) IS
-'Makes final invoices of the drafts that fall due by the day through, in each account''s calendar: one a seller, payer (by bill_to on the issue date), invoice group and currency; a credit note (type 381) where the total without tax is negative. Numbers are drawn from the sellers'' series without gaps, and the periods billed are closed: from now on their prices, agreements and taxes are read as known at the last run. A period with a charge that cannot be rated stays open until it can. issue_date: default today in the seller''s time zone. account: only the charges of this account, whoever pays them. Returns one row an invoice; the row of billing.run that it leaves counts lines, closed periods and what was left out. Errors: 40001 if a draft does not continue what was billed meanwhile (run again), 22023 for an issue date before the last one of the series or more than 92 days ahead, or a bad argument, 42704 unknown account or series. Volatile.';
+'Makes final invoices of the drafts that fall due by the day through, in each account''s calendar: one a seller, payer (by bill_to on the issue date), invoice group and currency; a credit note (type 381) where the total without tax is negative. Numbers are drawn from the sellers'' series without gaps, and the periods billed are closed: from now on their prices, agreements and taxes are read as known at the last run. A period with a charge that cannot be rated stays open until it can. issue_date: default today in the seller''s time zone. account: only the charges of this account, whoever pays them. Returns one row an invoice; the row of billing.run that it leaves counts lines, closed periods and what was left out. Errors: 40001 if a draft does not continue what was billed meanwhile (run again), 22023 for an issue date before the last one of the series or more than 300 days ahead, or a bad argument, 42704 unknown account or series. Volatile.';
 
 CREATE FUNCTION billing.finalize_interim(run_id bigint) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
