@@ -9,7 +9,7 @@ DECLARE
 BEGIN
     FOR routine IN
         SELECT p.oid FROM pg_proc AS p
-         WHERE p.pronamespace = 'billing'::regnamespace AND p.proconfig::text ~ 'search_path=' AND p.proconfig::text !~ 'TimeZone=' AND pg_has_role(p.proowner, 'USAGE')
+         WHERE p.pronamespace = 'billing'::regnamespace AND p.proconfig::text ~ 'search_path=' AND p.proconfig::text !~ 'standard_conforming_strings=' AND pg_has_role(p.proowner, 'USAGE')
          ORDER BY p.oid
     LOOP
         EXECUTE format('ALTER ROUTINE %s SET "DateStyle" = ''ISO, YMD'' SET "IntervalStyle" = ''postgres'' SET "TimeZone" = ''UTC'' SET standard_conforming_strings = on', routine);
