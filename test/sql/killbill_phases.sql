@@ -92,3 +92,13 @@ SELECT usage_name, period_from, outcome, amount FROM killbill_push_usage('kb', t
 -- An add-on ends with its base subscription, there and here; it alone ends alone.
 SELECT killbill_subscribe('kb', 'gamma', 'backup', '2026-03-01', 's-3', bundle_key => 's-2'), killbill_subscribe('kb', 'gamma', 'backup', '2026-03-01', 's-4', bundle_key => 's-2'), killbill_cancel('kb', 's-3', '2026-04-01'), killbill_cancel('kb', 's-2', '2026-05-01') \gset
 SELECT external_key, ends_on, state FROM killbill_subscription WHERE bundle_key = 's-2' ORDER BY 1;
+
+-- It ended inside a month that was billed in advance: the rest is taken back, to the cent, or that is said.  What else is taken back is said too.
+UPDATE killbill_subscription SET ends_on = '2026-03-20', state = 'cancelled' WHERE external_key = 's-2';
+CREATE FUNCTION repair(no int, from_day text, to_day text, amount numeric) RETURNS jsonb LANGUAGE sql AS $$ SELECT item(no, NULL, NULL, from_day, to_day, amount) || jsonb_build_object('itemType', 'REPAIR_ADJ', 'subscriptionId', NULL, 'linkedInvoiceItemId', id(102)) $$;
+SELECT read_invoice(item(2, 'server', NULL, '2026-03-01', '2026-04-01', 5.00)) \gset
+SELECT subject, period_from, period_to, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-03-01,2026-04-01)', 'gamma');
+SELECT read_invoice(item(2, 'server', NULL, '2026-03-01', '2026-04-01', 5.00), repair(8, '2026-03-20', '2026-04-01', -1.94)) \gset
+SELECT subject, period_from, period_to, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-03-01,2026-04-01)', 'gamma');
+SELECT read_invoice(item(2, 'server', NULL, '2026-03-01', '2026-04-01', 5.00), repair(8, '2026-03-20', '2026-04-01', -1.90), repair(9, '2026-03-05', '2026-03-10', -0.81), repair(10, '2026-03-01', '2026-04-01', -1.00) || '{"itemType": "ITEM_ADJ"}') \gset
+SELECT subject, period_from, period_to, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-03-01,2026-04-01)', 'gamma');

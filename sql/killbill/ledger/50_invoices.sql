@@ -188,30 +188,44 @@ $$;
 COMMENT ON FUNCTION billing.killbill_recurring_price(text, text, text, date, date) IS
 'The monthly price of a mirrored subscription in the phase of a day, and whether a part of a month may begin on that day and end on another: with the subscription, the phase, or a version of the catalog. Null when the price is not known. Stable.';
 
+CREATE FUNCTION billing.killbill_repair(amount numeric, currency text, starts_on date, ends_on date, from_day date) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT - round(amount * round((ends_on - from_day)::numeric / (ends_on - starts_on), 9), (SELECT c.minor_unit FROM currencies() AS c WHERE c.code = currency))
+$$;
+COMMENT ON FUNCTION billing.killbill_repair(numeric, text, date, date, date) IS
+'What the server takes back, as a negative amount, of an item billed in advance when its subscription ends on from_day: the item''s amount times the share of its days from then on, that share rounded to 9 decimals. Source: invoices of 0.24.19. Immutable.';
+
 CREATE FUNCTION billing.killbill_reconcile_items(endpoint text, dates daterange, only_account bigint)
     RETURNS TABLE (account_id bigint, subject text, period_from date, period_to date, ours numeric, theirs numeric, reason text)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH item AS (
-        SELECT k.account_id, k.number, k.currency, t.*, s.external_key, s.overrides, p.price,
-               CASE WHEN (t.starts_on = c.full_from OR p.begins) AND (t.ends_on = c.date_to OR t.ends_on < c.date_to AND p.ends)
-                    THEN killbill_prorated(p.price, k.currency, c.full_from, c.date_to, t.starts_on, t.ends_on) ELSE p.price END AS ours
+        SELECT k.account_id, k.number, k.currency, t.*, s.external_key, s.overrides, p.price, o.item_type AS linked_type,
+               CASE t.item_type
+                   WHEN 'RECURRING' THEN CASE WHEN (t.starts_on = c.full_from OR p.begins) AND (t.ends_on = c.date_to OR t.ends_on < c.date_to AND p.ends)
+                                              THEN killbill_prorated(p.price, k.currency, c.full_from, c.date_to, t.starts_on, t.ends_on) ELSE p.price END
+                   WHEN 'REPAIR_ADJ' THEN CASE WHEN t.starts_on = s.ends_on AND t.ends_on = o.ends_on THEN killbill_repair(o.amount, k.currency, o.starts_on, o.ends_on, t.starts_on) ELSE 0 END
+                   ELSE 0 END AS ours
           FROM killbill_item AS t
           JOIN killbill_invoice AS k USING (endpoint, invoice_id)
-          LEFT JOIN killbill_subscription AS s ON s.endpoint = t.endpoint AND s.killbill_id = t.subscription_id
+          LEFT JOIN killbill_item AS o ON o.endpoint = t.endpoint AND o.item_id = t.linked_id
+          LEFT JOIN killbill_subscription AS s ON s.endpoint = t.endpoint AND s.killbill_id = coalesce(t.subscription_id, o.subscription_id)
           LEFT JOIN LATERAL periods(k.account_id, daterange(t.starts_on, t.starts_on + 1)) AS c ON t.item_type = 'RECURRING'
           LEFT JOIN LATERAL killbill_recurring_price(t.endpoint, s.external_key, t.plan, t.starts_on, t.ends_on) AS p ON t.item_type = 'RECURRING'
          WHERE t.endpoint = $1 AND k.status = 'COMMITTED' AND k.account_id = coalesce($3, k.account_id) AND t.starts_on <@ dates
     )
-    SELECT i.account_id, concat_ws(' ', 'invoice', i.number, i.item_type, coalesce(i.external_key, i.description)), i.starts_on, i.ends_on,
-           CASE WHEN i.item_type = 'RECURRING' THEN i.ours ELSE 0 END, i.amount,
-           CASE WHEN i.item_type <> 'RECURRING' THEN 'not from here'
+    SELECT i.account_id, concat_ws(' ', 'invoice', i.number, i.item_type, coalesce(i.external_key, i.description)), i.starts_on, i.ends_on, i.ours, i.amount,
+           CASE WHEN i.item_type = 'REPAIR_ADJ' AND i.ours = 0 THEN 'the server takes back part of a month, for which nothing here is a reason'
+                WHEN i.item_type NOT IN ('RECURRING', 'REPAIR_ADJ') THEN 'not from here'
                 WHEN i.external_key IS NULL THEN 'a subscription that is not mirrored here'
-                WHEN i.price IS NULL THEN 'the price is not known here'
+                WHEN i.item_type = 'RECURRING' AND i.price IS NULL THEN 'the price is not known here'
                 WHEN i.amount < i.price AND i.ours = i.price AND i.ends_on <> i.starts_on + interval '1 month' THEN 'part of a month for which nothing here is a reason, prorated by the server'
                 ELSE 'the server bills another amount' END
       FROM item AS i
      WHERE CASE WHEN i.item_type = 'RECURRING' THEN i.ours IS DISTINCT FROM i.amount AND i.overrides IS NULL
+                WHEN i.item_type = 'REPAIR_ADJ' THEN i.linked_type = 'RECURRING' AND i.ours IS DISTINCT FROM i.amount
+                WHEN i.item_type = 'ITEM_ADJ' THEN i.linked_type IS DISTINCT FROM 'USAGE'
                 WHEN i.item_type IN ('EXTERNAL_CHARGE', 'CREDIT_ADJ')
                     THEN NOT EXISTS (SELECT FROM killbill_adjustment AS a WHERE a.endpoint = i.endpoint AND a.account_id = i.account_id AND i.details = a.reference || 'adjustment:' || a.adjustment_id)
                      AND NOT EXISTS (SELECT FROM killbill_pushed_invoice AS p WHERE p.endpoint = i.endpoint AND p.killbill_id = i.invoice_id
@@ -242,14 +256,23 @@ AS $$
            AND CASE WHEN (SELECT x.in_advance FROM killbill_price AS x WHERE x.endpoint = $1 AND x.plan = n.plan AND x.phase = n.phase AND x.kind = 'recurring' ORDER BY x.effective_at DESC LIMIT 1)
                     THEN n.date_from <= n.day AND n.date_from < upper(dates) ELSE n.date_to <= n.day AND n.date_to <= upper(dates) END
     )
-    SELECT d.account_id, concat_ws(' ', 'RECURRING', d.external_key), d.date_from, d.date_to, d.ours, 0, 'the server has not billed it'
+    SELECT d.account_id, concat_ws(' ', 'RECURRING', d.external_key), d.date_from, d.date_to, d.ours, 0::numeric, 'the server has not billed it'
       FROM due AS d
      WHERE d.ours > 0
        AND NOT EXISTS (SELECT FROM killbill_item AS t JOIN killbill_invoice AS k USING (endpoint, invoice_id)
                         WHERE t.endpoint = $1 AND t.subscription_id = d.killbill_id AND t.item_type = 'RECURRING' AND t.starts_on = d.date_from AND k.status = 'COMMITTED')
+     UNION ALL
+    SELECT k.account_id, concat_ws(' ', 'REPAIR_ADJ', s.external_key), s.ends_on, t.ends_on, killbill_repair(t.amount, k.currency, t.starts_on, t.ends_on, s.ends_on), 0, 'the server has not taken back what lies after the end'
+      FROM killbill_subscription AS s
+      JOIN billed_to AS b USING (account_id)
+      JOIN killbill_item AS t ON t.endpoint = s.endpoint AND t.subscription_id = s.killbill_id AND t.item_type = 'RECURRING' AND t.starts_on < s.ends_on AND t.ends_on > s.ends_on
+      JOIN killbill_invoice AS k ON k.endpoint = t.endpoint AND k.invoice_id = t.invoice_id AND k.status = 'COMMITTED'
+     WHERE s.endpoint = $1 AND s.ends_on <@ dates AND s.ends_on <= b.day AND t.amount > 0
+       AND NOT EXISTS (SELECT FROM killbill_item AS r JOIN killbill_invoice AS x USING (endpoint, invoice_id)
+                        WHERE r.endpoint = t.endpoint AND r.linked_id = t.item_id AND r.item_type = 'REPAIR_ADJ' AND r.starts_on <= s.ends_on AND x.status = 'COMMITTED')
 $$;
 COMMENT ON FUNCTION billing.killbill_reconcile_missing(text, daterange, bigint) IS
-'Months, and parts of months, of mirrored subscriptions that should be on the server''s invoices as last read and are not; those that are not due at the last target date of the account''s invoices are not looked at. Behind killbill_reconcile(). Stable.';
+'Months, and parts of months, of mirrored subscriptions that should be on the server''s invoices as last read and are not, and what it should have taken back of a month in which a subscription ended; those that are not due at the last target date of the account''s invoices are not looked at. Behind killbill_reconcile(). Stable.';
 
 CREATE FUNCTION billing.killbill_reconcile_pushed(endpoint text, dates daterange, only_account bigint)
     RETURNS TABLE (account_id bigint, subject text, period_from date, period_to date, ours numeric, theirs numeric, reason text)
