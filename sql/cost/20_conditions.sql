@@ -32,7 +32,7 @@ BEGIN
         WHEN 'prefix' THEN RETURN format('coalesce(starts_with(%s, %L), false)', operand, word);
         WHEN 'exists' THEN RETURN format('(%s IS %s NULL)', operand, CASE WHEN word::boolean THEN 'NOT' ELSE '' END);
         WHEN 'regex' THEN
-            IF length(word) > 200 OR word ~ '\\[1-9]' THEN
+            IF length(word) > 200 OR word ~ '(^|[^\\])(\\\\)*\\[1-9]' THEN
                 RAISE invalid_regular_expression USING MESSAGE = format('regular expression "%s" is not allowed', left(word, 210)),
                     HINT = 'It may have 200 characters and no back-references.';
             END IF;

@@ -99,5 +99,4 @@ FAULTS = (
     Fault("an older watermark comes after bill_account()", "bill_account", "UPDATE ledger_state AS s SET last_watermark = mark", "UPDATE ledger_state AS s SET last_watermark = last_watermark"),
     Fault("voided usage counts in the one pass", "rating_step", "WHEN x.contract_no IS NULL THEN t.quantity ELSE t.quantity - x.quantity END",
           "ELSE t.quantity END"),
-    Fault("a line forgets the stamp that its usage was counted with", "apply_differences", "coalesce($2, p.looked_own_at), CASE", "$2, CASE", (20261290, 300)),
 )

@@ -36,21 +36,24 @@ COMMENT ON VIEW billing.cost_by_cost_center IS 'Cost by cost center, direct, sha
 
 CREATE VIEW billing.cost_by_department AS
 SELECT c.period, c.cost_center AS department, c.currency, pg_catalog.sum(c.billed) AS billed, pg_catalog.sum(c.effective) AS effective,
-       pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'direct') AS direct_billed, pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'shared') AS shared_billed
+       pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'direct') AS direct_billed, pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'shared') AS shared_billed,
+       pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'unallocated') AS unallocated_billed, pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'excluded') AS excluded_billed
   FROM billing.cost_by_cost_center AS c WHERE c.scheme = 'department' GROUP BY 1, 2, 3;
-COMMENT ON VIEW billing.cost_by_department IS 'Cost by department, as the scheme of that name divides it; department null = unallocated or excluded.';
+COMMENT ON VIEW billing.cost_by_department IS 'Cost by department, as the scheme of that name divides it; department null = what no department bears, unallocated_billed because no rule could give it, excluded_billed because one says so.';
 
 CREATE VIEW billing.cost_by_project AS
 SELECT c.period, c.cost_center AS project, c.currency, pg_catalog.sum(c.billed) AS billed, pg_catalog.sum(c.effective) AS effective,
-       pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'direct') AS direct_billed, pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'shared') AS shared_billed
+       pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'direct') AS direct_billed, pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'shared') AS shared_billed,
+       pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'unallocated') AS unallocated_billed, pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'excluded') AS excluded_billed
   FROM billing.cost_by_cost_center AS c WHERE c.scheme = 'project' GROUP BY 1, 2, 3;
-COMMENT ON VIEW billing.cost_by_project IS 'Cost by project, as the scheme of that name divides it; project null = unallocated or excluded.';
+COMMENT ON VIEW billing.cost_by_project IS 'Cost by project, as the scheme of that name divides it; project null = what no project bears, unallocated_billed because no rule could give it, excluded_billed because one says so.';
 
 CREATE VIEW billing.cost_by_environment AS
 SELECT c.period, c.cost_center AS environment, c.currency, pg_catalog.sum(c.billed) AS billed, pg_catalog.sum(c.effective) AS effective,
-       pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'direct') AS direct_billed, pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'shared') AS shared_billed
+       pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'direct') AS direct_billed, pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'shared') AS shared_billed,
+       pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'unallocated') AS unallocated_billed, pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'excluded') AS excluded_billed
   FROM billing.cost_by_cost_center AS c WHERE c.scheme = 'environment' GROUP BY 1, 2, 3;
-COMMENT ON VIEW billing.cost_by_environment IS 'Cost by environment, as the scheme of that name divides it; environment null = unallocated or excluded.';
+COMMENT ON VIEW billing.cost_by_environment IS 'Cost by environment, as the scheme of that name divides it; environment null = what no environment bears, unallocated_billed because no rule could give it, excluded_billed because one says so.';
 
 CREATE VIEW billing.cost_by_day AS
 SELECT c.scheme, c.day, pg_catalog.date_trunc('month', c.day::timestamp)::date AS month, c.cost_center, c.service, c.provider, c.currency, pg_catalog.sum(c.billed) AS billed, pg_catalog.sum(c.effective) AS effective

@@ -176,7 +176,7 @@ DECLARE
     made bigint := 0;
 BEGIN
     PERFORM check_ledger();
-    PERFORM pg_advisory_xact_lock(1651076214, 1);    -- one round at a time
+    PERFORM billing.lock_until_commit(1651076214, 1);    -- one round at a time
     FOR due IN SELECT s.* FROM report_schedule AS s WHERE s.enabled ORDER BY s.key LOOP
         days := report_period(CASE due.frequency WHEN 'daily' THEN 'yesterday' WHEN 'weekly' THEN 'last-week' ELSE 'last-month' END, run_reports.today);
         gap := report_gap(days);

@@ -145,15 +145,31 @@ COMMENT ON COLUMN billing.cost.attributes IS 'All other columns as delivered, FO
 -- One column for each of FOCUS, as text; a provider may deliver any other beside them.
 DO $$
 BEGIN
-    EXECUTE (SELECT pg_catalog.format('CREATE TABLE billing.cost_staged (source_id int NOT NULL, period daterange NOT NULL, row_no bigint NOT NULL, %s, more jsonb)',
+    EXECUTE (SELECT pg_catalog.format('CREATE TABLE billing.cost_staged (source_id int NOT NULL, period daterange NOT NULL, part int NOT NULL, row_no bigint NOT NULL, %s, more jsonb)',
                                       pg_catalog.string_agg(pg_catalog.format('%I text', f.name), ', ' ORDER BY f.position)) FROM billing.focus_columns() AS f);
     EXECUTE (SELECT pg_catalog.string_agg(pg_catalog.format('COMMENT ON COLUMN billing.cost_staged.%I IS %L', f.name, pg_catalog.concat(f.name, ' as delivered.')), '; ') FROM billing.focus_columns() AS f);
 END $$;
 COMMENT ON TABLE billing.cost_staged IS 'Rows of a delivery on their way in, and parts that wait for the rest of it.';
 COMMENT ON COLUMN billing.cost_staged.source_id IS 'The source that delivers.';
 COMMENT ON COLUMN billing.cost_staged.period IS 'The billing periods that the delivery is about.';
+COMMENT ON COLUMN billing.cost_staged.part IS 'The part of the delivery that brought it, see cost_part.';
 COMMENT ON COLUMN billing.cost_staged.row_no IS 'Number of the row in its part.';
 COMMENT ON COLUMN billing.cost_staged.more IS 'The other columns of the row, without those that are null.';
+
+CREATE TABLE billing.cost_part (
+    source_id int NOT NULL REFERENCES billing.cost_source,
+    period    daterange NOT NULL,
+    part      int NOT NULL CHECK (part > 0),
+    rows      bigint,
+    digest    numeric,
+    PRIMARY KEY (source_id, period, part)
+);
+COMMENT ON TABLE billing.cost_part IS 'Parts of a delivery that are set aside until the rest has come.';
+COMMENT ON COLUMN billing.cost_part.source_id IS 'The source that delivers.';
+COMMENT ON COLUMN billing.cost_part.period IS 'The billing periods that the delivery is about.';
+COMMENT ON COLUMN billing.cost_part.part IS 'Number of the part.';
+COMMENT ON COLUMN billing.cost_part.rows IS 'Its rows.';
+COMMENT ON COLUMN billing.cost_part.digest IS 'Sum of a hash of each row, whatever their order: a part that is sent twice is seen.';
 
 CREATE TABLE billing.cost_finding (
     load_id      bigint NOT NULL REFERENCES billing.cost_load,

@@ -12,12 +12,27 @@ CREATE FUNCTION billing.staging_sql(staging regclass) RETURNS text
                           ELSE format('s.%I::text', a.attname) END AS value
                 FROM pg_attribute AS a LEFT JOIN billing.focus_columns() AS f ON lower(f.name) = lower(replace(a.attname, '_', ''))
                WHERE a.attrelid = staging AND a.attnum > 0 AND NOT a.attisdropped)
-          SELECT format('INSERT INTO billing.cost_staged (source_id, period, row_no%s, more) SELECT $1, $2, row_number() OVER ()%s, %s FROM %s AS s',
+          SELECT format('INSERT INTO billing.cost_staged (source_id, period, part, row_no%s, more) SELECT $1, $2, $3, row_number() OVER ()%s, %s FROM %s AS s',
                         string_agg(format(', %I', d.name), '' ORDER BY d.attnum) FILTER (WHERE d.name IS NOT NULL), string_agg(', ' || d.value, '' ORDER BY d.attnum) FILTER (WHERE d.name IS NOT NULL),
                         coalesce(format('(SELECT jsonb_strip_nulls(to_jsonb(m)) FROM (SELECT %s) AS m)', string_agg(format('%s AS %I', d.value, d.attname), ', ' ORDER BY d.attnum) FILTER (WHERE d.name IS NULL)), 'NULL'), staging)
             FROM delivered AS d $$;
 COMMENT ON FUNCTION billing.staging_sql(regclass) IS
-'SQL with parameters $1 (source) and $2 (billing period) that copies a staging table into cost_staged: FOCUS columns as text under their names (billingaccountid and billing_account_id are BillingAccountId), the others as one object; empty texts are null. Used by import_focus(). Stable.';
+'SQL with parameters $1 (source), $2 (billing period) and $3 (part) that copies a staging table into cost_staged: FOCUS columns as text under their names (billingaccountid and billing_account_id are BillingAccountId), the others as one object; empty texts are null. Used by import_focus(). Stable.';
+
+CREATE FUNCTION billing.check_staging(staging regclass) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    twice record;
+BEGIN
+    SELECT f.name, string_agg(quote_ident(a.attname), ' and ' ORDER BY a.attnum) AS columns INTO twice
+      FROM pg_attribute AS a JOIN billing.focus_columns() AS f ON lower(f.name) = lower(replace(a.attname, '_', ''))
+     WHERE a.attrelid = staging AND a.attnum > 0 AND NOT a.attisdropped GROUP BY f.name HAVING count(*) > 1 ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        RAISE duplicate_column USING MESSAGE = format('columns %s of %s are both %s', twice.columns, staging, twice.name), HINT = 'Import a view that has one of them.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.check_staging(regclass) IS 'Errors: 42701 a staging table has the same column of FOCUS under two names. Used by import_focus(). Stable.';
 
 CREATE FUNCTION billing.staged_not_objects(source_id int, period daterange) RETURNS text[]
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -28,7 +43,7 @@ CREATE FUNCTION billing.staged_not_objects(source_id int, period daterange) RETU
            WHERE v.value IS NOT NULL AND billing.try_object(v.value) IS NULL $$;
 COMMENT ON FUNCTION billing.staged_not_objects(int, daterange) IS 'Values of Tags and SkuPriceDetails among the staged rows of a delivery that are no JSON objects. Used by import_focus(). Stable.';
 
-CREATE FUNCTION billing.record_cost_findings(load_id bigint, source_id int, period daterange) RETURNS bigint
+CREATE FUNCTION billing.record_cost_findings(load_id bigint, source_id int, period daterange, first_part int DEFAULT 1) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '64MB'
 AS $$
 DECLARE
@@ -40,7 +55,7 @@ DECLARE
     broken    text;
     fatal     bigint;
 BEGIN
-    EXECUTE format('SELECT ARRAY[%s] FROM cost_staged AS s WHERE s.source_id = $1 AND s.period = $2', counts) INTO delivered USING record_cost_findings.source_id, record_cost_findings.period;
+    EXECUTE format('SELECT ARRAY[%s] FROM cost_staged AS s WHERE s.source_id = $1 AND s.period = $2 AND s.part >= $3', counts) INTO delivered USING record_cost_findings.source_id, record_cost_findings.period, first_part;
     SELECT array_agg(f.rule ORDER BY f.place), string_agg(format('CASE WHEN %s THEN %s END', f.condition, f.place), ', ' ORDER BY f.place) INTO rules, broken
       FROM (SELECT f.*, row_number() OVER () AS place FROM focus_rules() AS f WHERE NOT f.if_delivered OR f.focus_column = ANY (delivered)) AS f;
     -- A row is read once, and each of its numbers too.
@@ -48,16 +63,16 @@ BEGIN
         INSERT INTO cost_finding (load_id, finding_no, severity, rule, focus_column, row_no, value, message, affected)
         SELECT $1, row_number() OVER (ORDER BY f.severity <> 'fatal', f.rule, b.row_no, b.row_id), f.severity, f.rule, f.focus_column, b.row_no, left(to_jsonb(s) ->> f.focus_column, 200), f.message, b.affected
           FROM (SELECT broken.rule_no, x.row_id, x.row_no, row_number() OVER (PARTITION BY broken.rule_no ORDER BY x.row_no, x.row_id) AS place, count(*) OVER (PARTITION BY broken.rule_no) AS affected
-                  FROM (SELECT s.ctid AS row_id, s.*, $4 AS not_objects, %s FROM cost_staged AS s WHERE s.source_id = $2 AND s.period = $3 OFFSET 0) AS x
+                  FROM (SELECT s.ctid AS row_id, s.*, $4 AS not_objects, %s FROM cost_staged AS s WHERE s.source_id = $2 AND s.period = $3 AND s.part >= $6 OFFSET 0) AS x
                  CROSS JOIN LATERAL unnest(array_remove(ARRAY[%s], NULL)) AS broken (rule_no)) AS b
           JOIN focus_rules() AS f ON f.rule = $5[b.rule_no]
           JOIN cost_staged AS s ON s.ctid = b.row_id
          WHERE b.place <= 100 $q$, numbers, replace(broken, '(not_objects)', '($4)'))
-        USING record_cost_findings.load_id, record_cost_findings.source_id, record_cost_findings.period, staged_not_objects(record_cost_findings.source_id, record_cost_findings.period), rules;
+        USING record_cost_findings.load_id, record_cost_findings.source_id, record_cost_findings.period, staged_not_objects(record_cost_findings.source_id, record_cost_findings.period), rules, first_part;
     SELECT count(*) FILTER (WHERE f.severity = 'fatal') INTO fatal FROM cost_finding AS f WHERE f.load_id = record_cost_findings.load_id;
     RETURN fatal;
 END $$;
-COMMENT ON FUNCTION billing.record_cost_findings(bigint, int, daterange) IS 'Records where the staged rows of a delivery break the rules of FOCUS; returns how many findings are fatal. Used by import_focus(). Volatile.';
+COMMENT ON FUNCTION billing.record_cost_findings(bigint, int, daterange, int) IS 'Records where the staged rows of a delivery, from one of its parts on, break the rules of FOCUS; returns how many findings are fatal. Used by import_focus(). Volatile.';
 
 CREATE FUNCTION billing.check_cost_windows(source_id int, period daterange) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET timezone = 'UTC'
@@ -101,7 +116,8 @@ CREATE FUNCTION billing.change_cost_windows(load bigint, of_source int, of_perio
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET timezone = 'UTC' SET enable_nestloop = off SET jit = off SET work_mem = '256MB'
 AS $$
 DECLARE
-    identity   text := (SELECT string_agg(CASE WHEN f.name = ANY ('{BilledCost,EffectiveCost,ListCost,ContractedCost}') THEN format('trim_scale(s.%I::numeric)', f.name) ELSE format('s.%I', f.name) END, ', ' ORDER BY f.position)
+    identity   text := (SELECT string_agg(CASE WHEN f.name = ANY ('{BilledCost,EffectiveCost,ListCost,ContractedCost}') THEN format('trim_scale(s.%I::numeric)', f.name)
+                                            WHEN f.name ~ '^(Billing|Charge)Period(Start|End)$' THEN format('s.%I::timestamptz', f.name) ELSE format('s.%I', f.name) END, ', ' ORDER BY f.position)
                           FROM focus_columns() AS f);
     attributes record;
 BEGIN
@@ -155,56 +171,101 @@ END $$;
 COMMENT ON FUNCTION billing.change_cost_windows(bigint, int, daterange, timestamptz) IS
 'Makes the windows of a delivery hold what was delivered: rows that are gone stop being known at the stamp, rows that are new begin to be, the others stay. Used by import_focus(). Volatile.';
 
-CREATE FUNCTION billing.take_staged_cost(source_id int, period daterange, complete boolean) RETURNS bigint
+CREATE FUNCTION billing.open_cost_part(source_id int, period daterange) RETURNS int
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    AS $$ INSERT INTO billing.cost_part (source_id, period, part)
+          SELECT open_cost_part.source_id, open_cost_part.period, coalesce(max(p.part), 0) + 1 FROM billing.cost_part AS p WHERE p.source_id = open_cost_part.source_id AND p.period = open_cost_part.period
+          RETURNING part $$;
+COMMENT ON FUNCTION billing.open_cost_part(int, daterange) IS 'Number of the next part of a delivery. Used by import_focus(). Volatile.';
+
+CREATE FUNCTION billing.close_cost_part(load_id bigint, source_id int, period daterange, part int) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    columns text := (SELECT string_agg(format('s.%I', f.name), ', ' ORDER BY f.position) FROM focus_columns() AS f);
+    this    cost_part;
+BEGIN
+    EXECUTE format('UPDATE cost_part AS p SET (rows, digest) = (SELECT count(*), sum(hashtextextended(ROW(%s, s.more)::text, 0)) FROM cost_staged AS s WHERE s.source_id = $1 AND s.period = $2 AND s.part = $3)
+                     WHERE p.source_id = $1 AND p.period = $2 AND p.part = $3 RETURNING p.*', columns) INTO this USING close_cost_part.source_id, close_cost_part.period, close_cost_part.part;
+    INSERT INTO cost_finding (load_id, finding_no, severity, rule, message, affected)
+    SELECT close_cost_part.load_id, 1 + coalesce((SELECT max(f.finding_no) FROM cost_finding AS f WHERE f.load_id = close_cost_part.load_id), 0), 'warning', 'part-repeated',
+           format('part %s has the same rows as part %s: if it was sent twice, discard_staged_cost() and deliver again', this.part, p.part), this.rows
+      FROM cost_part AS p WHERE p.source_id = this.source_id AND p.period = this.period AND p.part < this.part AND p.rows = this.rows AND p.digest = this.digest ORDER BY p.part LIMIT 1;
+END $$;
+COMMENT ON FUNCTION billing.close_cost_part(bigint, int, daterange, int) IS 'Counts a part that is set aside, and records a finding where its rows are those of an earlier part. Used by import_focus(). Volatile.';
+
+CREATE FUNCTION billing.record_window_findings(load_id bigint) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ INSERT INTO billing.cost_finding (load_id, finding_no, severity, rule, focus_column, value, message, affected)
+          SELECT record_window_findings.load_id, row_number() OVER (ORDER BY w.billing_account, w.period, o.period) + coalesce((SELECT max(f.finding_no) FROM billing.cost_finding AS f WHERE f.load_id = record_window_findings.load_id), 0),
+                 'warning', 'window-overlap', 'BillingPeriodStart', w.billing_account,
+                 format('billing account "%s" has cost of the billing periods %s and %s, which overlap: both count', w.billing_account, billing.days_text(w.period), billing.days_text(o.period)), n.rows
+            FROM billing.cost_window_load AS l
+            JOIN billing.cost_window AS w USING (window_id)
+            JOIN billing.cost_window AS o ON o.source_id = w.source_id AND o.billing_account = w.billing_account AND o.period && w.period AND o.window_id <> w.window_id
+           CROSS JOIN LATERAL (SELECT count(*) AS rows FROM billing.cost AS c WHERE c.window_id = o.window_id AND upper_inf(c.known)) AS n
+           WHERE l.load_id = record_window_findings.load_id AND l.delivered > 0 AND n.rows > 0 $$;
+COMMENT ON FUNCTION billing.record_window_findings(bigint) IS 'Records a finding for each window of a load that overlaps another of the same billing account which holds cost. Used by import_focus(). Volatile.';
+
+CREATE FUNCTION billing.take_staged_cost(source_id int, period daterange, part int, complete boolean) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    new_load  bigint;
+    new_load    bigint;
     staged_rows bigint := (SELECT count(*) FROM cost_staged AS s WHERE s.source_id = take_staged_cost.source_id AND s.period = take_staged_cost.period);
-    stamp     timestamptz := stamp_after((SELECT max(l.recorded_at) FROM cost_load AS l WHERE l.source_id = take_staged_cost.source_id));
-    verdict   text := 'collected';
-    changes   record;
+    stamp       timestamptz := stamp_after((SELECT max(l.recorded_at) FROM cost_load AS l WHERE l.source_id = take_staged_cost.source_id));
+    refused     boolean;
+    changes     record;
 BEGIN
     PERFORM check_ledger();
     new_load := nextval(pg_get_serial_sequence('billing.cost_load', 'load_id'));
     INSERT INTO cost_load (load_id, source_id, period, complete, outcome, delivered, recorded_at) OVERRIDING SYSTEM VALUE
         VALUES (new_load, take_staged_cost.source_id, take_staged_cost.period, take_staged_cost.complete, 'collected', staged_rows, stamp);
-    IF complete THEN
-        IF record_cost_findings(new_load, take_staged_cost.source_id, take_staged_cost.period) > 0 THEN
-            verdict := 'refused';
-        ELSE
-            PERFORM check_cost_windows(take_staged_cost.source_id, take_staged_cost.period);
-            PERFORM store_tag_sets(take_staged_cost.source_id, take_staged_cost.period);
-            PERFORM change_cost_windows(new_load, take_staged_cost.source_id, take_staged_cost.period, stamp);
-        END IF;
-        DELETE FROM cost_staged AS s WHERE s.source_id = take_staged_cost.source_id AND s.period = take_staged_cost.period;
+    -- Parts that were set aside before are known to be without fatal findings.
+    refused := record_cost_findings(new_load, take_staged_cost.source_id, take_staged_cost.period, CASE WHEN complete THEN 1 ELSE take_staged_cost.part END) > 0;
+    IF NOT refused AND (NOT complete OR take_staged_cost.part > 1) THEN
+        PERFORM close_cost_part(new_load, take_staged_cost.source_id, take_staged_cost.period, take_staged_cost.part);
+    END IF;
+    IF NOT refused AND complete THEN
+        PERFORM check_cost_windows(take_staged_cost.source_id, take_staged_cost.period);
+        PERFORM store_tag_sets(take_staged_cost.source_id, take_staged_cost.period);
+        PERFORM change_cost_windows(new_load, take_staged_cost.source_id, take_staged_cost.period, stamp);
+        PERFORM record_window_findings(new_load);
+    END IF;
+    IF refused OR complete THEN    -- what was refused goes, and what was set aside before waits for it to come again
+        DELETE FROM cost_staged AS s WHERE s.source_id = take_staged_cost.source_id AND s.period = take_staged_cost.period AND (NOT refused OR s.part = take_staged_cost.part);
+        DELETE FROM cost_part AS p WHERE p.source_id = take_staged_cost.source_id AND p.period = take_staged_cost.period AND (NOT refused OR p.part = take_staged_cost.part);
         SELECT coalesce(sum(w.added), 0) AS added, coalesce(sum(w.removed), 0) AS removed INTO changes FROM cost_window_load AS w WHERE w.load_id = new_load;
         UPDATE cost_load AS l SET added = changes.added, removed = changes.removed,
-               outcome = CASE WHEN verdict = 'refused' THEN verdict WHEN changes.added + changes.removed > 0 THEN 'changed' ELSE 'unchanged' END
+               outcome = CASE WHEN refused THEN 'refused' WHEN changes.added + changes.removed > 0 THEN 'changed' ELSE 'unchanged' END
          WHERE l.load_id = new_load;
     END IF;
     RETURN new_load;
 END $$;
-COMMENT ON FUNCTION billing.take_staged_cost(int, daterange, boolean) IS 'Takes the staged rows of a delivery in, or keeps them until the rest has come, and returns the number of the load. Used by import_focus(). Volatile.';
+COMMENT ON FUNCTION billing.take_staged_cost(int, daterange, int, boolean) IS 'Takes the staged rows of a delivery in, or keeps the newest part until the rest has come, and returns the number of the load. Used by import_focus(). Volatile.';
 
 CREATE FUNCTION billing.import_focus(staging regclass, source text, billing_period daterange, complete boolean DEFAULT true)
     RETURNS TABLE (load bigint, outcome text, delivered bigint, added bigint, removed bigint, findings bigint)
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+    -- What columns of other types than text become must not depend on the session; for dates and times see fix_session_settings().
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET bytea_output = 'hex' SET extra_float_digits = 1
 AS $$
 DECLARE
     of_source int := billing.find_cost_source(import_focus.source);
+    part      int;
 BEGIN
     IF isempty(billing_period) OR lower_inf(billing_period) OR upper_inf(billing_period) OR billing_period IS NULL OR import_focus.complete IS NULL THEN
         RAISE invalid_parameter_value USING MESSAGE = format('billing_period must be a span of days and complete true or false, not %s and %s', coalesce(billing_period::text, 'null'), coalesce(import_focus.complete::text, 'null')),
             HINT = 'A month is written ''[2026-10-01,2026-11-01)''.';
     END IF;
+    PERFORM billing.check_staging(staging);
     PERFORM billing.lock_until_commit(1651076211, of_source);    -- one delivery of a source at a time
-    EXECUTE billing.staging_sql(staging) USING of_source, billing_period;
-    load := billing.take_staged_cost(of_source, billing_period, import_focus.complete);
+    part := billing.open_cost_part(of_source, billing_period);
+    EXECUTE billing.staging_sql(staging) USING of_source, billing_period, part;
+    load := billing.take_staged_cost(of_source, billing_period, part, import_focus.complete);
     RETURN QUERY SELECT l.load, l.outcome, l.delivered, l.added, l.removed, l.findings FROM billing.cost_loads AS l WHERE l.load = import_focus.load;
 END $$;
 COMMENT ON FUNCTION billing.import_focus(regclass, text, daterange, boolean) IS
-'Takes FOCUS 1.0 to 1.2 rows from a table or view that the caller may read: staging; source: key of the cost source; billing_period: days that hold every billing period of the delivery; complete: false sets the rows aside as a part, true takes in this and all parts set aside for the same source and period. Each window (source, billing account, billing period) then holds exactly what was delivered; one without a row in the delivery stays as it is. Empty texts are null; column names may be written in any case and with underscores. Returns the number of the load; outcome: changed, unchanged, collected or refused (a fatal finding, nothing changed); rows delivered, added and removed; and how many rules were broken (see cost_findings). Errors: 22023 a billing period outside of billing_period, 42704 unknown source or billing account without cost center. Volatile.';
+'Takes FOCUS 1.0 to 1.2 rows from a table or view that the caller may read: staging; source: key of the cost source; billing_period: days that hold every billing period of the delivery; complete: false sets the rows aside as a part, true takes in this and all parts set aside for the same source and period. Each window (source, billing account, billing period) then holds exactly what was delivered; one without a row in the delivery stays as it is (see withdraw_cost()). Empty texts are null; column names may be written in any case and with underscores. Returns the number of the load; outcome: changed, unchanged, collected or refused (a fatal finding: nothing changed, the rows of this call are gone, and parts set aside before wait for them to come again); rows delivered, added and removed; and how many rules were broken (see cost_findings). Errors: 22023 a billing period outside of billing_period, 42701 a column of FOCUS under two names, 42704 unknown source or billing account without cost center. Volatile.';
 
 CREATE FUNCTION billing.discard_staged_cost(source text, billing_period daterange) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -216,7 +277,37 @@ BEGIN
     PERFORM billing.lock_until_commit(1651076211, of_source);
     DELETE FROM cost_staged AS s WHERE s.source_id = of_source AND s.period = discard_staged_cost.billing_period;
     GET DIAGNOSTICS discarded = ROW_COUNT;
+    DELETE FROM cost_part AS p WHERE p.source_id = of_source AND p.period = discard_staged_cost.billing_period;
     RETURN discarded;
 END $$;
 COMMENT ON FUNCTION billing.discard_staged_cost(text, daterange) IS
 'Throws away the parts of a delivery that import_focus() with complete => false has set aside, and returns how many rows they had. Errors: 42704 unknown source. Volatile.';
+
+CREATE FUNCTION billing.withdraw_cost(source text, billing_account text, billing_period daterange) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    of_source int := find_cost_source(withdraw_cost.source);
+    of_window int;
+    stamp     timestamptz;
+    new_load  bigint;
+    withdrawn bigint;
+BEGIN
+    PERFORM check_ledger();
+    PERFORM check_period(withdraw_cost.billing_period);
+    IF NOT EXISTS (SELECT FROM billing_account AS b WHERE b.source_id = of_source AND b.billing_account = withdraw_cost.billing_account) THEN
+        RAISE undefined_object USING MESSAGE = format('source "%s" has no billing account %s', withdraw_cost.source, coalesce('"' || withdraw_cost.billing_account || '"', 'null')), HINT = 'See the view billing.cost_windows.';
+    END IF;
+    PERFORM billing.lock_until_commit(1651076211, of_source);
+    stamp := stamp_after((SELECT max(l.recorded_at) FROM cost_load AS l WHERE l.source_id = of_source));
+    INSERT INTO cost_window (source_id, billing_account, period) VALUES (of_source, withdraw_cost.billing_account, withdraw_cost.billing_period) ON CONFLICT DO NOTHING;
+    SELECT w.window_id INTO of_window FROM cost_window AS w WHERE w.source_id = of_source AND w.billing_account = withdraw_cost.billing_account AND w.period = withdraw_cost.billing_period;
+    UPDATE cost AS c SET known = tstzrange(lower(c.known), stamp) WHERE c.window_id = of_window AND upper_inf(c.known);
+    GET DIAGNOSTICS withdrawn = ROW_COUNT;
+    INSERT INTO cost_load (source_id, period, complete, outcome, delivered, removed, recorded_at)
+        VALUES (of_source, withdraw_cost.billing_period, true, CASE WHEN withdrawn > 0 THEN 'changed' ELSE 'unchanged' END, 0, withdrawn, stamp) RETURNING load_id INTO new_load;
+    INSERT INTO cost_window_load (window_id, load_id, delivered, added, removed) VALUES (of_window, new_load, 0, 0, withdrawn);
+    RETURN withdrawn;
+END $$;
+COMMENT ON FUNCTION billing.withdraw_cost(text, text, daterange) IS
+'Says that a billing account has no cost in a billing period, which no delivery can say because one without rows is about no window: what it had stops being known, and the period counts as delivered. Returns how many rows that were. Errors: 22023 no period, 42704 unknown source or billing account. Volatile.';

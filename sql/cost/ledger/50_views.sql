@@ -14,7 +14,7 @@ COMMENT ON VIEW billing.cost_findings IS 'Where deliveries break the rules of FO
 CREATE VIEW billing.cost_windows AS
 SELECT s.key AS source, s.provider, w.billing_account, k.kind AS cost_center_kind, k.key AS cost_center, w.period AS billing_period, n.delivered AS rows,
        n.recorded_at AS fresh_at, n.load_id AS load, n.last_change,
-       EXISTS (SELECT FROM billing.cost_staged AS p WHERE p.source_id = w.source_id AND p.period && w.period) AS waits_for_parts
+       EXISTS (SELECT FROM billing.cost_part AS p WHERE p.source_id = w.source_id AND p.period && w.period) AS waits_for_parts
   FROM billing.cost_window AS w
   JOIN billing.cost_source AS s USING (source_id)
   JOIN billing.billing_account AS b USING (source_id, billing_account)
@@ -36,6 +36,16 @@ SELECT s.key AS source, w.billing_account, k.key AS cost_center, w.period AS bil
   LEFT JOIN billing.tag_set AS t USING (tag_set_id)
  WHERE pg_catalog.upper_inf(c.known);
 COMMENT ON VIEW billing.costs IS 'Every cost row that holds now, with the tags that were delivered.';
+
+CREATE FUNCTION billing.costs_as_known(period daterange, known_at timestamptz DEFAULT NULL)
+    RETURNS TABLE (source text, billing_account text, cost_center text, billing_period daterange, day date, charge_start timestamptz, charge_end timestamptz, category text, service text, provider text, sub_account text, resource text,
+                   tags jsonb, billed numeric, effective numeric, list numeric, contracted numeric, currency text, attributes jsonb, cost_id bigint)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT c.source, c.billing_account, c.cost_center, c.billing_period, (c.charge_start AT TIME ZONE 'UTC')::date, c.charge_start, c.charge_end, c.category, c.service, c.provider, c.sub_account, c.resource,
+                 c.tags, c.billed, c.effective, c.list, c.contracted, c.currency, c.attributes, c.cost_id
+            FROM billing.cost_rows(costs_as_known.period, coalesce(costs_as_known.known_at, clock_timestamp() + interval '1 day')) AS c $$;
+COMMENT ON FUNCTION billing.costs_as_known(daterange, timestamptz) IS
+'The columns of the view costs for all billing periods that begin within a period (days in UTC), as they were known at an instant (null = now), with the tags that provider and people had given then. Stable.';
 
 CREATE VIEW billing.cost_by_service AS
 SELECT w.period AS billing_period, s.key AS source, w.billing_account, c.provider, c.service, c.currency,
@@ -69,18 +79,27 @@ SELECT p.period AS billing_period, t.tag, t.value, t.currency,
 COMMENT ON VIEW billing.cost_by_tag IS 'Cost that carries each tag value, by billing period, whether a person, the provider or a rule gave it. A row counts under each of its tags: never add different tags to each other.';
 
 CREATE VIEW billing.cost_dashboard AS
-SELECT w.period AS billing_period, k.kind AS cost_center_kind, k.key AS cost_center, c.currency, pg_catalog.count(DISTINCT w.window_id) AS billing_accounts,
-       pg_catalog.sum(c.billed) AS billed, pg_catalog.sum(c.effective) AS effective, pg_catalog.min(f.fresh_at) AS fresh_at,
-       NOT pg_catalog.bool_or(p.waits) AS complete
-  FROM billing.cost AS c
-  JOIN billing.cost_window AS w USING (window_id)
-  JOIN billing.billing_account AS b USING (source_id, billing_account)
-  JOIN billing.cost_center AS k USING (cost_center_id)
-  JOIN (SELECT x.window_id, pg_catalog.max(l.recorded_at) AS fresh_at FROM billing.cost_window_load AS x JOIN billing.cost_load AS l USING (load_id) GROUP BY 1) AS f USING (window_id)
-  JOIN (SELECT x.window_id, EXISTS (SELECT FROM billing.cost_staged AS s WHERE s.source_id = x.source_id AND s.period && x.period) AS waits FROM billing.cost_window AS x) AS p USING (window_id)
- WHERE pg_catalog.upper_inf(c.known)
- GROUP BY GROUPING SETS ((1, 2, 3, 4), (1, 4));
-COMMENT ON VIEW billing.cost_dashboard IS 'Cost of each billing period by the cost center that answers for the billing account, and consolidated over all billing accounts (cost_center null), with the instant of the stalest window; one row a currency.';
+WITH missing AS (   -- billing accounts that delivered the period before, or nothing yet
+    SELECT p.period, b.cost_center_id, b.billing_account
+      FROM (SELECT DISTINCT w.period FROM billing.cost_window AS w) AS p CROSS JOIN billing.billing_account AS b
+     WHERE NOT EXISTS (SELECT FROM billing.cost_window AS w WHERE w.source_id = b.source_id AND w.billing_account = b.billing_account AND w.period && p.period)
+       AND (EXISTS (SELECT FROM billing.cost_window AS w WHERE w.source_id = b.source_id AND w.billing_account = b.billing_account AND pg_catalog.upper(w.period) = pg_catalog.lower(p.period))
+            OR NOT EXISTS (SELECT FROM billing.cost_window AS w WHERE w.source_id = b.source_id AND w.billing_account = b.billing_account))),
+shown AS (
+    SELECT w.period AS billing_period, k.cost_center_id, k.kind AS cost_center_kind, k.key AS cost_center, c.currency, pg_catalog.count(DISTINCT w.window_id) AS billing_accounts,
+           pg_catalog.sum(c.billed) AS billed, pg_catalog.sum(c.effective) AS effective, pg_catalog.min(f.fresh_at) AS fresh_at, pg_catalog.bool_or(p.waits) AS waits
+      FROM billing.cost AS c
+      JOIN billing.cost_window AS w USING (window_id)
+      JOIN billing.billing_account AS b USING (source_id, billing_account)
+      JOIN billing.cost_center AS k USING (cost_center_id)
+      JOIN (SELECT x.window_id, pg_catalog.max(l.recorded_at) AS fresh_at FROM billing.cost_window_load AS x JOIN billing.cost_load AS l USING (load_id) GROUP BY 1) AS f USING (window_id)
+      JOIN (SELECT x.window_id, EXISTS (SELECT FROM billing.cost_part AS s WHERE s.source_id = x.source_id AND s.period && x.period) AS waits FROM billing.cost_window AS x) AS p USING (window_id)
+     WHERE pg_catalog.upper_inf(c.known)
+     GROUP BY GROUPING SETS ((w.period, k.cost_center_id, k.kind, k.key, c.currency), (w.period, c.currency)))
+SELECT s.billing_period, s.cost_center_kind, s.cost_center, s.currency, s.billing_accounts, s.billed, s.effective, s.fresh_at, NOT s.waits AND m.accounts IS NULL AS complete, m.accounts AS missing_accounts
+  FROM shown AS s
+ CROSS JOIN LATERAL (SELECT pg_catalog.array_agg(x.billing_account ORDER BY x.billing_account) AS accounts FROM missing AS x WHERE x.period = s.billing_period AND (s.cost_center_id IS NULL OR x.cost_center_id = s.cost_center_id)) AS m;
+COMMENT ON VIEW billing.cost_dashboard IS 'Cost of each billing period by the cost center that answers for the billing account, and consolidated over all billing accounts (cost_center null), with the instant of the stalest window and what is still missing; one row a currency.';
 
 CREATE FUNCTION billing.set_exchange_rate(from_currency text, to_currency text, valid_from date, valid_to date, rate numeric, source text DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -202,4 +221,5 @@ COMMENT ON COLUMN billing.cost_dashboard.billing_accounts IS 'How many billing a
 COMMENT ON COLUMN billing.cost_dashboard.billed IS 'Sum of BilledCost.';
 COMMENT ON COLUMN billing.cost_dashboard.effective IS 'Sum of EffectiveCost.';
 COMMENT ON COLUMN billing.cost_dashboard.fresh_at IS 'When the stalest of them was last delivered as a whole.';
-COMMENT ON COLUMN billing.cost_dashboard.complete IS 'No part of a newer delivery waits for the rest of it.';
+COMMENT ON COLUMN billing.cost_dashboard.complete IS 'No billing account is missing, and no part of a newer delivery waits for the rest of it.';
+COMMENT ON COLUMN billing.cost_dashboard.missing_accounts IS 'Billing accounts that delivered the period before, or never yet, and not this one; null = none. One that ended is settled by withdraw_cost().';

@@ -13,7 +13,7 @@ BEGIN
     PERFORM check_period(summary.period);
     PERFORM check_word('bucket', summary.bucket, '{day,week,month,quarter,year,total}');
     RETURN QUERY EXECUTE format($q$
-        SELECT b.begins, CASE $3 WHEN 'total' THEN upper($1) ELSE (b.begins + ('1 ' || $3)::interval)::date END, b.attributes, b.currency, count(*), sum(b.quantity), sum(b.billed), sum(b.effective), sum(b.list), sum(b.contracted)
+        SELECT b.begins, CASE $3 WHEN 'total' THEN upper($1) ELSE (b.begins + CASE $3 WHEN 'quarter' THEN interval '3 months' ELSE ('1 ' || $3)::interval END)::date END, b.attributes, b.currency, count(*), sum(b.quantity), sum(b.billed), sum(b.effective), sum(b.list), sum(b.contracted)
           FROM (SELECT CASE $3 WHEN 'total' THEN lower($1) ELSE date_trunc($3, c.charge_start AT TIME ZONE 'UTC')::date END AS begins, jsonb_build_object(%s) AS attributes, c.*
                   FROM (SELECT c.charge_start, c.currency, c.billed, c.effective, c.list, c.contracted,
                                CASE WHEN c.attributes ->> 'ConsumedQuantity' ~ '^-?[0-9]+(\.[0-9]*)?$' THEN (c.attributes ->> 'ConsumedQuantity')::numeric END AS quantity%s FROM (%s) AS c) AS c
@@ -74,6 +74,20 @@ COMMENT ON COLUMN billing.confirmed_cost.rate IS 'Exchange rate used.';
 COMMENT ON COLUMN billing.confirmed_cost.rate_day IS 'Day of the rate: the last of the period.';
 COMMENT ON COLUMN billing.confirmed_cost.converted IS 'Billed cost times rate, with all decimals.';
 
+CREATE TABLE billing.confirmed_month (
+    period      daterange NOT NULL,
+    currency    text   NOT NULL,
+    rows        bigint NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT billing.recorded_at(),
+    recorded_by text   NOT NULL DEFAULT session_user,
+    PRIMARY KEY (period, currency),
+    EXCLUDE USING gist (currency WITH =, period WITH &&)
+);
+COMMENT ON TABLE billing.confirmed_month IS 'Periods that were confirmed, those without cost too. Append-only.';
+COMMENT ON COLUMN billing.confirmed_month.period IS 'The period, in UTC.';
+COMMENT ON COLUMN billing.confirmed_month.currency IS 'Currency it is told in.';
+COMMENT ON COLUMN billing.confirmed_month.rows IS 'How many rows of confirmed_cost it has.';
+
 CREATE FUNCTION billing.unified_cost(period daterange, currency text)
     RETURNS TABLE (source text, billing_account text, from_currency text, billed numeric, rate numeric, rate_day date, converted numeric)
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -93,20 +107,29 @@ DECLARE
 BEGIN
     PERFORM check_ledger();
     PERFORM check_period(confirm_month.period);
-    IF EXISTS (SELECT FROM confirmed_cost AS c WHERE c.period && confirm_month.period AND c.currency = ANY (currencies)) THEN
-        RAISE object_not_in_prerequisite_state USING MESSAGE = format('%s is confirmed already', confirm_month.period), HINT = 'See the table of it in the view billing.confirmed_costs.';
+    PERFORM check_currency(c) FROM unnest(currencies) AS c;
+    IF EXISTS (SELECT FROM confirmed_month AS c WHERE c.period && confirm_month.period AND c.currency = ANY (currencies)) THEN
+        RAISE object_not_in_prerequisite_state USING MESSAGE = format('%s is confirmed already', days_text(confirm_month.period)), HINT = 'See the views billing.confirmed_months and billing.confirmed_costs.';
     END IF;
     SELECT u.from_currency, c.code INTO missing FROM unnest(currencies) AS c (code), unified_cost(confirm_month.period, c.code) AS u WHERE u.rate IS NULL LIMIT 1;
     IF FOUND THEN
         RAISE invalid_parameter_value USING MESSAGE = format('there is no exchange rate from %s to %s on %s', missing.from_currency, missing.code, upper(confirm_month.period) - 1), HINT = 'Set it with billing.set_exchange_rate().';
     END IF;
     INSERT INTO confirmed_cost (period, currency, source, billing_account, from_currency, billed, rate, rate_day, converted)
-    SELECT confirm_month.period, c.code, u.source, u.billing_account, u.from_currency, u.billed, u.rate, u.rate_day, u.converted FROM unnest(currencies) AS c (code), unified_cost(confirm_month.period, c.code) AS u;
+    SELECT confirm_month.period, c.code, u.source, u.billing_account, u.from_currency, u.billed, u.rate, u.rate_day, u.converted FROM (SELECT DISTINCT x AS code FROM unnest(currencies) AS x) AS c, unified_cost(confirm_month.period, c.code) AS u;
     GET DIAGNOSTICS stored = ROW_COUNT;
+    INSERT INTO confirmed_month (period, currency, rows)
+    SELECT confirm_month.period, c.code, (SELECT count(*) FROM confirmed_cost AS k WHERE k.period = confirm_month.period AND k.currency = c.code) FROM (SELECT DISTINCT x AS code FROM unnest(currencies) AS x) AS c;
     RETURN stored;
 END $$;
 COMMENT ON FUNCTION billing.confirm_month(daterange, text[]) IS
-'Keeps the cost of a period in each of the currencies, with the rates used, as it stands now; returns how many rows. Errors: 22023 a rate is missing, 55000 confirmed already. Volatile.';
+'Keeps the cost of a period in each of the currencies, with the rates used, as it stands now; returns how many rows; a period without cost is confirmed too (see confirmed_months). Errors: 22023 a rate is missing or a currency is unknown, 55000 confirmed already. Volatile.';
+
+CREATE VIEW billing.confirmed_months AS TABLE billing.confirmed_month;
+COMMENT ON VIEW billing.confirmed_months IS 'Periods that were confirmed, by currency.';
+COMMENT ON COLUMN billing.confirmed_months.period IS 'The period, in UTC.';
+COMMENT ON COLUMN billing.confirmed_months.currency IS 'Currency it is told in.';
+COMMENT ON COLUMN billing.confirmed_months.rows IS 'How many rows of confirmed_costs it has; 0 = it had no cost.';
 
 CREATE VIEW billing.confirmed_costs AS TABLE billing.confirmed_cost;
 COMMENT ON VIEW billing.confirmed_costs IS 'Cost of each confirmed month in its currencies.';
