@@ -59,8 +59,8 @@ BEGIN
     ELSIF answer.status = 400 AND (billing.killbill_code(answer) = 4 OR said LIKE '%failed to acquire lock%') THEN
         RETURN billing.step_retry(said);
     ELSIF answer.status = 401 THEN
-        RETURN billing.step_failed(said || CASE WHEN answer.headers ? 'www-authenticate' THEN ': user or password is wrong' ELSE ': api_key or api_secret is wrong, or the tenant is missing' END);
-    ELSIF answer.status IN (408, 425, 429) OR answer.status >= 500 AND answer.status <> 501 THEN
+        RETURN billing.step_retry(said || CASE WHEN answer.headers ? 'www-authenticate' THEN ': user or password is wrong' ELSE ': api_key or api_secret is wrong, or the tenant is missing' END);
+    ELSIF answer.status IN (403, 408, 425, 429) OR answer.status >= 500 AND answer.status <> 501 THEN
         RETURN billing.step_retry(said);
     END IF;
     RETURN billing.step_failed(said);

@@ -174,10 +174,10 @@ BEGIN
         RETURN billing.step_retry(concat_ws(': ', answer.error, answer.detail));
     ELSIF answer.status BETWEEN 200 AND 299 THEN
         RETURN billing.step_delivered();
-    ELSIF answer.status IN (408, 425, 429) OR answer.status >= 500 AND answer.status <> 501 THEN
+    ELSIF answer.status IN (401, 403, 408, 425, 429) OR answer.status >= 500 AND answer.status <> 501 THEN
         RETURN billing.step_retry(format('status %s', answer.status));
     END IF;
     RETURN billing.step_failed(format('status %s', answer.status));
 END $$;
 COMMENT ON FUNCTION billing.judge_answer(billing.http_answer) IS
-'What to do with an answer by its status alone: 2xx delivered; 408, 425, 429, 5xx but 501, and no whole answer: retry; everything else, redirects too: failed. Connectors use it for what they do not handle themselves. Immutable.';
+'What to do with an answer by its status alone: 2xx delivered; 401, 403 (the credentials are not what they should be), 408, 425, 429, 5xx but 501, and no whole answer: retry; everything else, redirects too: failed. Connectors use it for what they do not handle themselves. Immutable.';

@@ -39,8 +39,22 @@
 /* More requests than this in one attempt are an endless loop. */
 #define MOST_STEPS 1000
 
-/* Longest pause that Retry-After or a connector can ask for, and longest time a request may take, in milliseconds */
-#define LONGEST_PAUSE INT64CONST(604800000)
+/*
+ * How long a connector may wait for a lock, after which it is called again a
+ * moment later; and how long no connector of its endpoint is called then, so
+ * that waiting takes a small part of the worker's time.  In milliseconds, but
+ * for the setting.
+ */
+#define LOCK_TIMEOUT "20ms"
+#define REST_AFTER_LOCK 200
+
+/* A message that met a lock before anything was sent is tried again after this, without counting the attempt, in milliseconds. */
+#define PAUSE_AFTER_LOCK 1000
+
+/* An answer whose connector meets locks for longer than this is given up, in microseconds. */
+#define LONGEST_HOLD INT64CONST(60000000)
+
+/* Longest time a request may take, in milliseconds */
 #define LONGEST_REQUEST INT64CONST(600000)
 
 /* A lease is over so long after the request's own time, in milliseconds. */
@@ -423,18 +437,32 @@ clean_reason(const Delivery *delivery, const char *reason)
 }
 
 /*
- * The message is to be tried again, unless it has used up its attempts.  As
- * long as nobody can be reached it is never given up: the other side being
- * away for a day must not make dead letters.
+ * Whether the attempt does not count towards the most, because it says
+ * nothing of the message: nobody could be reached, our credentials were
+ * refused, or the other side wants to be left alone for a while.  That may
+ * take a day and must not make dead letters.  A connection test has one
+ * attempt, whatever comes of it.
  */
+static bool
+is_excused(const Delivery *delivery)
+{
+	if (!delivery->has_answer || strcmp(delivery->kind, "test") == 0)
+		return false;
+	return is_unreachable(delivery) || delivery->answer.status == 401 || answer_asks_to_wait(&delivery->answer);
+}
+
+/* The message is to be tried again, unless it has used up its attempts. */
 static void
 retry_later(Delivery *delivery, const char *reason, int64 at_least)
 {
 	int			most = delivery->max_attempts > 0 ? delivery->max_attempts : delivery->endpoint->max_attempts;
-	int64		delay = endpoint_retry_delay(delivery->endpoint, delivery->attempt);
+	bool		is_wish = delivery->has_answer && answer_asks_to_wait(&delivery->answer);
+	int64		delay = endpoint_retry_delay(delivery->endpoint, is_wish ? 1 : delivery->attempt);
 
 	delivery->reason = reason == NULL ? pstrdup("the connector wants to try again") : clean_reason(delivery, reason);
-	if (delivery->attempt >= most && (delivery->max_attempts > 0 || !is_unreachable(delivery)))
+	if (is_excused(delivery))
+		delivery->excused++;
+	else if (delivery->attempt - delivery->excused >= most)
 	{
 		delivery->state = "dead";
 		return;
@@ -494,10 +522,15 @@ take_step(Delivery *delivery)
 				 errmsg("connector \"%s\" returned \"%s\", which is no action", delivery->endpoint->connector, action)));
 }
 
-/* Calls the connector and does what it says. */
+/*
+ * Calls the connector and does what it says.  What the call needs is given
+ * back after it, since answers may be large; what comes of it is made in
+ * memory context outcome.
+ */
 static void
-call_connector(Delivery *delivery)
+call_connector(Delivery *delivery, MemoryContext outcome)
 {
+	MemoryContext call = AllocSetContextCreate(outcome, "billing connector call", ALLOCSET_DEFAULT_SIZES);
 	Datum		arguments[ARGUMENTS] = {0};
 	char		nulls[ARGUMENTS];
 	int			result;
@@ -505,12 +538,16 @@ call_connector(Delivery *delivery)
 	memset(nulls, ' ', sizeof(nulls));
 	if (delivery->endpoint->connector == NULL)
 		ereport(ERROR, (errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED), errmsg("endpoint \"%s\" has no connector", delivery->endpoint->name)));
+	MemoryContextSwitchTo(call);
 	set_message_arguments(delivery, arguments, nulls);
 	set_answer_arguments(delivery, arguments, nulls);
 	result = SPI_execute_plan(connector_plan(delivery->endpoint->connector), arguments, nulls, false, 1);
 	if (result != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "the call of connector \"%s\" returned %d", delivery->endpoint->connector, result);
+	MemoryContextSwitchTo(outcome);
 	take_step(delivery);
+	SPI_freetuptable(SPI_tuptable);
+	MemoryContextDelete(call);
 }
 
 /*
@@ -525,8 +562,7 @@ judge_certainty(Delivery *delivery)
 {
 	const Answer *answer = &delivery->answer;
 
-	if (!delivery->has_answer || delivery->request.method == NULL ||
-		strcmp(delivery->request.method, "GET") == 0 || strcmp(delivery->request.method, "HEAD") == 0)
+	if (!delivery->has_answer || !delivery->unsafe)
 		return;
 	if (answer->error == NULL && answer->status < 500)
 	{
@@ -562,23 +598,40 @@ keep_progress(Delivery *delivery)
 }
 
 /*
- * connector_step(delivery)
- *	  One call of the connector, with the answer if there is one.  Sets what is
- *	  to be recorded: state and what belongs to it.  An error of the connector
- *	  is a failed attempt.  The caller is in a transaction, connected to SPI.
+ * Whether a connector that has met a lock may be called again a moment later.
+ * With an answer at hand it is kept for that; otherwise nothing has happened
+ * yet, and the message is tried later without counting the attempt.
  */
-void
-connector_step(Delivery *delivery)
+static bool
+hold_for_lock(Delivery *delivery, const ErrorData *error)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE && error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+		return false;
+	delivery->endpoint->resting_until = now + REST_AFTER_LOCK * INT64CONST(1000);
+	if (delivery->has_answer)
+	{
+		if (delivery->held_since == 0)
+			delivery->held_since = now;
+		return now - delivery->held_since < LONGEST_HOLD;
+	}
+	delivery->begun = false;
+	delivery->state = "delayed";
+	delivery->reason = clean_reason(delivery, psprintf("%s: %s", unpack_sql_state(error->sqlerrcode), error->message));
+	delivery->next_try_at = now + PAUSE_AFTER_LOCK * INT64CONST(1000);
+	return true;
+}
+
+/* Calls the connector in a subtransaction and does what it says; returns NULL, or the error, the subtransaction being rolled back. */
+static ErrorData *
+try_connector(Delivery *delivery)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	bool		was_uncertain = delivery->uncertain;
+	ErrorData  *volatile error = NULL;
 	int			settings_level;
 
-	judge_certainty(delivery);
-	delivery->new_progress = delivery->result = 0;
-	delivery->reason = NULL;
-	delivery->next_try_at = delivery->lease_until = 0;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	settings_level = NewGUCNestLevel();
@@ -586,8 +639,9 @@ connector_step(Delivery *delivery)
 	journal_write(delivery->message_id);
 	PG_TRY();
 	{
+		(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 		check_constraints();
-		call_connector(delivery);
+		call_connector(delivery, context);
 		check_constraints();
 		/* what the connector has set, a role for example, is not for what comes after it */
 		AtEOXact_GUC(false, settings_level);
@@ -595,12 +649,9 @@ connector_step(Delivery *delivery)
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
-		keep_progress(delivery);
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
 		disable_timeout(STATEMENT_TIMEOUT, false);
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -608,11 +659,56 @@ connector_step(Delivery *delivery)
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
-		delivery->new_progress = delivery->result = 0;
-		/* the connector has not taken note of the answer */
-		delivery->uncertain = delivery->uncertain || was_uncertain;
-		retry_later(delivery, psprintf("%s: %s", unpack_sql_state(error->sqlerrcode), error->message), 0);
+		MemoryContextDeleteChildren(context);
 	}
 	PG_END_TRY();
 	journal_write(0);
+	return error;
+}
+
+/*
+ * connector_step(delivery) -> whether there is something to record
+ *	  One call of the connector, with the answer if there is one.  Sets what is
+ *	  to be recorded: state and what belongs to it.  An error of the connector
+ *	  is a failed attempt.  When it has met a lock that it needs to judge an
+ *	  answer, nothing is recorded: call it again a little later.  The caller is
+ *	  in a transaction, connected to SPI.
+ */
+bool
+connector_step(Delivery *delivery)
+{
+	MemoryContext former = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(former, "billing connector step", ALLOCSET_SMALL_SIZES);
+	bool		was_uncertain = delivery->uncertain;
+	int			step = delivery->step;
+	ErrorData  *error;
+
+	judge_certainty(delivery);
+	delivery->new_progress = delivery->result = 0;
+	delivery->reason = NULL;
+	delivery->next_try_at = delivery->lease_until = 0;
+	MemoryContextSwitchTo(context);
+	error = try_connector(delivery);
+	if (error == NULL)
+	{
+		keep_progress(delivery);
+		if (strcmp(delivery->state, "sending") == 0)
+			delivery->unsafe = strcmp(delivery->request.method, "GET") != 0 && strcmp(delivery->request.method, "HEAD") != 0;
+	}
+	else
+	{
+		/* the connector has not taken note of the answer */
+		delivery->uncertain = delivery->uncertain || was_uncertain;
+		delivery->new_progress = delivery->result = 0;
+		delivery->step = step;
+		if (hold_for_lock(delivery, error))
+		{
+			MemoryContextSwitchTo(former);
+			return !delivery->has_answer;
+		}
+		retry_later(delivery, psprintf("%s: %s", unpack_sql_state(error->sqlerrcode), error->message), 0);
+	}
+	delivery->held_since = 0;
+	MemoryContextSwitchTo(former);
+	return true;
 }

@@ -12,6 +12,11 @@
  *	 3. commit; only now the requests go out
  *	 4. wait for the network, the latch or the time
  *
+ * Connectors of one endpoint get a limited time of a turn; what is left over
+ * waits for the next.  A large answer gets a transaction of its own, when the
+ * others have had their turn.  An answer whose connector meets a lock is kept
+ * and tried again, after everything else.
+ *
  * All state is in tables.  Whatever raises ends the process, which the
  * launcher starts again; requests that were out then are tried again when
  * their lease is over.
@@ -43,9 +48,18 @@
 #define CLEAN_EVERY INT64CONST(60000000)
 #define CLEAN_ROWS 1000
 
+/* How long the connectors of one endpoint may take in one turn, in microseconds: no further one is called then */
+#define SHARE_OF_TURN INT64CONST(10000)
+
+/* Most messages that are begun in one turn */
+#define MOST_CLAIMED 64
+
+/* An answer of more bytes is judged in a transaction of its own. */
+#define LARGE_ANSWER 1048576
+
 static WorkerSlot *my_slot;
 static List *in_flight = NIL;	/* Delivery *, recorded as being sent */
-static List *answered = NIL;	/* Delivery *, whose answer is not recorded yet */
+static List *answered = NIL;	/* Delivery *, whose answer is not recorded yet, in the order in which they are to be judged */
 static TimestampTz look_after_at = 0;
 static TimestampTz clean_at = 0;
 static bool look_at_once = true;	/* something may wait that was not seen yet */
@@ -151,62 +165,154 @@ count_step(Delivery *delivery)
 			endpoint->in_flight--;
 }
 
-/* Answers go through their connectors. */
-static void
-take_answers(void)
+/* Which of the answers a transaction takes */
+typedef enum AnswerKind
 {
+	ANSWERS_NEW,				/* small ones */
+	ANSWERS_HELD,				/* those that met a lock before */
+	ANSWERS_LARGE				/* one large one */
+} AnswerKind;
+
+static AnswerKind
+answer_kind(const Delivery *delivery)
+{
+	if (delivery->held_since != 0)
+		return ANSWERS_HELD;
+	return delivery->answer.body_length > LARGE_ANSWER ? ANSWERS_LARGE : ANSWERS_NEW;
+}
+
+/* Calls the connector of a delivery and counts its time; returns whether there is something to record. */
+static bool
+step(Delivery *delivery)
+{
+	TimestampTz begun = GetCurrentTimestamp();
+	bool		to_record = connector_step(delivery);
+
+	delivery->endpoint->spent += GetCurrentTimestamp() - begun;
+	if (to_record)
+		count_step(delivery);
+	return to_record;
+}
+
+/* Whether a connector of this endpoint may be called in this turn. */
+static bool
+has_time(const Endpoint *endpoint, TimestampTz now)
+{
+	return endpoint->spent < SHARE_OF_TURN && endpoint->resting_until <= now;
+}
+
+/* An answer goes through its connector; returns whether there is something to record. */
+static bool
+judge_answer(Delivery *delivery, TimestampTz now)
+{
+	if (delivery->held_since == 0)
+		endpoint_judge(delivery, now);
+	delivery->begun = false;
+	if (!step(delivery))
+		return false;
+	/* the next of its ordering key can go */
+	if (delivery->ordering_key != NULL && strcmp(delivery->state, "delivered") == 0)
+		expect_more(delivery->endpoint);
+	return true;
+}
+
+/*
+ * Answers of the kind go through their connectors as far as there is time.
+ * Returns those that are recorded, in a list that outlives the transaction;
+ * what meets a lock goes to the end of the queue.
+ */
+static List *
+take_answers(AnswerKind kind, TimestampTz now)
+{
+	List	   *candidates = list_copy(answered);
+	List	   *done = NIL;
 	ListCell   *cell;
-	TimestampTz now = GetCurrentTimestamp();
+
+	foreach(cell, candidates)
+	{
+		Delivery   *delivery = lfirst(cell);
+
+		if (answer_kind(delivery) != kind || !has_time(delivery->endpoint, now))
+			continue;
+		answered = list_delete_ptr(answered, delivery);
+		if (judge_answer(delivery, now))
+			done = remember(done, delivery);
+		else
+			answered = remember(answered, delivery);
+		if (kind == ANSWERS_LARGE)
+			break;
+	}
+	outbox_record(done);
+	return done;
+}
+
+/* Puts the first large answer of another endpoint than last time before those of that one. */
+static void
+alternate_large_answers(void)
+{
+	static Oid	last_server = InvalidOid;
+	Delivery   *first = NULL;
+	ListCell   *cell;
 
 	foreach(cell, answered)
 	{
 		Delivery   *delivery = lfirst(cell);
 
-		endpoint_judge(delivery->endpoint, &delivery->answer, now);
-		delivery->begun = false;
-		connector_step(delivery);
-		count_step(delivery);
-		/* the next of its ordering key can go */
-		if (delivery->ordering_key != NULL && strcmp(delivery->state, "delivered") == 0)
-			expect_more(delivery->endpoint);
+		if (answer_kind(delivery) == ANSWERS_LARGE && (first == NULL || first->endpoint->server_id == last_server))
+			first = delivery;
 	}
-	outbox_record(answered);
+	if (first == NULL)
+		return;
+	last_server = first->endpoint->server_id;
+	answered = list_delete_ptr(answered, first);
+	answered = lcons(first, answered);
 }
 
-/* How many messages of each endpoint may be begun; returns of how many endpoints any may. */
+/* How many messages of an endpoint may be begun. */
 static int
-count_room(List **endpoints, int *room, bool *only_tests, TimestampTz now)
+endpoint_room(Endpoint *endpoint, TimestampTz now, ClaimMode *mode)
 {
-	int			left = MAX_IN_FLIGHT - list_length(in_flight);
-	ListCell   *cell;
+	int			free = endpoint_free(endpoint, now, mode);
+	int			left = MAX_IN_FLIGHT - list_length(in_flight) - list_length(answered);
 
+	/* where the others leave nothing it still has a few of its own */
+	return Min(free, Max(left, ALWAYS_FREE - endpoint->in_flight));
+}
+
+/*
+ * How many messages of each endpoint may be begun; returns of how many
+ * endpoints any may.  An even share each, beginning with another one each
+ * time.
+ */
+static int
+count_room(List **endpoints, int *room, ClaimMode *modes, TimestampTz now)
+{
+	static int	turns = 0;
+	int			most = list_length(endpoints_all());
+	int			number = 0;
+
+	turns++;
 	*endpoints = NIL;
-	foreach(cell, answered)
-		if (strcmp(((Delivery *) lfirst(cell))->state, "sending") == 0)
-			left--;
-	foreach(cell, endpoints_all())
+	for (int i = 0; i < most; i++)
 	{
-		Endpoint   *endpoint = lfirst(cell);
-		int			number = list_length(*endpoints);
-		int			free;
+		Endpoint   *endpoint = list_nth(endpoints_all(), (i + turns) % most);
 
-		if (!endpoint->may_have_more)
+		if (!endpoint->may_have_more || endpoint->spent >= SHARE_OF_TURN)
 			continue;
-		free = endpoint_free(endpoint, now, &only_tests[number]);
-		if (free <= 0)
+		room[number] = endpoint_room(endpoint, now, &modes[number]);
+		if (room[number] <= 0)
 			continue;
-		room[number] = free;
 		*endpoints = lappend(*endpoints, endpoint);
+		number++;
 	}
-	/* an even share each of what is left over all endpoints, so that none can take all */
-	for (int i = 0; i < list_length(*endpoints); i++)
-		room[i] = Min(room[i], Max(1, left / list_length(*endpoints)));
-	return left > 0 ? list_length(*endpoints) : 0;
+	for (int i = 0; i < number; i++)
+		room[i] = Min(room[i], Max(1, MOST_CLAIMED / number));
+	return number;
 }
 
 /* Notes which queues have been emptied by a claim. */
 static void
-note_emptied(List *endpoints, const int *room, const bool *only_tests, List *claimed, bool ask_again)
+note_emptied(List *endpoints, const int *room, const ClaimMode *modes, List *claimed, bool ask_again)
 {
 	for (int i = 0; i < list_length(endpoints) && !ask_again; i++)
 	{
@@ -216,37 +322,55 @@ note_emptied(List *endpoints, const int *room, const bool *only_tests, List *cla
 
 		foreach(cell, claimed)
 			count += ((Delivery *) lfirst(cell))->endpoint == endpoint;
-		/* what waits behind a pause or a probe is still there */
-		endpoint->may_have_more = count == room[i] || only_tests[i];
+		/* what waits behind a pause is still there */
+		endpoint->may_have_more = count == room[i] || modes[i] == CLAIM_TESTS;
 	}
 }
 
-/* Messages are claimed as far as there is room, and go through their connectors. */
+/* Messages that were claimed go through their connectors as far as there is time; the others are let go untouched.  Returns those to record. */
+static List *
+begin_messages(List *claimed)
+{
+	List	   *begun = NIL;
+	ListCell   *cell;
+
+	foreach(cell, claimed)
+	{
+		Delivery   *delivery = lfirst(cell);
+
+		if (has_time(delivery->endpoint, GetCurrentTimestamp()))
+		{
+			delivery->endpoint->in_flight++;
+			(void) step(delivery);
+			begun = remember(begun, delivery);
+		}
+		else
+		{
+			delivery->endpoint->may_have_more = true;
+			forget_delivery(delivery);
+		}
+	}
+	return begun;
+}
+
+/* Messages are claimed as far as there is room, and go through their connectors; returned as by take_answers(). */
 static List *
 take_messages(TimestampTz now)
 {
 	int			most = list_length(endpoints_all());
 	int		   *room = palloc(sizeof(int) * Max(most, 1));
-	bool	   *only_tests = palloc(sizeof(bool) * Max(most, 1));
+	ClaimMode  *modes = palloc(sizeof(ClaimMode) * Max(most, 1));
 	List	   *endpoints;
 	List	   *claimed;
-	ListCell   *cell;
 	bool		ask_again;
 
 	look_at_once = false;
-	if (count_room(&endpoints, room, only_tests, now) == 0)
+	if (count_room(&endpoints, room, modes, now) == 0)
 		return NIL;
-	claimed = outbox_claim(endpoints, room, only_tests, &ask_again);
+	claimed = outbox_claim(endpoints, room, modes, &ask_again);
 	look_at_once = ask_again;
-	note_emptied(endpoints, room, only_tests, claimed, ask_again);
-	foreach(cell, claimed)
-	{
-		Delivery   *delivery = lfirst(cell);
-
-		delivery->endpoint->in_flight++;
-		connector_step(delivery);
-		count_step(delivery);
-	}
+	note_emptied(endpoints, room, modes, claimed, ask_again);
+	claimed = begin_messages(claimed);
 	outbox_record(claimed);
 	return claimed;
 }
@@ -329,18 +453,34 @@ static bool
 there_is_room(TimestampTz now)
 {
 	ListCell   *cell;
-	bool		only_tests;
+	ClaimMode	mode;
 
-	if (list_length(in_flight) >= MAX_IN_FLIGHT)
-		return false;
 	foreach(cell, endpoints_all())
 	{
 		Endpoint   *endpoint = lfirst(cell);
 
-		if (endpoint->may_have_more && endpoint_free(endpoint, now, &only_tests) > 0 && !only_tests)
+		if (endpoint->may_have_more && endpoint_room(endpoint, now, &mode) > 0 && mode != CLAIM_TESTS)
 			return true;
 	}
 	return false;
+}
+
+/* When the next of the answers that have come can be judged; 0 = not known of. */
+static TimestampTz
+answers_due_at(void)
+{
+	TimestampTz due = 0;
+	ListCell   *cell;
+
+	if (!ledger_ready)
+		return 0;
+	foreach(cell, answered)
+	{
+		TimestampTz rested = Max(((Delivery *) lfirst(cell))->endpoint->resting_until, 1);
+
+		due = due == 0 ? rested : Min(due, rested);
+	}
+	return due;
 }
 
 /* Counts the call that ended the former worker, and commits that before any other connector is called. */
@@ -354,45 +494,90 @@ count_fatal_call(void)
 	begin_transaction("delivering messages");
 }
 
+/* Every endpoint has its share of time again. */
+static void
+give_shares(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, endpoints_all())
+		((Endpoint *) lfirst(cell))->spent = 0;
+	foreach(cell, answered)
+		((Delivery *) lfirst(cell))->endpoint->spent = 0;
+}
+
+/* Appends a list of deliveries that outlives transactions to another one, and gives its memory back. */
+static List *
+join(List *list, List *more)
+{
+	ListCell   *cell;
+
+	foreach(cell, more)
+		list = remember(list, lfirst(cell));
+	list_free(more);
+	return list;
+}
+
+/* Everything that is done with the outbox in a turn; returns deliveries that have been recorded. */
+static List *
+deliver(TimestampTz now)
+{
+	List	   *done;
+	ListCell   *cell;
+
+	if (fatal_call != 0)
+		count_fatal_call();
+	if (endpoints_refresh())
+		look_at_once = true;
+	foreach(cell, endpoints_all())
+		secrets_refresh(lfirst(cell), now);
+	look_after_outbox(now);
+	give_shares();
+	done = take_answers(ANSWERS_NEW, now);
+	done = join(done, take_messages(now));
+	done = join(done, take_answers(ANSWERS_HELD, GetCurrentTimestamp()));
+	outbox_note(endpoints_all());
+	return done;
+}
+
 /* One transaction, and what follows its commit. */
 static void
 turn(TimestampTz now)
 {
-	List	   *done = answered;
-	List	   *claimed = NIL;
-	ListCell   *cell;
-	MemoryContext former;
+	List	   *done = NIL;
 
 	begin_transaction("delivering messages");
 	if (!ledger_ready || now >= look_after_at)
 		ledger_ready = find_ledger();
 	if (ledger_ready)
-	{
-		if (fatal_call != 0)
-			count_fatal_call();
-		if (endpoints_refresh())
-			look_at_once = true;
-		foreach(cell, endpoints_all())
-			secrets_refresh(lfirst(cell), now);
-		look_after_outbox(now);
-		take_answers();
-		claimed = take_messages(now);
-		outbox_note(endpoints_all());
-		former = MemoryContextSwitchTo(TopMemoryContext);
-		claimed = list_copy(claimed);
-		MemoryContextSwitchTo(former);
-	}
+		done = deliver(now);
 	else
 		look_after_at = now + LONGEST_SLEEP * INT64CONST(1000);
 	end_transaction();
-	if (!ledger_ready)
-		return;
-	answered = NIL;
-	now = GetCurrentTimestamp();
-	send_or_forget(done, now);
-	send_or_forget(claimed, now);
+	send_or_forget(done, GetCurrentTimestamp());
 	list_free(done);
-	list_free(claimed);
+}
+
+/* A large answer, if one has come, in a transaction of its own. */
+static void
+take_large_answer(TimestampTz now)
+{
+	List	   *done;
+	ListCell   *cell;
+	bool		any = false;
+
+	foreach(cell, answered)
+		any = any || answer_kind(lfirst(cell)) == ANSWERS_LARGE;
+	if (!any || !ledger_ready)
+		return;
+	alternate_large_answers();
+	begin_transaction("judging a large answer");
+	give_shares();
+	done = take_answers(ANSWERS_LARGE, now);
+	outbox_note(endpoints_all());
+	end_transaction();
+	send_or_forget(done, GetCurrentTimestamp());
+	list_free(done);
 }
 
 /* ---- the loop ---- */
@@ -402,22 +587,34 @@ static long
 time_to_wait(TimestampTz now)
 {
 	TimestampTz until = Max(look_after_at, now);
+	TimestampTz answers_due = answers_due_at();
 	long		of_network = transfer_timeout();
 	long		wait;
 	ListCell   *cell;
 
-	if (answered != NIL || (ledger_ready && (look_at_once || there_is_room(now))))
+	if (ledger_ready && (look_at_once || there_is_room(now)))
 		return 0;
+	if (answers_due != 0)
+		until = Min(until, Max(answers_due, now));
 	foreach(cell, endpoints_all())
 	{
 		Endpoint   *endpoint = lfirst(cell);
 		TimestampTz free_at = endpoint->may_have_more ? endpoint_next_free(endpoint, now) : 0;
 
-		if (free_at != 0 && list_length(in_flight) < MAX_IN_FLIGHT)
+		if (free_at > now)
 			until = Min(until, free_at);
 	}
-	wait = Min((until - now + 999) / 1000, LONGEST_SLEEP);
+	wait = Min((Max(until - now, 0) + 999) / 1000, LONGEST_SLEEP);
 	return of_network >= 0 ? Min(wait, of_network) : wait;
+}
+
+/* Whether a turn has something to do. */
+static bool
+something_is_due(TimestampTz now)
+{
+	TimestampTz answers_due = answers_due_at();
+
+	return (answers_due != 0 && answers_due <= now) || look_at_once || now >= look_after_at || there_is_room(now);
 }
 
 static WaitEventSet *
@@ -556,10 +753,11 @@ billing_worker_main(Datum argument)
 	{
 		CHECK_FOR_INTERRUPTS();
 		heed_settings();
-		if (answered != NIL || look_at_once || GetCurrentTimestamp() >= look_after_at || there_is_room(GetCurrentTimestamp()))
+		if (something_is_due(GetCurrentTimestamp()))
 		{
 			look_at_once = false;
 			turn(GetCurrentTimestamp());
+			take_large_answer(GetCurrentTimestamp());
 		}
 		readable = wait_for_something(set);
 		transfer_progress(readable);

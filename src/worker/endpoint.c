@@ -18,6 +18,12 @@
 
 #include "worker/worker.h"
 
+/* For so many breaker pauses after the breaker was open the endpoint counts as one that has failed lately. */
+#define CAREFUL_PAUSES 10
+
+/* An endpoint that asks to be left alone is tried again after an hour at the latest, in milliseconds. */
+#define LONGEST_WAIT_ASKED_FOR INT64CONST(3600000)
+
 static List *endpoints = NIL;	/* Endpoint * */
 static List *replaced = NIL;	/* Endpoint *, with requests still out */
 static bool must_read = true;
@@ -78,6 +84,11 @@ take_over(Endpoint *fresh, Endpoint *old)
 	fresh->in_flight = old->in_flight;
 	fresh->failures = old->failures;
 	fresh->paused_until = old->paused_until;
+	fresh->asked_to_wait = old->asked_to_wait;
+	fresh->refused = old->refused;
+	fresh->careful_until = old->careful_until;
+	fresh->resting_until = old->resting_until;
+	fresh->fingerprint = old->fingerprint;
 	fresh->next_request_at = old->next_request_at;
 	old->successor = fresh;
 }
@@ -114,19 +125,25 @@ endpoints_refresh(void)
 }
 
 /*
- * endpoint_free(endpoint, now, only_tests) -> how many messages may be begun
+ * endpoint_free(endpoint, now, mode) -> how many messages may be begun
  *	  While the endpoint is paused only those of test_connection() may; when
- *	  the pause is over one message has to succeed before others follow.
+ *	  the pause was because of failures, one message has to succeed before
+ *	  others follow.  That one, and those of some time afterwards, are taken
+ *	  from those that have failed least often: messages which always fail
+ *	  would otherwise close the breaker again and again.
  */
 int
-endpoint_free(Endpoint *endpoint, TimestampTz now, bool *only_tests)
+endpoint_free(Endpoint *endpoint, TimestampTz now, ClaimMode *mode)
 {
 	int			free = endpoint->max_parallel - endpoint->in_flight;
+	bool		probing = endpoint->failures >= endpoint->breaker_failures;
 
-	*only_tests = endpoint->paused_until > now;
-	if (*only_tests)
+	*mode = endpoint->paused_until > now ? CLAIM_TESTS : probing || endpoint->careful_until > now ? CLAIM_FEWEST_ATTEMPTS : CLAIM_ALL;
+	if (endpoint->resting_until > now)
+		return 0;
+	if (*mode == CLAIM_TESTS)
 		return Min(free, 1);
-	if (endpoint->failures >= endpoint->breaker_failures)
+	if (probing)
 		free = endpoint->in_flight == 0 ? 1 : 0;
 	if (endpoint->microseconds_a_request > 0 && free > 0)
 	{
@@ -144,8 +161,8 @@ endpoint_free(Endpoint *endpoint, TimestampTz now, bool *only_tests)
 TimestampTz
 endpoint_next_free(Endpoint *endpoint, TimestampTz now)
 {
-	if (endpoint->paused_until > now)
-		return endpoint->paused_until;
+	if (endpoint->paused_until > now || endpoint->resting_until > now)
+		return Max(endpoint->paused_until, endpoint->resting_until);
 	if (endpoint->microseconds_a_request > 0 && endpoint->in_flight < endpoint->max_parallel)
 		return Max(now, endpoint->next_request_at - INT64CONST(1000000)) + endpoint->microseconds_a_request;
 	return 0;
@@ -159,30 +176,83 @@ endpoint_count_request(Endpoint *endpoint, TimestampTz now)
 		endpoint->next_request_at = Max(endpoint->next_request_at, now) + endpoint->microseconds_a_request;
 }
 
-/* Counts an answer, or a missing one, for the circuit breaker. */
-void
-endpoint_judge(Endpoint *endpoint, const Answer *answer, TimestampTz now)
+/* Whether the other side is well and wants to be left alone for a while: 429, or 503 with Retry-After. */
+bool
+answer_asks_to_wait(const Answer *answer)
 {
-	bool		failed = (answer->error != NULL && answer->status == 0) || (answer->status >= 500 && answer->status != 501);
+	return answer->status == 429 || (answer->status == 503 && answer->retry_after > 0);
+}
+
+/* It wants to be left alone. */
+static void
+count_wish(Endpoint *endpoint, const Answer *answer, TimestampTz now)
+{
+	int64		pause = answer->retry_after > 0 ? answer->retry_after * 1000 : endpoint->retry_delay;
+
+	endpoint->failures = 0;
+	endpoint->paused_until = Max(endpoint->paused_until, now + Min(pause, LONGEST_WAIT_ASKED_FOR) * 1000);
+	endpoint->asked_to_wait = true;
+	snprintf(endpoint->failure, sizeof(endpoint->failure), "status %d, asks to wait", answer->status);
+}
+
+/* It has failed.  Where our credentials are refused no other message needs to try. */
+static void
+count_failure(Endpoint *endpoint, const Answer *answer, TimestampTz now)
+{
+	endpoint->failures++;
+	if (answer->status == 401)
+		endpoint->failures = Max(endpoint->failures, endpoint->breaker_failures);
+	if (answer->status == 401 || answer->status == 403)
+	{
+		/* they are read again at once, see secrets_refresh() */
+		endpoint->refused = true;
+		endpoint->secrets_read_at = 0;
+	}
+	if (answer->status == 0 && answer->error != NULL)
+		snprintf(endpoint->failure, sizeof(endpoint->failure), "%s: %s", answer->error, answer->detail);
+	else
+		snprintf(endpoint->failure, sizeof(endpoint->failure), "status %d", answer->status);
+	if (endpoint->failures < endpoint->breaker_failures)
+		return;
+	endpoint->paused_until = now + endpoint->breaker_pause * 1000;
+	endpoint->careful_until = endpoint->paused_until + CAREFUL_PAUSES * endpoint->breaker_pause * 1000;
+	endpoint->asked_to_wait = false;
+}
+
+/*
+ * endpoint_judge(delivery, now)
+ *	  What the answer that has come for this message, or is missing, says of
+ *	  its endpoint.
+ */
+void
+endpoint_judge(const Delivery *delivery, TimestampTz now)
+{
+	const Answer *answer = &delivery->answer;
+	Endpoint   *endpoint = delivery->endpoint;
+	bool		failed = (answer->error != NULL && answer->status == 0) || (answer->status >= 500 && answer->status != 501) ||
+		answer->status == 401 || answer->status == 403;
 
 	while (endpoint->successor != NULL)
 		endpoint = endpoint->successor;
 	endpoint->noted = true;
 	endpoint->urgent = endpoint->urgent || failed || endpoint->failures > 0;
-	if (!failed)
-	{
-		endpoint->failures = 0;
-		endpoint->paused_until = 0;
-		endpoint->succeeded = true;
-		return;
-	}
-	endpoint->failures++;
-	if (answer->error != NULL)
-		snprintf(endpoint->failure, sizeof(endpoint->failure), "%s: %s", answer->error, answer->detail);
+	if (answer_asks_to_wait(answer))
+		count_wish(endpoint, answer, now);
+	else if (failed)
+		count_failure(endpoint, answer, now);
 	else
-		snprintf(endpoint->failure, sizeof(endpoint->failure), "status %d", answer->status);
-	if (endpoint->failures >= endpoint->breaker_failures)
-		endpoint->paused_until = now + endpoint->breaker_pause * 1000;
+	{
+		/* what was answered before the wish to be left alone says nothing of it; a connection test is made for that */
+		if (!endpoint->asked_to_wait || endpoint->paused_until <= now || strcmp(delivery->kind, "test") == 0)
+		{
+			endpoint->paused_until = 0;
+			endpoint->asked_to_wait = false;
+		}
+		endpoint->failures = 0;
+		endpoint->refused = false;
+		endpoint->succeeded = true;
+	}
+	endpoint->urgent = endpoint->urgent || endpoint->asked_to_wait;
 }
 
 /*

@@ -222,6 +222,7 @@ read_endpoint(Row row)
 	endpoint->failures = value_int4(row, "failures");
 	paused_until = value(row, "paused_until", &is_null);
 	endpoint->paused_until = is_null ? 0 : DatumGetTimestampTz(paused_until);
+	endpoint->asked_to_wait = endpoint->failures < endpoint->breaker_failures;
 	endpoint->may_have_more = true;
 	MemoryContextSwitchTo(former);
 	return endpoint;
@@ -257,6 +258,7 @@ read_delivery(Row row, Endpoint *endpoint)
 	delivery->idempotency_key = value_text(row, "idempotency_key");
 	delivery->ordering_key = value_text(row, "ordering_key");
 	delivery->attempt = value_int4(row, "attempts") + 1;
+	delivery->excused = value_int4(row, "excused");
 	delivery->max_attempts = value_int4(row, "max_attempts");
 	delivery->progress = value_jsonb(row, "progress");
 	delivery->uncertain = value_bool(row, "uncertain");
@@ -266,19 +268,20 @@ read_delivery(Row row, Endpoint *endpoint)
 }
 
 /*
- * outbox_claim(endpoints, free, only_tests, ask_again) -> Delivery *
+ * outbox_claim(endpoints, free, modes, ask_again) -> Delivery *
  *	  Up to free[i] messages of the i-th endpoint, locked until the transaction
  *	  ends.  *ask_again: there may be more than this look has found.
  */
 List *
-outbox_claim(List *endpoints, const int *free, const bool *only_tests, bool *ask_again)
+outbox_claim(List *endpoints, const int *free, const ClaimMode *modes, bool *ask_again)
 {
+	static const char *const mode_names[] = {"all", "fewest attempts", "tests"};
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTARRAYOID, INT4ARRAYOID, BOOLARRAYOID};
+	Oid			types[] = {TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID};
 	int			count = list_length(endpoints);
 	Datum	   *names = palloc(sizeof(Datum) * count);
 	Datum	   *numbers = palloc(sizeof(Datum) * count);
-	Datum	   *tests = palloc(sizeof(Datum) * count);
+	Datum	   *ways = palloc(sizeof(Datum) * count);
 	Datum		arguments[3];
 	List	   *deliveries = NIL;
 
@@ -287,11 +290,11 @@ outbox_claim(List *endpoints, const int *free, const bool *only_tests, bool *ask
 	{
 		names[i] = CStringGetTextDatum(((Endpoint *) list_nth(endpoints, i))->name);
 		numbers[i] = Int32GetDatum(free[i]);
-		tests[i] = BoolGetDatum(only_tests[i]);
+		ways[i] = CStringGetTextDatum(mode_names[modes[i]]);
 	}
 	arguments[0] = make_array(names, NULL, count, TEXTOID);
 	arguments[1] = make_array(numbers, NULL, count, INT4OID);
-	arguments[2] = make_array(tests, NULL, count, BOOLOID);
+	arguments[2] = make_array(ways, NULL, count, TEXTOID);
 	execute(keep_plan(&plan, "SELECT * FROM billing.worker_claim($1, $2, $3)", 3, types), arguments, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -309,12 +312,12 @@ outbox_claim(List *endpoints, const int *free, const bool *only_tests, bool *ask
 /* The columns of worker_record() */
 enum
 {
-	RECORD_MESSAGE_ID, RECORD_STATE, RECORD_BEGUN, RECORD_PROGRESS, RECORD_UNSAFE, RECORD_UNCERTAIN, RECORD_NEXT_TRY_AT,
+	RECORD_MESSAGE_ID, RECORD_STATE, RECORD_BEGUN, RECORD_EXCUSED, RECORD_PROGRESS, RECORD_UNSAFE, RECORD_UNCERTAIN, RECORD_NEXT_TRY_AT,
 	RECORD_LEASE_UNTIL, RECORD_STATUS, RECORD_ANSWER, RECORD_REASON, RECORD_RESULT, RECORD_COLUMNS
 };
 
 static const Oid record_types[RECORD_COLUMNS] = {
-	INT8OID, TEXTOID, BOOLOID, JSONBOID, BOOLOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID, JSONBOID
+	INT8OID, TEXTOID, BOOLOID, INT4OID, JSONBOID, BOOLOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, TEXTOID, TEXTOID, JSONBOID
 };
 
 /* What an answer said, as far as it is kept: not of one that was fine. */
@@ -345,7 +348,6 @@ static void
 put_delivery(Datum *elements[], bool *nulls[], int row, Delivery *delivery)
 {
 	bool		sending = strcmp(delivery->state, "sending") == 0;
-	bool		safe = !sending || strcmp(delivery->request.method, "GET") == 0 || strcmp(delivery->request.method, "HEAD") == 0;
 	bool		uncertain = delivery->uncertain || (delivery->has_effects && strcmp(delivery->state, "delivered") != 0);
 	char	   *excerpt = answer_excerpt(delivery);
 
@@ -353,8 +355,9 @@ put_delivery(Datum *elements[], bool *nulls[], int row, Delivery *delivery)
 	PUT(RECORD_MESSAGE_ID, false, Int64GetDatum(delivery->message_id));
 	PUT(RECORD_STATE, false, CStringGetTextDatum(delivery->state));
 	PUT(RECORD_BEGUN, false, BoolGetDatum(delivery->begun));
+	PUT(RECORD_EXCUSED, false, Int32GetDatum(delivery->excused));
 	PUT(RECORD_PROGRESS, delivery->new_progress == 0, delivery->new_progress);
-	PUT(RECORD_UNSAFE, false, BoolGetDatum(!safe));
+	PUT(RECORD_UNSAFE, false, BoolGetDatum(sending && delivery->unsafe));
 	PUT(RECORD_UNCERTAIN, false, BoolGetDatum(uncertain));
 	PUT(RECORD_NEXT_TRY_AT, delivery->next_try_at == 0, TimestampTzGetDatum(delivery->next_try_at));
 	PUT(RECORD_LEASE_UNTIL, !sending, TimestampTzGetDatum(delivery->lease_until));
@@ -388,7 +391,7 @@ outbox_record(List *deliveries)
 		put_delivery(elements, nulls, row, list_nth(deliveries, row));
 	for (int i = 0; i < RECORD_COLUMNS; i++)
 		arguments[i] = make_array(elements[i], nulls[i], count, record_types[i]);
-	execute(keep_plan(&plan, "SELECT billing.worker_record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)", RECORD_COLUMNS, types), arguments, NULL);
+	execute(keep_plan(&plan, "SELECT billing.worker_record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)", RECORD_COLUMNS, types), arguments, NULL);
 }
 
 /* Housekeeping of the outbox; returns when there is something to do next, 0 = nothing is known of. */

@@ -22,6 +22,7 @@
 #include "access/reloptions.h"
 #include "catalog/pg_user_mapping.h"
 #include "common/base64.h"
+#include "common/hashfn.h"
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -258,7 +259,8 @@ secrets_refresh(Endpoint *endpoint, TimestampTz now)
 {
 	MemoryContext former;
 	ListCell   *cell;
-	int64		good_for = endpoint->secret_problem == NULL ? SECRETS_GOOD_FOR : SECRETS_BAD_FOR;
+	int64		good_for = endpoint->secret_problem == NULL && !endpoint->refused ? SECRETS_GOOD_FOR : SECRETS_BAD_FOR;
+	uint32		fingerprint = 0;
 
 	if (endpoint->secrets_read_at != 0 && now - endpoint->secrets_read_at < good_for)
 		return;
@@ -281,8 +283,17 @@ secrets_refresh(Endpoint *endpoint, TimestampTz now)
 		if (header == NULL)
 			break;
 		endpoint->headers = lappend(endpoint->headers, header);
+		fingerprint = hash_combine(fingerprint, hash_bytes((unsigned char *) header, strlen(header)));
 	}
 	MemoryContextSwitchTo(former);
+	/* other credentials than those that were refused: no need to wait longer before they are tried */
+	if (endpoint->refused && fingerprint != endpoint->fingerprint)
+	{
+		endpoint->refused = false;
+		endpoint->paused_until = 0;
+		endpoint->noted = endpoint->urgent = true;
+	}
+	endpoint->fingerprint = fingerprint;
 }
 
 /*

@@ -526,7 +526,7 @@ finish_answer(Transfer *transfer, CURLcode code)
 	answer->duration = number;
 	number = 0;
 	curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &number);
-	answer->retry_after = number > 0 ? number : -1;
+	answer->retry_after = number > 0 ? Min(number, LONGEST_PAUSE / 1000) : -1;
 	answer->sent = transfer->started;
 	if (code == CURLE_OK && status > 0)
 		return;

@@ -27,8 +27,12 @@
 
 #include "ledger/worker_link.h"
 
-/* Requests out at once, over all endpoints of a database */
-#define MAX_IN_FLIGHT 64
+/* Messages under way at once, over all endpoints of a database; and how many any endpoint may have whatever the others do */
+#define MAX_IN_FLIGHT 256
+#define ALWAYS_FREE 4
+
+/* Longest pause that Retry-After or a connector can ask for, in milliseconds */
+#define LONGEST_PAUSE INT64CONST(604800000)
 
 /* Number of worker_protocol() that this library speaks */
 #define WORKER_PROTOCOL 1
@@ -42,6 +46,14 @@
 extern char *worker_databases;
 extern char *worker_secret_directory;
 extern WorkerLink worker_link;
+
+/* Which of an endpoint's messages may be begun */
+typedef enum ClaimMode
+{
+	CLAIM_ALL,
+	CLAIM_FEWEST_ATTEMPTS,		/* those first that have failed least often */
+	CLAIM_TESTS					/* those of test_connection() alone */
+} ClaimMode;
 
 /* An endpoint as the worker knows it; lives until its options change. */
 typedef struct Endpoint
@@ -71,6 +83,11 @@ typedef struct Endpoint
 	int			in_flight;
 	int			failures;		/* in a row */
 	TimestampTz paused_until;	/* 0 = not paused */
+	bool		asked_to_wait;	/* paused because the other side wants that, not because of failures */
+	bool		refused;		/* it does not take our credentials */
+	TimestampTz careful_until;	/* it has failed lately: messages that have not failed go first */
+	TimestampTz resting_until;	/* a connector has met a lock: none is called before */
+	int64		spent;			/* time of its connectors in this turn, in microseconds */
 	TimestampTz next_request_at;	/* rate limit: the time that the requests so far have used up */
 	bool		may_have_more;	/* the last claim did not empty its queue */
 	bool		noted;			/* something of this is to be written down */
@@ -87,6 +104,7 @@ typedef struct Endpoint
 	List	   *secrets;		/* char *, to be taken out of what is written down */
 	char	   *ca_pem;
 	char	   *secret_problem; /* why they could not be read, or NULL */
+	uint32		fingerprint;	/* of the header fields made of them */
 } Endpoint;
 
 /* What to send, as the connector gave it. */
@@ -127,16 +145,19 @@ typedef struct Delivery
 	char	   *idempotency_key;
 	char	   *ordering_key;	/* NULL = none */
 	int			attempt;
+	int			excused;		/* how many of the attempts do not count towards the most */
 	int			step;
 	int			max_attempts;	/* 0 = as the endpoint says */
 	Datum		progress;		/* jsonb; 0 = none */
 	bool		uncertain;
 	bool		has_effects;	/* this attempt has changed something there, or may have */
 	bool		begun;			/* this attempt is not recorded yet */
+	bool		unsafe;			/* the request that went out last was neither GET nor HEAD */
 	MemoryContext step_context; /* the request and what belongs to it */
 	Request		request;
 	Answer		answer;
 	bool		has_answer;
+	TimestampTz held_since;		/* the answer waits for a lock that the connector needs; 0 = it does not */
 	struct Transfer *transfer;	/* while the request is out */
 
 	/* what to record */
@@ -169,7 +190,7 @@ typedef enum LedgerState
 
 extern LedgerState outbox_ledger_state(int *protocol);
 extern List *outbox_read_endpoints(void);
-extern List *outbox_claim(List *endpoints, const int *free, const bool *only_tests, bool *ask_again);
+extern List *outbox_claim(List *endpoints, const int *free, const ClaimMode *modes, bool *ask_again);
 extern void outbox_record(List *deliveries);
 extern TimestampTz outbox_look_after(List *in_flight);
 extern int64 outbox_clean(int row_limit);
@@ -182,17 +203,18 @@ extern int64 journal_open(void);
 extern void journal_write(int64 message_id);
 
 /* connector.c */
-extern void connector_step(Delivery *delivery);
+extern bool connector_step(Delivery *delivery);
 
 /* endpoint.c */
 extern void endpoints_watch_catalog(void);
 extern bool endpoints_refresh(void);
 extern List *endpoints_all(void);
 extern Endpoint *endpoint_by_name(const char *name);
-extern int	endpoint_free(Endpoint *endpoint, TimestampTz now, bool *only_tests);
+extern int	endpoint_free(Endpoint *endpoint, TimestampTz now, ClaimMode *mode);
 extern TimestampTz endpoint_next_free(Endpoint *endpoint, TimestampTz now);
 extern void endpoint_count_request(Endpoint *endpoint, TimestampTz now);
-extern void endpoint_judge(Endpoint *endpoint, const Answer *answer, TimestampTz now);
+extern bool answer_asks_to_wait(const Answer *answer);
+extern void endpoint_judge(const Delivery *delivery, TimestampTz now);
 extern int64 endpoint_retry_delay(const Endpoint *endpoint, int attempt);
 
 /* secret.c */

@@ -29,10 +29,8 @@ SELECT killbill_mirror_account('kb', 'beta') \gset
 SELECT * FROM deliver('{"status": 404, "body": "<html>"}');
 SELECT killbill_mirror_account('kb', 'beta') \gset
 SELECT * FROM deliver('{"status": 401, "body": "", "www": "BASIC"}');
-SELECT killbill_mirror_account('kb', 'beta') \gset
 SELECT * FROM deliver('{"status": 401, "body": "<html>"}');
 -- The outcome is not known: tried again later, which begins with looking.
-SELECT killbill_mirror_account('kb', 'beta') \gset
 SELECT * FROM deliver(refused(404, 3003), '{"error": "timeout", "sent": true}');
 SELECT * FROM deliver(found(('{"accountId": "' || id(2) || '", "currency": "EUR", "name": "beta"}')::jsonb), '{"status": 201}');
 SELECT external_key, killbill_id, state, auto_invoicing FROM killbill_account ORDER BY 1;

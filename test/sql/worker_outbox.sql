@@ -10,12 +10,12 @@ CREATE SERVER b FOREIGN DATA WRAPPER billing_custom OPTIONS (url 'https://b.exam
 
 -- take(n): the worker claims up to n messages of each endpoint and sends them; settle(): what becomes of messages
 CREATE FUNCTION public.settle(ids bigint[], new_state text, answer_status int DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
-    SELECT billing.worker_record(array_agg(i), array_agg(new_state), array_agg(new_state = 'sending'), array_agg(NULL::jsonb), array_agg(new_state = 'sending'), array_agg(false),
+    SELECT billing.worker_record(array_agg(i), array_agg(new_state), array_agg(new_state = 'sending'), array_agg(0), array_agg(NULL::jsonb), array_agg(new_state = 'sending'), array_agg(false),
                array_agg(CASE WHEN new_state = 'delayed' THEN clock_timestamp() + '1 h' END), array_agg(CASE WHEN new_state = 'sending' THEN clock_timestamp() + '1 h' END),
                array_agg(answer_status), array_agg(NULL::text), array_agg(CASE WHEN new_state IN ('delayed', 'dead') THEN 'why' END), array_agg(NULL::jsonb)) FROM unnest(ids) AS i $$;
 CREATE FUNCTION public.take(n int) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    ids bigint[] := ARRAY(SELECT c.message_id FROM billing.worker_claim('{a,b}', ARRAY[n, n], '{f,f}') AS c);
+    ids bigint[] := ARRAY(SELECT c.message_id FROM billing.worker_claim('{a,b}', ARRAY[n, n], '{all,all}') AS c);
 BEGIN
     PERFORM public.settle(ids, 'sending');
     RETURN ids::text;
@@ -150,7 +150,7 @@ BEGIN
 END $$;
 SELECT public.may(r, $$ SELECT billing.enqueue_message('a', 'order') $$) FROM unnest('{billing_reader,billing_operator,billing_worker}'::text[]) AS r;
 SELECT public.may(r, $$ SELECT billing.retry_message(4) $$) FROM unnest('{billing_operator,billing_admin}'::text[]) AS r;
-SELECT public.may(r, $$ SELECT * FROM billing.worker_claim('{a}', '{1}', '{f}') $$) FROM unnest('{billing_admin,billing_worker}'::text[]) AS r;
+SELECT public.may(r, $$ SELECT * FROM billing.worker_claim('{a}', '{1}', '{all}') $$) FROM unnest('{billing_admin,billing_worker}'::text[]) AS r;
 SELECT public.may('billing_worker', $$ SELECT * FROM billing.message $$);
 SELECT public.may('billing_reader', $$ SELECT * FROM billing.outbox, billing.messages, billing.worker_status $$);
 \c postgres

@@ -29,7 +29,7 @@ SELECT json_or_null('{"amount": 12.340, "balance": 0E-9}'), json_or_null('<html>
 CREATE FUNCTION pg_temp.answer(status int, error text DEFAULT NULL) RETURNS http_answer LANGUAGE sql
     AS $$ SELECT ROW(status, '{}'::jsonb, '', NULL::bytea, error, CASE WHEN error IS NOT NULL THEN 'why' END, true, NULL::interval, '5 ms'::interval)::billing.http_answer $$;
 SELECT s.status, succeeded(pg_temp.answer(s.status)), (judge_answer(pg_temp.answer(s.status))).action, (judge_answer(pg_temp.answer(s.status))).reason
-  FROM unnest('{200,201,204,299,301,302,400,401,404,408,409,422,425,429,500,501,502,503,504}'::int[]) AS s (status);
+  FROM unnest('{200,201,204,299,301,302,400,401,403,404,408,409,422,425,429,500,501,502,503,504}'::int[]) AS s (status);
 SELECT e.error, succeeded(pg_temp.answer(NULL, e.error)), (judge_answer(pg_temp.answer(NULL, e.error))).action, (judge_answer(pg_temp.answer(NULL, e.error))).reason
   FROM unnest('{resolve,connect,tls,refused_address,timeout,cut,too_large,protocol,secret,bad_request}'::text[]) AS e (error);
 SELECT succeeded(pg_temp.answer(201, 'cut')), succeeded(NULL);

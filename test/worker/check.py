@@ -586,6 +586,156 @@ def check_breaker(stub):
     sql("DROP SERVER b_hang")
 
 
+class Watch(threading.Thread):
+    """Looks at the worker all the time: how long a transaction of it was open at most, and how much memory it had."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.process, self.longest, self.over = worker_pid(), 0.0, False
+        self.start()
+
+    def memory(self):
+        return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{self.process}/status").read_text()).group(1))
+
+    def run(self):
+        connection = connect()
+        with connection.cursor() as cursor:
+            while not self.over:
+                cursor.execute("SELECT coalesce(extract(epoch FROM clock_timestamp() - xact_start), 0) FROM pg_stat_activity WHERE pid = %s", (self.process,))
+                self.longest = max([self.longest, *(float(row[0]) for row in cursor.fetchall())])
+                time.sleep(0.01)
+        connection.close()
+
+    def end(self):
+        self.over = True
+        self.join()
+        return self.longest
+
+
+def check_locks(stub):
+    """A connector that needs a row which somebody has locked holds up nobody; its answer is kept, its attempt does not count."""
+    stub.admin("reset")
+    sql("CREATE TABLE shop.book (id int PRIMARY KEY, n int NOT NULL); INSERT INTO shop.book VALUES (1, 0), (2, 0); GRANT SELECT, UPDATE ON shop.book TO billing_worker")
+    connector = "CREATE OR REPLACE FUNCTION shop.{name}(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step LANGUAGE plpgsql AS $$ " \
+        "BEGIN IF answer IS NULL = {first} THEN UPDATE shop.book SET n = n + 1 WHERE id = CASE WHEN message.idempotency_key LIKE '%%free%%' THEN 2 ELSE 1 END; END IF; RETURN shop.warehouse(message, answer); END $$"
+    names = ("j_first", "j_later")
+    for name in names:
+        sql(connector.format(name=name, first=name == "j_first"))
+        endpoint(name, stub.url(), connector=f"shop.{name}")
+    endpoint("j_healthy", stub.url())
+    holder = connect()
+    holder.autocommit = False
+    with holder.cursor() as cursor:
+        cursor.execute("UPDATE shop.book SET n = n WHERE id = 1")
+    watch = Watch()
+    for name in names:
+        enqueue(name, [f"{name}{n}" for n in range(4)])
+    wait_for(lambda: states("j_first").get("delayed", 0) > 0 and stub.effects().get("j_later3") == 1, 10, "locks met")
+    for name in ("j_healthy", *names):
+        enqueue(name, [f"{name} free{n}" for n in range(20)])
+    begun = time.monotonic()
+    wait_until_finished("j_healthy")
+    expect(time.monotonic() - begun < 3, f"the healthy endpoint waited {time.monotonic() - begun:.1f} s")
+    # and other messages of the same endpoint go on
+    for name in names:
+        wait_for(lambda: one("SELECT count(*) FROM billing.message WHERE endpoint = %s AND state = 'delivered'", name) == 20, 30, f"{name}: others of the endpoint")
+    longest = watch.end()
+    expect(longest < 1, f"a transaction of the worker was open for {longest:.1f} s")
+    expect(one("SELECT count(*) FROM billing.message WHERE endpoint = ANY (%s) AND state = 'delivered' AND idempotency_key NOT LIKE '%%free%%'", list(names)) == 0, "a lock was not waited for")
+    holder.rollback()
+    holder.close()
+    for name in names:
+        wait_until_finished(name)
+        expect(sql("SELECT DISTINCT attempts, uncertain, state FROM billing.message WHERE endpoint = %s", name) == [(1, False, "delivered")],
+               f"{name}: {sql('SELECT state, attempts, uncertain, reason FROM billing.message WHERE endpoint = %s', name)}")
+    expect(all(times == 1 for times in stub.effects().values()) and len(stub.effects()) == 68, f"effects {stub.effects()}")
+    expect(sql("SELECT n FROM shop.book ORDER BY id") == [(8,), (40,)], "what the connectors have written")
+
+
+def check_large(stub):
+    """Large answers are judged one by one: no long transaction, no heap of memory, and the others go on between them."""
+    stub.admin("reset")
+    total = 24
+    sql("CREATE OR REPLACE FUNCTION shop.reading(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step LANGUAGE plpgsql AS $$ BEGIN IF answer IS NULL THEN "
+        "RETURN shop.warehouse(message, answer); END IF; RETURN billing.step_delivered(to_jsonb(jsonb_array_length(billing.json_or_null(answer.body)))); END $$")
+    endpoint("q_large", stub.url("bulk", 1), connector="shop.reading", max_body=None, timeout="20s", max_parallel="24")
+    endpoint("q_healthy", stub.url())
+    enqueue("q_healthy", ["warm"])
+    wait_until_finished("q_healthy")
+    watch = Watch()
+    before = watch.memory()
+    enqueue("q_large", [f"large{n}" for n in range(total)])
+    wait_for(lambda: states("q_large").get("delivered", 0) > 0, 60, "the first large answer")
+    slowest = 0.0
+    while states("q_large").get("delivered", 0) < total:
+        begun = time.monotonic()
+        enqueue("q_healthy", [f"healthy {begun}"])
+        wait_until_finished("q_healthy", 60)
+        slowest = max(slowest, time.monotonic() - begun)
+    wait_until_finished("q_large", 60)
+    longest, grown = watch.end(), (watch.memory() - before) // 1024
+    print(f"# {total} answers of 3 MB: longest transaction {longest:.2f} s, a healthy message waited {slowest:.2f} s at most, memory grew by {grown} MB")
+    expect(sql("SELECT DISTINCT result::text, attempts FROM billing.message WHERE endpoint = 'q_large'") == [("40000", 1)], "what was read")
+    expect(longest < 1.5 and slowest < 2.5 and grown < 250, f"transaction {longest:.1f} s, healthy message {slowest:.1f} s, memory {grown} MB")
+
+
+def check_slots(stub):
+    """Endpoints that hang take no slot of a healthy one."""
+    hanging = [f"d_hang{n}" for n in range(6)]
+    for name in hanging:
+        endpoint(name, stub.url("hold", 1), max_parallel="64", timeout="15s")
+    endpoint("d_healthy", stub.url())
+    for name in hanging:
+        enqueue(name, [f"{name} {n}" for n in range(64)])
+    wait_for(lambda: sum(states(name).get("sending", 0) for name in hanging) >= 64, 10, "slots taken")
+    time.sleep(0.5)
+    begun = time.monotonic()
+    enqueue("d_healthy", [f"healthy{n}" for n in range(200)])
+    wait_until_finished("d_healthy")
+    print(f"# 200 messages beside {sum(states(name).get('sending', 0) for name in hanging)} requests that hang: {time.monotonic() - begun:.2f} s")
+    expect(time.monotonic() - begun < 5, f"the healthy endpoint took {time.monotonic() - begun:.1f} s")
+    for name in hanging:
+        sql(f"DELETE FROM billing.message WHERE endpoint = '{name}'; DROP SERVER {name}")
+
+
+def check_poison(stub):
+    """Messages that always fail do not keep the breaker closed for good ones."""
+    endpoint("p_poison", stub.url("picky"), breaker_failures="5", breaker_pause="500ms", retry_delay="100ms", retry_limit="1s", max_attempts="1000")
+    enqueue("p_poison", [f"bad{n}" for n in range(30)])
+    enqueue("p_poison", [f"good{n}" for n in range(60)])
+    wait_for(lambda: one("SELECT count(*) FROM billing.message WHERE endpoint = 'p_poison' AND state = 'delivered'") == 60, 20, f"good messages behind bad ones {states('p_poison')}: delivered")
+    sql("DROP SERVER p_poison")
+
+
+def check_wish(stub):
+    """A server that asks to be left alone is left alone, and no message dies of it."""
+    stub.admin("reset")
+    endpoint("e_wish", stub.url("throttle"), max_attempts="2", retry_delay="50ms", retry_limit="50ms")
+    enqueue("e_wish", [f"wish{n}" for n in range(100)])
+    wait_for(lambda: one("SELECT state FROM billing.outbox WHERE endpoint = 'e_wish'") == "paused", 10, "the endpoint paused")
+    wait_until_finished("e_wish", 40)
+    expect(states("e_wish") == {"delivered": 100} and all(times == 1 for times in stub.effects().values()), f"{states('e_wish')}")
+    requests = stub.admin("counts")["requests"]
+    expect(requests < 250, f"{requests} requests for 100 messages")
+    expect(one("SELECT max(attempts - excused) FROM billing.message WHERE endpoint = 'e_wish'") == 1, "attempts were counted")
+
+
+def check_credentials(stub):
+    """Where the password is wrong no message dies; a new one in its file is taken up at once."""
+    stub.admin("reset")
+    secret("login", "wrong")
+    endpoint("f_login", stub.url("login"), token_file="login", secret_headers='{"Authorization": "Bearer {token}"}', max_attempts="2", breaker_failures="5", breaker_pause="1h")
+    enqueue("f_login", [f"login{n}" for n in range(100)])
+    wait_for(lambda: one("SELECT state FROM billing.outbox WHERE endpoint = 'f_login'") == "paused", 10, "the endpoint paused")
+    time.sleep(0.5)
+    attempts = one("SELECT sum(attempts) FROM billing.message WHERE endpoint = 'f_login'")
+    expect(states("f_login").get("dead") is None and attempts <= 20, f"{states('f_login')}, {attempts} attempts")
+    expect(one("SELECT last_failure FROM billing.outbox WHERE endpoint = 'f_login'") == "status 401", "what the outbox says")
+    secret("login", "right")
+    wait_until_finished("f_login")
+    expect(states("f_login") == {"delivered": 100}, f"{states('f_login')}")
+
+
 def check_limits(stub):
     """Not more at once, and not more a second, than the options say."""
     stub.admin("reset")
@@ -985,13 +1135,13 @@ def bench(stub):
     with connection.cursor() as cursor:
         while done < 10000:
             cursor.execute("BEGIN")
-            cursor.execute("SELECT array_agg(message_id) FROM billing.worker_claim('{z_bench}', '{64}', '{f}')")
+            cursor.execute("SELECT array_agg(message_id) FROM billing.worker_claim('{z_bench}', '{64}', '{all}')")
             ids = cursor.fetchone()[0]
             nulls = [None] * len(ids)
-            record = "SELECT billing.worker_record(%s, %s, %s, %s::jsonb[], %s, %s, %s::timestamptz[], %s::timestamptz[], %s::int[], %s::text[], %s::text[], %s::jsonb[])"
-            cursor.execute(record, (ids, ["sending"] * len(ids), [True] * len(ids), nulls, [True] * len(ids), [False] * len(ids), nulls, ["infinity"] * len(ids), nulls, nulls, nulls, nulls))
+            record = "SELECT billing.worker_record(%s, %s, %s, %s, %s::jsonb[], %s, %s, %s::timestamptz[], %s::timestamptz[], %s::int[], %s::text[], %s::text[], %s::jsonb[])"
+            cursor.execute(record, (ids, ["sending"] * len(ids), [True] * len(ids), [0] * len(ids), nulls, [True] * len(ids), [False] * len(ids), nulls, ["infinity"] * len(ids), nulls, nulls, nulls, nulls))
             cursor.execute("COMMIT")
-            cursor.execute(record, (ids, ["delivered"] * len(ids), [False] * len(ids), nulls, [False] * len(ids), [False] * len(ids), nulls, nulls, [201] * len(ids), nulls, nulls, nulls))
+            cursor.execute(record, (ids, ["delivered"] * len(ids), [False] * len(ids), [0] * len(ids), nulls, [False] * len(ids), [False] * len(ids), nulls, nulls, [201] * len(ids), nulls, nulls, nulls))
             done += len(ids)
     print(f"# claim and record alone: {done / (time.monotonic() - begun):.0f} messages/s, {ticks(connection.get_backend_pid()) * 10000 / done:.0f} us of processor time a message")
     sql("ALTER SYSTEM RESET billing_worker.databases")
@@ -1019,6 +1169,12 @@ GROUPS = {
     "latency, idle": check_latency,
     "waiting holds nothing": check_waiting,
     "circuit breaker": check_breaker,
+    "locks of connectors": check_locks,
+    "large answers": check_large,
+    "slots": check_slots,
+    "poison": check_poison,
+    "wishes": check_wish,
+    "credentials": check_credentials,
     "limits, sync": check_limits,
     "test_connection": check_connection_test,
     "alerts, reports": check_alerts,

@@ -17,7 +17,9 @@ requests of each reference meet FAULT, later ones are fine:
     bomb           carries out, 100 MB of zeros in gzip       gzip           carries out, an answer in gzip
     html           carries out, an answer that is no JSON     500-after      carries out, then status 500
     hold           no effect, no answer ever                  hold-after     carries out, no answer ever
-    garbage        carries out, an answer that is no HTTP
+    garbage        carries out, an answer that is no HTTP      bulk           carries out, answers with 3 MB of JSON
+    picky          status 500 to every reference with "bad"  throttle       carries out 20 orders a second, 429 with Retry-After: 1 to others
+    login          401 unless the token is "right"
 
 GET /admin/effects gives {reference: number of orders}, GET /admin/counts {"requests": …, "connections": …, "most_at_once": …},
 POST /admin/reset forgets everything; GET /admin/headers gives the header fields of the last order, GET /admin/arrivals
@@ -38,6 +40,8 @@ met = {}
 counts = {"requests": 0, "connections": 0, "at_once": 0, "most_at_once": 0}
 last_headers = {}
 arrivals = {}
+spent = {}
+BULK = json.dumps([{"number": n, "words": [str(n)] * 8} for n in range(40000)]).encode()
 bodies = {}
 BOMB = gzip.compress(b"\0" * 100_000_000)
 
@@ -112,7 +116,9 @@ class Stub(asyncio.Protocol):
     def place(self, fault, times, reference, headers):
         arrivals.setdefault(reference, time.time())
         seen = met[reference] = met.get(reference, 0) + 1
-        if seen > times or fault == "none":
+        if (fault == "throttle" and not self.is_within_rate()) or (fault == "picky" and "bad" in reference) or (fault == "login" and headers.get("authorization") != "Bearer right"):
+            self.send({"throttle": answer(429, b"{}", "Retry-After: 1\r\n"), "picky": answer(500, b"{}"), "login": answer(401, b"{}")}[fault])
+        elif seen > times or fault == "none":
             self.carry_out(reference, headers if fault == "keyed" else None)
             self.send(answer(201, b'{"id": 1}'))
         elif fault == "keyed":
@@ -120,6 +126,11 @@ class Stub(asyncio.Protocol):
             self.send(answer(201, b'{"id": 1}'))
         else:
             self.misbehave(fault, reference)
+
+    def is_within_rate(self):
+        second = int(time.time())
+        spent[second] = spent.get(second, 0) + 1
+        return spent[second] <= 20
 
     def carry_out(self, reference, headers=None):
         if headers is not None:
@@ -130,7 +141,7 @@ class Stub(asyncio.Protocol):
 
     def misbehave(self, fault, reference):
         good = answer(201, b'{"id": 1}')
-        if fault in ("late", "close-after", "cut", "short", "huge", "utf8", "nul", "bomb", "gzip", "html", "500-after", "hold-after", "delay", "brief", "long", "garbage"):
+        if fault in ("late", "close-after", "cut", "short", "huge", "utf8", "nul", "bomb", "gzip", "html", "500-after", "hold-after", "delay", "brief", "long", "garbage", "bulk"):
             self.carry_out(reference)
         if fault in ("hold", "hold-after"):
             pass
@@ -173,6 +184,8 @@ class Stub(asyncio.Protocol):
         elif fault == "garbage":
             self.send(b"what is this? " * 700)
             self.transport.close()
+        elif fault == "bulk":
+            self.send(answer(201, BULK))
         elif fault == "gzip":
             self.send(answer(201, gzip.compress(b'{"id": 2}'), "Content-Encoding: gzip\r\n"))
         else:

@@ -20,6 +20,7 @@ CREATE TABLE billing.message (
     state           text        NOT NULL DEFAULT 'waiting'
                                 CHECK (state IN ('waiting', 'queued', 'sending', 'delayed', 'delivered', 'dead', 'discarded')),
     attempts        int         NOT NULL DEFAULT 0,
+    excused         int         NOT NULL DEFAULT 0,
     step            int         NOT NULL DEFAULT 0,
     progress        jsonb,
     unsafe          boolean     NOT NULL DEFAULT false,
@@ -58,6 +59,7 @@ COMMENT ON COLUMN billing.message.priority IS 'Messages with a greater one go fi
 COMMENT ON COLUMN billing.message.max_attempts IS 'After how many attempts it is dead; null = as the endpoint''s option max_attempts says.';
 COMMENT ON COLUMN billing.message.state IS 'waiting, queued (behind another of its ordering key), sending, delayed (until next_try_at), delivered, dead or discarded.';
 COMMENT ON COLUMN billing.message.attempts IS 'How many attempts were begun.';
+COMMENT ON COLUMN billing.message.excused IS 'How many of them do not count towards max_attempts, because nobody could be reached, the credentials were refused or the other side asked to wait.';
 COMMENT ON COLUMN billing.message.step IS 'How many requests the present attempt has sent, or the last one had.';
 COMMENT ON COLUMN billing.message.progress IS 'What the connector remembers between requests and attempts.';
 COMMENT ON COLUMN billing.message.unsafe IS 'While sending: whether the request that is out changes something, being neither GET nor HEAD.';
@@ -85,10 +87,10 @@ CREATE TABLE billing.endpoint_state (
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE billing.endpoint_state IS 'How each endpoint has answered lately: its circuit breaker and its schedule.';
 COMMENT ON COLUMN billing.endpoint_state.endpoint IS 'Name of the foreign server.';
-COMMENT ON COLUMN billing.endpoint_state.failures IS 'How many requests in a row found no server, or one in trouble (5xx).';
-COMMENT ON COLUMN billing.endpoint_state.paused_until IS 'Until when nothing is sent because of that; null = not paused.';
+COMMENT ON COLUMN billing.endpoint_state.failures IS 'How many requests in a row found no server, one in trouble (5xx), or one that refuses the credentials (401, 403).';
+COMMENT ON COLUMN billing.endpoint_state.paused_until IS 'Until when nothing is sent because of that, or because the other side asked for it (429, 503 with Retry-After); null = not paused.';
 COMMENT ON COLUMN billing.endpoint_state.last_success_at IS 'When a request was last answered.';
-COMMENT ON COLUMN billing.endpoint_state.last_failure_at IS 'When one was last not answered, or with 5xx.';
+COMMENT ON COLUMN billing.endpoint_state.last_failure_at IS 'When one was last not answered, or with 401, 403, 429 or 5xx.';
 COMMENT ON COLUMN billing.endpoint_state.last_failure IS 'What that failure was.';
 COMMENT ON COLUMN billing.endpoint_state.last_sync_at IS 'When option sync_every last asked for a message of kind sync.';
 
@@ -183,6 +185,7 @@ BEGIN
     UPDATE message AS m
        SET state = change_dead_message.state, reason = coalesce(change_dead_message.reason, m.reason), next_try_at = NULL,
            attempts = CASE WHEN change_dead_message.state = 'waiting' THEN 0 ELSE m.attempts END,
+           excused = CASE WHEN change_dead_message.state = 'waiting' THEN 0 ELSE m.excused END,
            finished_at = CASE WHEN change_dead_message.state = 'discarded' THEN clock_timestamp() END,
            releases = change_dead_message.state = 'discarded' AND m.ordering_key IS NOT NULL
      WHERE m.message_id = former.message_id;

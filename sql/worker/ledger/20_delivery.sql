@@ -18,7 +18,7 @@ CREATE VIEW billing.endpoint_setting AS
            o.options, o.options ->> 'url' AS url, o.options ->> 'connector' AS connector,
            coalesce(o.options ->> 'timeout', '30s')::interval AS timeout,
            coalesce(o.options ->> 'connect_timeout', '5s')::interval AS connect_timeout,
-           coalesce(o.options ->> 'max_body', '16777216')::int AS max_body,
+           coalesce(o.options ->> 'max_body', '4194304')::int AS max_body,
            (o.options ->> 'rate_limit')::numeric AS rate_limit,
            coalesce(o.options ->> 'max_parallel', '8')::int AS max_parallel,
            coalesce(o.options ->> 'max_attempts', '20')::int AS max_attempts,
@@ -70,8 +70,8 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.worker_endpoints() IS 'The endpoints as the worker needs them: durations in milliseconds, secret_headers as names and templates in turn. Stable.';
 
-CREATE FUNCTION billing.worker_claim(endpoint text[], free int[], only_tests boolean[])
-        RETURNS TABLE (message_id bigint, to_endpoint text, kind text, payload jsonb, idempotency_key text, ordering_key text, attempts int, progress jsonb, uncertain boolean, max_attempts int)
+CREATE FUNCTION billing.worker_claim(endpoint text[], free int[], mode text[])
+        RETURNS TABLE (message_id bigint, to_endpoint text, kind text, payload jsonb, idempotency_key text, ordering_key text, attempts int, excused int, progress jsonb, uncertain boolean, max_attempts int)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
@@ -81,10 +81,12 @@ DECLARE
     missing int;
     look_at int;     -- how many messages to look at next; grows while they turn out to be behind others
     seen    int;
+    first   bigint[];     -- null = whichever come first by priority and number
     fit      bigint[];
     fit_keys text[];
 BEGIN
-    FOR wanted IN SELECT u.endpoint, u.free, u.only_tests FROM unnest(worker_claim.endpoint, worker_claim.free, worker_claim.only_tests) AS u (endpoint, free, only_tests) LOOP
+    FOR wanted IN SELECT u.endpoint, u.free, u.mode = 'tests' AS only_tests, u.mode = 'fewest attempts' AS is_careful
+                    FROM unnest(worker_claim.endpoint, worker_claim.free, worker_claim.mode) AS u (endpoint, free, mode) LOOP
         missing := wanted.free;
         look_at := missing;
         keys := '{}';
@@ -95,9 +97,15 @@ BEGIN
                 RETURN NEXT;
                 EXIT;
             END IF;
+            -- Of a long queue its beginning is enough to find messages that have not failed; which of these fails always nobody knows.
+            first := CASE WHEN wanted.is_careful THEN ARRAY(
+                SELECT b.message_id FROM (SELECT m.message_id, m.attempts, m.priority FROM message AS m WHERE m.endpoint = wanted.endpoint AND m.state = 'waiting' AND m.message_id <> ALL (taken)
+                                           ORDER BY m.priority DESC, m.message_id LIMIT 10000) AS b
+                 ORDER BY b.attempts, b.priority DESC, random() LIMIT least(look_at, 2000)) END;
             WITH candidate AS MATERIALIZED (
                 SELECT m.message_id, m.ordering_key FROM message AS m
                  WHERE m.endpoint = wanted.endpoint AND m.state = 'waiting' AND (NOT wanted.only_tests OR m.priority > 100) AND m.message_id <> ALL (taken)
+                   AND (first IS NULL OR m.message_id = ANY (first))
                  ORDER BY m.priority DESC, m.message_id LIMIT least(look_at, 2000) FOR NO KEY UPDATE SKIP LOCKED),
             judged AS MATERIALIZED (
                 SELECT c.message_id, c.ordering_key,
@@ -118,35 +126,35 @@ BEGIN
             look_at := look_at * 4;
         END LOOP;
     END LOOP;
-    RETURN QUERY SELECT m.message_id, m.endpoint, m.kind, m.payload, m.idempotency_key, m.ordering_key, m.attempts, m.progress, m.uncertain, m.max_attempts
+    RETURN QUERY SELECT m.message_id, m.endpoint, m.kind, m.payload, m.idempotency_key, m.ordering_key, m.attempts, m.excused, m.progress, m.uncertain, m.max_attempts
                    FROM unnest(taken) WITH ORDINALITY AS t (message_id, no) JOIN message AS m ON m.message_id = t.message_id ORDER BY t.no;
 END $$;
-COMMENT ON FUNCTION billing.worker_claim(text[], int[], boolean[]) IS
-'Locks up to free messages of each endpoint that may be sent now, by priority and number, and returns them; those found to be behind another of their ordering key become queued. A row without a number says that there may be more and to ask again. only_tests: only those of test_connection(). The caller writes what becomes of them with worker_record() in the same transaction. Volatile.';
+COMMENT ON FUNCTION billing.worker_claim(text[], int[], text[]) IS
+'Locks up to free messages of each endpoint that may be sent now, by priority and number, and returns them; those found to be behind another of their ordering key become queued. A row without a number says that there may be more and to ask again. mode: all; fewest attempts, some of those that were tried least often; tests, only those of test_connection(). The caller writes what becomes of them with worker_record() in the same transaction. Volatile.';
 
-CREATE FUNCTION billing.worker_record(message_id bigint[], state text[], begun boolean[], progress jsonb[], unsafe boolean[], uncertain boolean[], next_try_at timestamptz[],
+CREATE FUNCTION billing.worker_record(message_id bigint[], state text[], begun boolean[], excused int[], progress jsonb[], unsafe boolean[], uncertain boolean[], next_try_at timestamptz[],
         lease_until timestamptz[], status int[], answer text[], reason text[], result jsonb[]) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_seqscan = off SET jit = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 BEGIN
     UPDATE message AS m
-       SET state = r.state, attempts = m.attempts + r.begun::int,
+       SET state = r.state, attempts = m.attempts + r.begun::int, excused = r.excused,
            step = CASE WHEN r.begun THEN 0 ELSE m.step END + (r.state = 'sending')::int,
            progress = coalesce(r.progress, m.progress), unsafe = r.unsafe, uncertain = r.uncertain, next_try_at = r.next_try_at, lease_until = r.lease_until,
            last_status = CASE WHEN r.state = 'sending' THEN m.last_status ELSE r.status END, last_answer = CASE WHEN r.state = 'sending' THEN m.last_answer ELSE r.answer END,
            reason = CASE WHEN r.state = 'sending' THEN m.reason ELSE r.reason END, result = coalesce(r.result, m.result),
            first_sent_at = CASE WHEN r.state = 'sending' THEN coalesce(m.first_sent_at, clock_timestamp()) ELSE m.first_sent_at END,
            finished_at = CASE WHEN r.state IN ('delivered', 'dead') THEN clock_timestamp() END
-      FROM unnest(worker_record.message_id, worker_record.state, worker_record.begun, worker_record.progress, worker_record.unsafe, worker_record.uncertain, worker_record.next_try_at,
+      FROM unnest(worker_record.message_id, worker_record.state, worker_record.begun, worker_record.excused, worker_record.progress, worker_record.unsafe, worker_record.uncertain, worker_record.next_try_at,
                   worker_record.lease_until, worker_record.status, worker_record.answer, worker_record.reason, worker_record.result)
-           AS r (message_id, state, begun, progress, unsafe, uncertain, next_try_at, lease_until, status, answer, reason, result)
+           AS r (message_id, state, begun, excused, progress, unsafe, uncertain, next_try_at, lease_until, status, answer, reason, result)
      WHERE m.message_id = r.message_id;
     IF worker_record.state @> '{delivered}' THEN
         PERFORM let_next_go(array_agg(r.message_id)) FROM unnest(worker_record.message_id, worker_record.state) AS r (message_id, state) WHERE r.state = 'delivered';
     END IF;
 END $$;
-COMMENT ON FUNCTION billing.worker_record(bigint[], text[], boolean[], jsonb[], boolean[], boolean[], timestamptz[], timestamptz[], int[], text[], text[], jsonb[]) IS
+COMMENT ON FUNCTION billing.worker_record(bigint[], text[], boolean[], int[], jsonb[], boolean[], boolean[], timestamptz[], timestamptz[], int[], text[], text[], jsonb[]) IS
 'Writes what became of messages, one element each. begun: an attempt has begun with it. The other arguments are columns of message. Volatile.';
 
 CREATE FUNCTION billing.worker_look_after(held bigint[]) RETURNS timestamptz
@@ -207,11 +215,11 @@ AS $$
 BEGIN
     -- Of the first call of an attempt nothing was written down, of a later one that it was begun.
     WITH counted AS MATERIALIZED (
-        SELECT m.message_id, m.attempts + (m.state <> 'sending')::int AS attempts, coalesce(m.max_attempts, s.max_attempts) AS most, s.retry_delay, s.retry_limit
+        SELECT m.message_id, m.attempts + (m.state <> 'sending')::int AS attempts, m.excused, coalesce(m.max_attempts, s.max_attempts) AS most, s.retry_delay, s.retry_limit
           FROM message AS m LEFT JOIN endpoint_setting AS s ON s.endpoint = m.endpoint
          WHERE m.message_id = worker_count_fatal_call.message_id AND m.state IN ('waiting', 'queued', 'delayed', 'sending') FOR NO KEY UPDATE OF m),
     judged AS (
-        SELECT c.message_id, c.attempts, coalesce(c.attempts >= c.most, false) AS dies, coalesce(least(c.retry_delay * power(2, least(c.attempts - 1, 30)), c.retry_limit), '5s') AS pause FROM counted AS c)
+        SELECT c.message_id, c.attempts, coalesce(c.attempts - c.excused >= c.most, false) AS dies, coalesce(least(c.retry_delay * power(2, least(c.attempts - 1, 30)), c.retry_limit), '5s') AS pause FROM counted AS c)
     UPDATE message AS m
        SET state = CASE WHEN j.dies THEN 'dead' ELSE 'delayed' END, attempts = j.attempts, next_try_at = CASE WHEN NOT j.dies THEN clock_timestamp() + j.pause END,
            finished_at = CASE WHEN j.dies THEN clock_timestamp() END, lease_until = NULL, unsafe = false, uncertain = m.uncertain OR m.unsafe,

@@ -39,7 +39,7 @@ CREATE VIEW billing.outbox AS
 COMMENT ON VIEW billing.outbox IS 'One row an endpoint: how many messages are in which state, since when the oldest waits, how fast they go, and how the other side answers.';
 COMMENT ON COLUMN billing.outbox.kind IS 'The foreign data wrapper: which kind of system it is.';
 COMMENT ON COLUMN billing.outbox.url IS 'Where it is.';
-COMMENT ON COLUMN billing.outbox.state IS 'open; paused until paused_until after failures in a row; being tried with one message after that; or no such endpoint.';
+COMMENT ON COLUMN billing.outbox.state IS 'open; paused until paused_until, after failures in a row or because the other side asked to wait; being tried with one message after failures; or no such endpoint.';
 COMMENT ON COLUMN billing.outbox.waiting IS 'Messages that may be sent.';
 COMMENT ON COLUMN billing.outbox.queued IS 'Messages behind another of their ordering key.';
 COMMENT ON COLUMN billing.outbox.sending IS 'Messages whose request is out.';
@@ -49,7 +49,7 @@ COMMENT ON COLUMN billing.outbox.oldest IS 'When the oldest that is neither fini
 COMMENT ON COLUMN billing.outbox.oldest_age IS 'How long ago that was.';
 COMMENT ON COLUMN billing.outbox.delivered_last_minute IS 'Messages delivered within the last minute.';
 COMMENT ON COLUMN billing.outbox.delivered_last_hour IS 'Messages delivered within the last hour.';
-COMMENT ON COLUMN billing.outbox.failures_in_row IS 'How many requests in a row found no server, or one in trouble (5xx).';
+COMMENT ON COLUMN billing.outbox.failures_in_row IS 'How many requests in a row found no server, one in trouble (5xx), or one that refuses the credentials (401, 403).';
 
 CREATE VIEW billing.delivery_errors AS
     SELECT m.endpoint, m.kind, m.reason, m.last_status, count(*) AS messages, count(*) FILTER (WHERE m.state = 'dead') AS dead,
