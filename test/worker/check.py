@@ -676,7 +676,7 @@ def check_large(stub):
     longest, grown = watch.end(), (watch.memory() - before) // 1024
     print(f"# {total} answers of 3 MB: longest transaction {longest:.2f} s, a healthy message waited {slowest:.2f} s at most, memory grew by {grown} MB")
     expect(sql("SELECT DISTINCT result::text, attempts FROM billing.message WHERE endpoint = 'q_large'") == [("40000", 1)], "what was read")
-    expect(longest < 1.5 and slowest < 2.5 and grown < 250, f"transaction {longest:.1f} s, healthy message {slowest:.1f} s, memory {grown} MB")
+    expect(longest < 1.5 and slowest < 2.5 and grown < 200, f"transaction {longest:.1f} s, healthy message {slowest:.1f} s, memory {grown} MB")
 
 
 def check_slots(stub):
