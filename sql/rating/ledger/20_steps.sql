@@ -151,8 +151,8 @@ AS $function$
           LEFT JOIN billing.usage_change AS x ON x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision
            AND billing.known(x.recorded_at, c.usage_at, c.usage_own)
           LEFT JOIN billing.resource AS r ON r.account_id = u.account_id AND r.resource_id = u.resource_id
-         CROSS JOIN LATERAL (SELECT billing.charge_group(s.charge_by, u.dimensions, r.key) AS charge_group,
-                                    billing.chosen_dimensions(s.rate_by, billing.rated_dimensions(s.by_tenant, u.dimensions, u.account_id), r.key) AS rate_group) AS g
+         CROSS JOIN LATERAL (SELECT CASE WHEN s.charge_by = '{}' THEN '{}' ELSE billing.charge_group(s.charge_by, u.dimensions, r.key) END AS charge_group,
+                                    CASE WHEN coalesce(cardinality(s.rate_by), 0) = 0 THEN '{}' ELSE billing.chosen_dimensions(s.rate_by, billing.rated_dimensions(s.by_tenant, u.dimensions, u.account_id), r.key) END AS rate_group) AS g
          CROSS JOIN LATERAL (SELECT billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) AS part, NULL::timestamp AS window_at
                               WHERE s.rate_window IS NULL
                               UNION ALL
@@ -430,6 +430,7 @@ AS $function$
                i.kind AS item_kind, i.key AS item_key, f.in_advance, coalesce(m.enabled, f.item_id IS NOT NULL) AS enabled,
                $step$ || billing.metered_columns() || $step$, coalesce(m.prorated IS NOT NULL AND billing.model(g.tariff) IN ('graduated', 'volume'), false) AS walks,
                coalesce(g.chain IS NOT NULL AND m.aggregation IN ('sum', 'count') AND NOT x.looks_back, false) AS by_rows,
+               coalesce(g.chain = '[{"module": "hashmap"}]' AND m.aggregation IN ('sum', 'count') AND NOT x.looks_back, false) AS by_rules,
                min(g.from_at) OVER (PARTITION BY g.spec_no, g.item_id) = g.from_at AS is_first,
                -- the days that count in this segment: those whose midnight lies in it
                (b.from_local + interval '86399.999999 seconds')::date AS first_day,
@@ -519,14 +520,25 @@ AS $function$
          GROUP BY x.contract_no, x.segment_no, x.charge_group, x.rate_group, x.window_at
     $step$
 
-    -- The same of meters whose rows a chain of rating modules prices one by one.
+    -- The same of meters whose rows a chain of rating modules prices one by one.  Where that is hashmap alone, rows cost the same that have
+    -- the same quantity and the same values in its fields: one is rated for all of them.
     WHEN 'rated_quantity_rows' THEN $step$
-        WITH point AS (
+        WITH alike AS (
+            SELECT x.contract_no, x.segment_no, x.charge_group, x.rate_group, x.window_at, x.dimensions -> 'service' AS service, CASE WHEN x.aggregation = 'count' THEN 1 ELSE x.value END AS counted, count(*) AS events
+              FROM ($step$ || replace(billing.counted_rows(), '{by_rows}', 'true AND s.by_rules AND (SELECT EXISTS (SELECT FROM rated_segment AS z WHERE z.by_rules))') || $step$) AS x
+             GROUP BY x.contract_no, x.segment_no, x.charge_group, x.rate_group, x.window_at, 6, 7
+        ), rated AS (
+            SELECT a.*, billing.currency(s.tariff) AS currency,
+                   billing.try_rate(s.tariff, billing.round_quantity(billing.scaled_quantity(a.counted, s.scale_by, s.scale_over), s.rounding, s.decimals),
+                                    dimensions => a.rate_group || jsonb_build_object('service', coalesce(a.service, to_jsonb(s.item_key)))) AS one
+              FROM alike AS a JOIN rated_segment AS s USING (segment_no)
+            OFFSET 0
+        ), point AS (
             SELECT x.*, billing.round_quantity(billing.scaled_quantity(CASE WHEN s.aggregation = 'count' THEN 1 ELSE x.value END, s.scale_by, s.scale_over), s.rounding, s.decimals) AS quantity,
                    CASE WHEN s.aggregation = 'count' THEN 1 ELSE x.value END AS counted, CASE WHEN x.resource IS NULL THEN x.dimensions ELSE jsonb_build_object('resource', x.resource) || x.dimensions END AS described,
                    -- an array does not hold millions of them
                    (row_number() OVER (PARTITION BY x.contract_no, x.segment_no, x.charge_group, x.rate_group, x.window_at) - 1) / 10000 AS batch_no
-              FROM ($step$ || replace(billing.counted_rows(), '{by_rows}', 'true') || $step$) AS x JOIN rated_segment AS s USING (segment_no)
+              FROM ($step$ || replace(billing.counted_rows(), '{by_rows}', 'true AND NOT s.by_rules AND (SELECT EXISTS (SELECT FROM rated_segment AS z WHERE z.by_rows AND NOT z.by_rules))') || $step$) AS x JOIN rated_segment AS s USING (segment_no)
         ), batch AS (
             SELECT p.contract_no, p.segment_no, p.charge_group, p.rate_group, p.window_at, p.batch_no, sum(p.counted) AS quantity, count(*) AS events,
                    array_agg(p.quantity) AS quantities, array_agg(p.starts_at) AS times, array_agg(p.described) AS described
@@ -540,6 +552,13 @@ AS $function$
         SELECT p.contract_no, p.segment_no, p.charge_group, p.rate_group, p.window_at, sum(p.quantity) AS quantity, sum(p.events)::bigint AS events, billing.added_results(array_agg(p.priced)) AS priced
           FROM priced AS p
          GROUP BY p.contract_no, p.segment_no, p.charge_group, p.rate_group, p.window_at
+         UNION ALL
+        SELECT r.contract_no, r.segment_no, r.charge_group, r.rate_group, r.window_at, sum(r.counted * r.events), sum(r.events)::bigint,
+               CASE WHEN count((r.one).sqlstate) > 0 THEN ROW(NULL, left(min((r.one).sqlstate || (r.one).detail), 5), substr(min((r.one).sqlstate || (r.one).detail), 6))::billing.rating_result
+                    WHEN abs(sum(amount((r.one).amount) * r.events)) > billing.greatest_amount() THEN ROW(NULL, '22003', 'charge comes to more than ' || trunc(billing.greatest_amount()) || ' ' || min(r.currency))::billing.rating_result
+                    ELSE ROW(billing.monetary(sum(amount((r.one).amount) * r.events), min(r.currency)), NULL, NULL)::billing.rating_result END
+          FROM rated AS r
+         GROUP BY r.contract_no, r.segment_no, r.charge_group, r.rate_group, r.window_at
     $step$
 
     -- The same of meters that look at more than the segment, from their rows.
