@@ -301,6 +301,8 @@ COMMENT ON COLUMN billing.cost_by_department.billed IS 'Billed cost (cash).';
 COMMENT ON COLUMN billing.cost_by_department.effective IS 'Effective cost (amortised).';
 COMMENT ON COLUMN billing.cost_by_department.direct_billed IS 'Billed cost that is its own.';
 COMMENT ON COLUMN billing.cost_by_department.shared_billed IS 'Billed cost that is its part of something split.';
+COMMENT ON COLUMN billing.cost_by_department.unallocated_billed IS 'Billed cost that no rule could give to anybody.';
+COMMENT ON COLUMN billing.cost_by_department.excluded_billed IS 'Billed cost that a rule excludes.';
 
 COMMENT ON COLUMN billing.cost_by_project.period IS 'The period, in UTC.';
 COMMENT ON COLUMN billing.cost_by_project.project IS 'Key of the project; null = none.';
@@ -309,6 +311,8 @@ COMMENT ON COLUMN billing.cost_by_project.billed IS 'Billed cost (cash).';
 COMMENT ON COLUMN billing.cost_by_project.effective IS 'Effective cost (amortised).';
 COMMENT ON COLUMN billing.cost_by_project.direct_billed IS 'Billed cost that is its own.';
 COMMENT ON COLUMN billing.cost_by_project.shared_billed IS 'Billed cost that is its part of something split.';
+COMMENT ON COLUMN billing.cost_by_project.unallocated_billed IS 'Billed cost that no rule could give to anybody.';
+COMMENT ON COLUMN billing.cost_by_project.excluded_billed IS 'Billed cost that a rule excludes.';
 
 COMMENT ON COLUMN billing.cost_by_environment.period IS 'The period, in UTC.';
 COMMENT ON COLUMN billing.cost_by_environment.environment IS 'Key of the environment; null = none.';
@@ -317,3 +321,5 @@ COMMENT ON COLUMN billing.cost_by_environment.billed IS 'Billed cost (cash).';
 COMMENT ON COLUMN billing.cost_by_environment.effective IS 'Effective cost (amortised).';
 COMMENT ON COLUMN billing.cost_by_environment.direct_billed IS 'Billed cost that is its own.';
 COMMENT ON COLUMN billing.cost_by_environment.shared_billed IS 'Billed cost that is its part of something split.';
+COMMENT ON COLUMN billing.cost_by_environment.unallocated_billed IS 'Billed cost that no rule could give to anybody.';
+COMMENT ON COLUMN billing.cost_by_environment.excluded_billed IS 'Billed cost that a rule excludes.';

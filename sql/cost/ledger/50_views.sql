@@ -56,16 +56,14 @@ COMMENT ON VIEW billing.cost_by_service IS 'Cost of each service by billing peri
 
 CREATE FUNCTION billing.cost_of_tags(billing_period daterange, tags text[] DEFAULT NULL)
     RETURNS TABLE (tag text, value text, day date, category text, currency text, billed numeric, effective numeric, list numeric, contracted numeric, rows bigint)
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '64MB'
 AS $$
 BEGIN
     RETURN QUERY EXECUTE format($q$
-        SELECT t.key, t.value, c.day, c.category, c.currency, sum(c.billed), sum(c.effective), sum(c.list), sum(c.contracted), sum(c.rows)::bigint
-          FROM (SELECT c.tags, (c.charge_start AT TIME ZONE 'UTC')::date AS day, c.category, c.currency, sum(c.billed) AS billed, sum(c.effective) AS effective, sum(c.list) AS list, sum(c.contracted) AS contracted, count(*) AS rows
-                  FROM (%s) AS c WHERE c.billing_period = $1 AND c.tags <> '{}' GROUP BY 1, 2, 3, 4) AS c
-         CROSS JOIN LATERAL jsonb_each_text(c.tags) AS t
-         WHERE $3 IS NULL OR t.key = ANY ($3)
-         GROUP BY 1, 2, 3, 4, 5 $q$, tagged_cost_sql())
+        SELECT t.key, c.tags ->> t.key, (c.charge_start AT TIME ZONE 'UTC')::date, c.category, c.currency, sum(c.billed), sum(c.effective), sum(c.list), sum(c.contracted), count(*)
+          FROM (%s) AS c CROSS JOIN LATERAL %s AS t (key)
+         WHERE c.billing_period = $1 AND c.tags ? t.key
+         GROUP BY 1, 2, 3, 4, 5 $q$, tagged_cost_sql(), CASE WHEN cost_of_tags.tags IS NULL THEN 'jsonb_object_keys(c.tags)' ELSE 'unnest($3)' END)
         USING cost_of_tags.billing_period, clock_timestamp() + interval '1 day', cost_of_tags.tags;
 END $$;
 COMMENT ON FUNCTION billing.cost_of_tags(daterange, text[]) IS
