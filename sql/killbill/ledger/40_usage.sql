@@ -53,20 +53,16 @@ END $$;
 COMMENT ON FUNCTION billing.killbill_set_unit(text, text, text, text, numeric) IS
 'Says that usage of a meter is told to a server as a unit of a plan. scale: how many of that unit one unit of the meter is; servers of 0.22 take whole numbers only, so that hours are best told as seconds, with scale 3600. Meters made by killbill_import_catalog() need no such word. Errors: 42704 unknown endpoint or meter, 22001, 22023 bad argument, 55000 usage was told already. Volatile.';
 
-CREATE FUNCTION billing.killbill_usage_by_day(endpoint text, dates daterange, only_account bigint DEFAULT NULL)
-    RETURNS TABLE (account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date, quantity numeric)
-    LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000 SET search_path = pg_catalog, billing, pg_temp
+CREATE FUNCTION billing.killbill_daily_usage(endpoint text, dates daterange, only_account bigint DEFAULT NULL)
+    RETURNS TABLE (account_id bigint, external_key text, usage_name text, unit text, usage_type text, day date, quantity numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000 SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH account_here AS MATERIALIZED (
         SELECT k.account_id, s.time_zone
           FROM killbill_account AS k CROSS JOIN LATERAL account_setting_on(k.account_id, current_date) AS s
-         WHERE k.endpoint = killbill_usage_by_day.endpoint AND k.account_id = coalesce(killbill_usage_by_day.only_account, k.account_id)
-    ), span AS MATERIALIZED (
-        SELECT c.* FROM killbill_spans(killbill_usage_by_day.endpoint, dates, killbill_usage_by_day.only_account) AS c
+         WHERE k.endpoint = killbill_daily_usage.endpoint AND k.account_id = coalesce(killbill_daily_usage.only_account, k.account_id)
     ), unit_here AS MATERIALIZED (
-        SELECT u.* FROM killbill_units(killbill_usage_by_day.endpoint) AS u
-    ), phase_unit AS MATERIALIZED (
-        SELECT u.* FROM killbill_units_of_phases(killbill_usage_by_day.endpoint) AS u
+        SELECT u.* FROM killbill_units(killbill_daily_usage.endpoint) AS u
     ), piece AS (
         SELECT u.account_id, u.meter_id, u.resource_id, m.aggregation,
                (CASE WHEN is_point(p.part) OR m.aggregation = 'max' THEN ends_at(p.part) - CASE WHEN is_point(p.part) THEN interval '0' ELSE interval '1 microsecond' END ELSE starts_at(p.part) END
@@ -81,22 +77,33 @@ AS $$
            AND NOT EXISTS (SELECT FROM usage_change AS c WHERE c.account_id = u.account_id AND c.key = u.key AND c.revision = u.revision)
            AND (m.filter = '{}' OR meter_accepts(m.filter, u.dimensions, quantity(u.consumed)))
     )
-    SELECT p.account_id, s.external_key, coalesce(x.usage_name, s.usage_name), s.unit, coalesce(x.usage_type, s.usage_type), c.date_from, c.date_to, p.day,
-           CASE WHEN coalesce(x.usage_type, s.usage_type) = 'CAPACITY' THEN max(p.quantity * s.scale) ELSE sum(p.quantity * s.scale) END
+    SELECT p.account_id, s.external_key, s.usage_name, s.unit, s.usage_type, p.day, CASE WHEN s.usage_type = 'CAPACITY' THEN max(p.quantity * s.scale) ELSE sum(p.quantity * s.scale) END
       FROM piece AS p
      CROSS JOIN LATERAL (
         SELECT k.external_key, x.usage_name, x.unit, coalesce(x.usage_type, CASE p.aggregation WHEN 'max' THEN 'CAPACITY' ELSE 'CONSUMABLE' END) AS usage_type, x.scale
           FROM killbill_subscription AS k JOIN unit_here AS x ON x.plan = k.plan
-         WHERE k.endpoint = killbill_usage_by_day.endpoint AND k.account_id = p.account_id AND x.item_id = p.meter_id
+         WHERE k.endpoint = killbill_daily_usage.endpoint AND k.account_id = p.account_id AND x.item_id = p.meter_id
            AND (k.resource_id IS NULL OR k.resource_id = p.resource_id) AND p.day >= k.starts_on AND (k.ends_on IS NULL OR p.day < k.ends_on)
          ORDER BY k.resource_id IS NULL, k.starts_on, k.external_key LIMIT 1) AS s
-      JOIN span AS c ON c.external_key = s.external_key AND p.day >= c.date_from AND p.day < c.date_to
-      LEFT JOIN phase_unit AS x ON x.plan = c.plan AND x.phase = c.phase AND x.unit = s.unit AND x.named = s.usage_name
      WHERE p.day <@ dates
-     GROUP BY p.account_id, s.external_key, coalesce(x.usage_name, s.usage_name), s.unit, coalesce(x.usage_type, s.usage_type), c.date_from, c.date_to, p.day
+     GROUP BY p.account_id, s.external_key, s.usage_name, s.unit, s.usage_type, p.day
+$$;
+COMMENT ON FUNCTION billing.killbill_daily_usage(text, daterange, bigint) IS
+'Usage as it counts now, by subscription of the server, unit and day of the account''s calendar, in units of the catalog; of capacity the highest level. usage_name: the section that the meter names. Usage of a resource goes to the subscription of that resource, otherwise to the one without a resource; on days without a subscription it goes nowhere. Stable.';
+
+CREATE FUNCTION billing.killbill_usage_by_day(endpoint text, dates daterange, only_account bigint DEFAULT NULL)
+    RETURNS TABLE (account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date, quantity numeric)
+    LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 10000 SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT u.account_id, u.external_key, coalesce(x.usage_name, u.usage_name), u.unit, coalesce(x.usage_type, u.usage_type), c.date_from, c.date_to, u.day,
+           CASE WHEN coalesce(x.usage_type, u.usage_type) = 'CAPACITY' THEN max(u.quantity) ELSE sum(u.quantity) END
+      FROM killbill_daily_usage(killbill_usage_by_day.endpoint, dates, killbill_usage_by_day.only_account) AS u
+      JOIN killbill_spans(killbill_usage_by_day.endpoint, dates, killbill_usage_by_day.only_account) AS c ON c.external_key = u.external_key AND u.day >= c.date_from AND u.day < c.date_to
+      LEFT JOIN killbill_units_of_phases(killbill_usage_by_day.endpoint) AS x ON x.plan = c.plan AND x.phase = c.phase AND x.unit = u.unit AND x.named = u.usage_name
+     GROUP BY u.account_id, u.external_key, coalesce(x.usage_name, u.usage_name), u.unit, coalesce(x.usage_type, u.usage_type), c.date_from, c.date_to, u.day
 $$;
 COMMENT ON FUNCTION billing.killbill_usage_by_day(text, daterange, bigint) IS
-'Usage as it counts now, by subscription of the server, unit and day of the account''s calendar, in units of the catalog; of capacity the highest level. period_from, period_to: of the span of killbill_spans(); usage_name: the section that prices the unit there. Usage of a resource goes to the subscription of that resource, otherwise to the one without a resource; on days without a subscription it goes nowhere. Stable.';
+'Usage of killbill_daily_usage() by span of killbill_spans(), with the section that prices its unit there. Stable.';
 
 CREATE FUNCTION billing.killbill_section(endpoint text, external_key text, usage_name text, period_from date, OUT section jsonb, OUT currency text, OUT free boolean)
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -197,7 +204,7 @@ COMMENT ON FUNCTION billing.killbill_usage_told(text, daterange, bigint) IS 'Usa
 CREATE FUNCTION billing.killbill_usage_differences(endpoint text, dates daterange, only_account bigint DEFAULT NULL)
     RETURNS TABLE (account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date,
                    wanted numeric, told numeric, period_wanted numeric, period_told numeric)
-    LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000 SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 1000 SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH step AS (SELECT CASE killbill_option(killbill_usage_differences.endpoint, 'usage_decimals') WHEN 'true' THEN 0.000000001 ELSE 1 END AS size),
     counted AS (
