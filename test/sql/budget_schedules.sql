@@ -48,6 +48,14 @@ SELECT run_reports('2026-12-02');
 SELECT schedule, period, version, division, content ~ '12.00' AS restated FROM reports WHERE schedule = 'monthly' ORDER BY version;
 SELECT schedule, waits_for FROM report_schedules ORDER BY 1;
 
+-- a scheme that is only being made, or that was given up, lets no report wait
+SELECT set_allocation_scheme('idea', kind => 'department'), set_allocation_rule('idea', 'all', 1, '{"target": "web"}') \g /dev/null
+SELECT report_gap('[2026-10-01,2026-11-01)');
+CALL allocate('[2026-09-01,2026-10-01)', NULL, 'idea') \g /dev/null
+SELECT report_gap('[2026-10-01,2026-11-01)');
+SELECT remove_allocation_rule('idea', 'all') \g /dev/null
+SELECT report_gap('[2026-10-01,2026-11-01)');
+
 -- an endpoint must be there; one that goes away stops no other report
 SELECT fails($$ SELECT set_report_schedule('x', endpoint => 'slak') $$);
 CREATE SERVER slack FOREIGN DATA WRAPPER billing_custom OPTIONS (url 'https://hooks.example.com', connector 'shop.slack');

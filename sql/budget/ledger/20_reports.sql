@@ -75,8 +75,9 @@ CREATE FUNCTION billing.report_gap(days daterange) RETURNS text
     AS $$ SELECT CASE WHEN count(*) = 0 THEN 'no scheme has divided any cost'
                       ELSE string_agg(format('scheme "%s" has not divided %s', g.key, (SELECT string_agg(days_text(m), ' and ' ORDER BY m) FROM unnest(g.missing) AS m)), '; ' ORDER BY g.key) FILTER (WHERE NOT isempty(g.missing)) END
             FROM (SELECT s.key, datemultirange(report_gap.days) - range_agg(a.period) AS missing
-                    FROM billing.allocation_scheme AS s JOIN billing.allocation AS a USING (scheme_id) WHERE a.state IN ('open', 'closed') GROUP BY s.key) AS g $$;
-COMMENT ON FUNCTION billing.report_gap(daterange) IS 'What a report of these days would lack: schemes that have divided cost but not all of these days. Null = nothing. Stable.';
+                    FROM billing.allocation_scheme AS s JOIN billing.allocation AS a USING (scheme_id)
+                   WHERE a.state IN ('open', 'closed') AND EXISTS (SELECT FROM billing.allocation_rule AS r WHERE r.scheme_id = s.scheme_id AND r.valid && report_gap.days AND upper_inf(r.known)) GROUP BY s.key) AS g $$;
+COMMENT ON FUNCTION billing.report_gap(daterange) IS 'What a report of these days would lack: schemes that have rules for these days and have divided cost, but not all of these days. Null = nothing. Stable.';
 
 CREATE FUNCTION billing.report_lines(period daterange) RETURNS TABLE (scheme text, cost_center text, outcome text, currency text, billed numeric, effective numeric, division text, known_at timestamptz)
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
