@@ -49,6 +49,14 @@ SELECT set_budget('tag lab', 10, 'EUR', tag => 'team', value => 'lab') \g /dev/n
 SELECT check_budgets('2026-10-13'), check_budgets('2026-10-14');
 SELECT level, kind, actual FROM budget_alerts WHERE budget = 'tag lab';
 
+-- so is a charge that cannot be rated, in a running period and after a run
+SELECT set_account('odd', starts_on => '2026-10-01'), set_price('gpu', '{"model": "per_unit", "currency": "EUR", "unit_price": "900000000000000"}', valid_from => '2026-09-01', account => 'odd') \g /dev/null
+SELECT outcome FROM record_usage('[{"id": "3", "account": "odd", "meter": "gpu", "at": "2026-10-05T10:00:00Z", "quantity": "1000"}]');
+SELECT set_budget('odd', 10, 'EUR', account => 'odd', valid_from => '2026-10-01'), set_budget('odd gpu', 10, 'EUR', account => 'odd', meter => 'gpu', valid_from => '2026-10-01') \g /dev/null
+SELECT budget, actual, level, uncounted FROM budget_status('2026-10-14') WHERE budget LIKE 'odd%' ORDER BY 1;
+CALL run_invoicing('2026-11-02') \g /dev/null
+SELECT budget, actual, level, uncounted FROM budget_status('2026-10-14') WHERE budget LIKE 'odd%' ORDER BY 1;
+
 -- restated is only what changes after the period was looked at once since its end; the first look back tells as usual
 SELECT set_budget('late', 10, 'EUR', tag => 'team', value => 'web', valid_to => '2026-11-01') \g /dev/null
 SELECT check_budgets('2026-11-10');

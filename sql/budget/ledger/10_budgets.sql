@@ -215,6 +215,10 @@ CREATE FUNCTION billing.charges_of_accounts(accounts bigint[], span daterange, d
               FROM billing.charge_key AS k JOIN billing.charge_period AS p USING (account_id, period_no)
              WHERE k.account_id = ANY (accounts) AND k.looked_owed IS NOT NULL AND p.looked_known_at IS NOT NULL AND span @> p.date_from
             UNION ALL
+            SELECT y.account_id, y.item_id, 'usage', p.date_from, NULL, NULL, true
+              FROM billing.pending AS q JOIN billing.run_error AS y USING (run_id, account_id, period_no) JOIN billing.charge_period AS p USING (account_id, period_no)
+             WHERE q.account_id = ANY (accounts) AND p.looked_known_at IS NOT NULL AND span @> p.date_from
+            UNION ALL
             SELECT d.account_id, d.item_id, d.component, d.date_from, billing.currency(d.nothing), CASE WHEN NOT d.failed THEN billing.amount(d.target) END, d.failed
               FROM (SELECT l.until, array_agg(l.account_id) AS accounts FROM looked_at AS l WHERE l.until <= day GROUP BY l.until) AS l
              CROSS JOIN LATERAL billing.rate_accounts(l.accounts, daterange(l.until, charges_of_accounts.day, '[]'), NULL, 'infinity') AS d
