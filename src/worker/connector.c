@@ -499,8 +499,8 @@ take_step(Delivery *delivery)
 	char	   *action = step_text(STEP_ACTION);
 	char	   *reason = step_text(STEP_REASON);
 
-	delivery->new_progress = step_jsonb(STEP_PROGRESS);
-	delivery->result = step_jsonb(STEP_RESULT);
+	delivery->new_progress = secrets_redact_json(delivery->endpoint, step_jsonb(STEP_PROGRESS));
+	delivery->result = secrets_redact_json(delivery->endpoint, step_jsonb(STEP_RESULT));
 	if (action == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

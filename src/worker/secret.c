@@ -25,9 +25,11 @@
 #include "common/hashfn.h"
 #include "foreign/foreign.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/jsonfuncs.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
@@ -296,31 +298,162 @@ secrets_refresh(Endpoint *endpoint, TimestampTz now)
 	endpoint->fingerprint = fingerprint;
 }
 
+/* How a secret may be written where somebody quotes it. */
+typedef enum Spelling
+{
+	SPELLED_AS_IS,
+	SPELLED_IN_JSON,
+	SPELLED_IN_URL,
+	SPELLINGS
+} Spelling;
+
+/* The number that so many hexadecimal digits say, or -1 when they are none. */
+static int
+hex_number(const char *digits, int count)
+{
+	int			number = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		char		digit = digits[i];
+
+		if (digit >= '0' && digit <= '9')
+			number = number * 16 + digit - '0';
+		else if ((digit | 0x20) >= 'a' && (digit | 0x20) <= 'f')
+			number = number * 16 + (digit | 0x20) - 'a' + 10;
+		else
+			return -1;
+	}
+	return number;
+}
+
+/* Reads \uXXXX, or two of them that are one character; returns how many bytes they take, 0 when it is none. */
+static int
+read_json_number(const char *text, char *bytes)
+{
+	int			code = hex_number(text + 2, 4);
+	int			low;
+
+	if (code <= 0)
+		return 0;
+	if (code >= 0xD800 && code <= 0xDBFF && text[6] == '\\' && text[7] == 'u' &&
+		(low = hex_number(text + 8, 4)) >= 0xDC00 && low <= 0xDFFF)
+	{
+		unicode_to_utf8(surrogate_pair_to_codepoint(code, low), (unsigned char *) bytes);
+		return 12;
+	}
+	unicode_to_utf8(code, (unsigned char *) bytes);
+	return 6;
+}
+
+/*
+ * What stands first in the text when it is read in that spelling: bytes, with
+ * room for four and a zero byte after them, is what it means.  Returns how
+ * many bytes of the text that takes, 0 when it is nothing.
+ */
+static int
+read_spelled(const char *text, Spelling spelling, char *bytes)
+{
+	int			code;
+
+	memset(bytes, 0, 5);
+	bytes[0] = text[0];
+	if (spelling == SPELLED_IN_JSON && text[0] == '\\')
+	{
+		if (text[1] == 'u')
+			return read_json_number(text, bytes);
+		bytes[0] = text[1] == 't' ? '\t' : text[1];
+		return text[1] == '\0' ? 0 : 2;
+	}
+	if (spelling == SPELLED_IN_URL && text[0] == '%' && (code = hex_number(text + 1, 2)) > 0)
+	{
+		bytes[0] = (char) code;
+		return 3;
+	}
+	return text[0] == '\0' ? 0 : 1;
+}
+
+/* How many bytes the secret takes up where the text begins with it in that spelling; 0 = it does not. */
+static int
+spelled_length(const char *text, const char *secret, Spelling spelling)
+{
+	const char *at = text;
+
+	while (*secret != '\0')
+	{
+		char		bytes[5];
+		int			taken = read_spelled(at, spelling, bytes);
+
+		if (spelling == SPELLED_IN_URL && *at == '+' && *secret == ' ')
+			bytes[0] = ' ';
+		if (taken == 0 || strncmp(secret, bytes, strlen(bytes)) != 0)
+			return 0;
+		at += taken;
+		secret += strlen(bytes);
+	}
+	return at - text;
+}
+
+/* How many bytes the longest secret takes up that the text begins with, however it is spelled; 0 = none does. */
+static int
+secret_length(const Endpoint *endpoint, const char *text)
+{
+	ListCell   *cell;
+	int			longest = 0;
+
+	foreach(cell, endpoint->secrets)
+	{
+		const char *secret = lfirst(cell);
+
+		if (*text != *secret && *text != '\\' && *text != '%' && *text != '+')
+			continue;
+		for (Spelling spelling = 0; spelling < SPELLINGS; spelling++)
+			longest = Max(longest, spelled_length(text, secret, spelling));
+	}
+	return longest;
+}
+
 /*
  * secrets_redact(endpoint, text, limit) -> the first bytes of the text with
- *	  every secret of the endpoint replaced by ***, palloc'ed
+ *	  every secret of the endpoint replaced by ***, palloc'ed.  Secrets are
+ *	  also found as JSON and URLs write them; where one is part of another the
+ *	  longer one goes.
  */
 char *
 secrets_redact(const Endpoint *endpoint, const char *text, int limit)
 {
 	StringInfoData clean;
-	ListCell   *cell;
 
 	initStringInfo(&clean);
 	while (*text != '\0' && clean.len < limit)
 	{
-		const char *hidden = NULL;
+		int			hidden = secret_length(endpoint, text);
 
-		foreach(cell, endpoint->secrets)
-			if (strncmp(text, lfirst(cell), strlen(lfirst(cell))) == 0)
-				hidden = lfirst(cell);
-		if (hidden == NULL)
+		if (hidden == 0)
 			appendStringInfoChar(&clean, *text++);
 		else
 		{
 			appendStringInfoString(&clean, "***");
-			text += strlen(hidden);
+			text += hidden;
 		}
 	}
 	return clean.data;
+}
+
+static text *
+redact_string(void *endpoint, char *value, int length)
+{
+	return cstring_to_text(secrets_redact(endpoint, pnstrdup(value, length), INT_MAX));
+}
+
+/*
+ * secrets_redact_json(endpoint, json) -> the same with every secret in its
+ *	  strings replaced by ***; 0 stays 0.  Names of members stay as they are.
+ */
+Datum
+secrets_redact_json(Endpoint *endpoint, Datum json)
+{
+	if (json == 0 || endpoint->secrets == NIL)
+		return json;
+	return JsonbPGetDatum(transform_jsonb_string_values(DatumGetJsonbP(json), endpoint, redact_string));
 }

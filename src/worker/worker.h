@@ -220,6 +220,7 @@ extern int64 endpoint_retry_delay(const Endpoint *endpoint, int attempt);
 /* secret.c */
 extern void secrets_refresh(Endpoint *endpoint, TimestampTz now);
 extern char *secrets_redact(const Endpoint *endpoint, const char *text, int limit);
+extern Datum secrets_redact_json(Endpoint *endpoint, Datum json);
 
 /* transfer.c */
 extern void transfer_start_engine(void);

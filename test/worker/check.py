@@ -366,6 +366,27 @@ def check_secrets(stub):
     expect(value not in (SERVER / "log").read_text(errors="replace"), "a secret is in the log")
 
 
+def check_quoted_secrets(stub):
+    """What a connector keeps of an answer that quotes secrets has none of them, however they are written there, nor the rest of one that begins like another."""
+    for name, value in {"short": "pass", "long": "password123", "odd": 'sl/ash "quote" \\ +%41'}.items():
+        secret(name, value)
+    sql("""CREATE OR REPLACE FUNCTION shop.keeping(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step LANGUAGE sql RETURN
+        CASE WHEN answer IS NULL THEN billing.step_send(billing.json_request('POST', '/orders', jsonb_build_object('reference', message.idempotency_key)))
+             WHEN message.idempotency_key = 'result' THEN billing.step_delivered(jsonb_build_object('kept', billing.json_or_null(answer.body), 'pass', 12.50))
+             ELSE billing.step_retry(answer.body, '1h', jsonb_build_object('kept', billing.json_or_null(answer.body))) END""")
+    endpoint("q_echo", stub.url("echo", 9), connector="shop.keeping", token_file="short", password_file="long", secret_file="odd",
+             secret_headers='{"X-A": "{token}", "X-B": "{password}", "X-C": "{secret}"}')
+    enqueue("q_echo", ["result", "progress"])
+    wait_for(lambda: states("q_echo") == {"delivered": 1, "delayed": 1}, 10, "one delivered, one delayed")
+    result = one("SELECT result FROM billing.message WHERE endpoint = 'q_echo' AND idempotency_key = 'result'")
+    progress, reason, last_answer = sql("SELECT progress, reason, last_answer FROM billing.message WHERE endpoint = 'q_echo' AND idempotency_key = 'progress'")[0]
+    hidden = [["***"] * 3] * 5
+    expect(result == {"kept": hidden, "pass": 12.5} and progress == {"kept": hidden}, f"kept are {result} and {progress}")
+    for text in (reason, last_answer):
+        expect(json.loads(text) == hidden, f"kept is {text}")
+    sql("DROP SERVER q_echo")
+
+
 def check_order(stub):
     """Within an ordering key one after the other, whatever fails; a dead one holds the others back until somebody decides."""
     stub.admin("reset")
@@ -1161,6 +1182,7 @@ GROUPS = {
     "certificates": check_tls,
     "proxy": check_proxy,
     "secrets": check_secrets,
+    "quoted secrets": check_quoted_secrets,
     "order, dead letters": check_order,
     "locked messages": check_locked,
     "bad connectors": check_connectors,

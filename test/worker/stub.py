@@ -20,6 +20,7 @@ requests of each reference meet FAULT, later ones are fine:
     garbage        carries out, an answer that is no HTTP      bulk           carries out, answers with 3 MB of JSON
     picky          status 500 to every reference with "bad"  throttle       carries out 20 orders a second, 429 with Retry-After: 1 to others
     login          401 unless the token is "right"
+    echo           carries out, quotes the header fields x-… as they came, as JSON and URLs write them
 
 GET /admin/effects gives {reference: number of orders}, GET /admin/counts {"requests": …, "connections": …, "most_at_once": …},
 POST /admin/reset forgets everything; GET /admin/headers gives the header fields of the last order, GET /admin/arrivals
@@ -141,7 +142,7 @@ class Stub(asyncio.Protocol):
 
     def misbehave(self, fault, reference):
         good = answer(201, b'{"id": 1}')
-        if fault in ("late", "close-after", "cut", "short", "huge", "utf8", "nul", "bomb", "gzip", "html", "500-after", "hold-after", "delay", "brief", "long", "garbage", "bulk"):
+        if fault in ("late", "close-after", "cut", "short", "huge", "utf8", "nul", "bomb", "gzip", "html", "500-after", "hold-after", "delay", "brief", "long", "garbage", "bulk", "echo"):
             self.carry_out(reference)
         if fault in ("hold", "hold-after"):
             pass
@@ -186,6 +187,12 @@ class Stub(asyncio.Protocol):
             self.transport.close()
         elif fault == "bulk":
             self.send(answer(201, BULK))
+        elif fault == "echo":
+            quoted = [value for name, value in last_headers.items() if name.startswith("x-")]
+            letters = ('"' + "".join(f"\\u{ord(letter):04X}" for letter in value) + '"' for value in quoted)
+            rows = [json.dumps(quoted), json.dumps(quoted).replace("/", "\\/"), "[" + ", ".join(letters) + "]",
+                    json.dumps([urllib.parse.quote(value, safe="") for value in quoted]), json.dumps([urllib.parse.quote_plus(value).lower() for value in quoted])]
+            self.send(answer(201, ("[" + ", ".join(rows) + "]").encode()))
         elif fault == "gzip":
             self.send(answer(201, gzip.compress(b'{"id": 2}'), "Content-Encoding: gzip\r\n"))
         else:
