@@ -65,3 +65,14 @@ DROP SERVER slack;
 SELECT run_reports('2026-11-04');
 SELECT schedule, state, problem FROM reports WHERE schedule IN ('a gone', 'b there') ORDER BY 1;
 SELECT payload ->> 'period', payload ->> 'version', payload ->> 'division' FROM message WHERE kind = 'report';
+
+-- without a day it is today in UTC, wherever the session is
+CREATE FUNCTION public.today() RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', report_period('yesterday'), (SELECT max(upper(period)) FROM budget_status() WHERE budget = 'daily'), may_create(scheme => 'department', cost_center => 'web')) $$;
+SELECT set_budget('daily', 0, 'EUR', scheme => 'department', cost_center => 'web', every => 'total', valid_from => (now() AT TIME ZONE 'UTC')::date, valid_to => (now() AT TIME ZONE 'UTC')::date + 1) \g /dev/null
+SELECT today() AS utc \gset
+SET timezone = 'Pacific/Kiritimati';
+SELECT today() AS east \gset
+SET timezone = 'Etc/GMT+12';
+SELECT today() AS west \gset
+SELECT :'utc' = :'east' AS east, :'utc' = :'west' AS west;

@@ -285,7 +285,7 @@ CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, actual 
 COMMENT ON FUNCTION billing.spending(date) IS
 'What each budget has spent in its period that holds a day, in its currency: cost in another is converted by the rate of its day; how much of it is fees, which do not grow with the days; and whether some cost is not counted, because there is no rate or a charge cannot be rated. Stable.';
 
-CREATE FUNCTION billing.budget_status(day date DEFAULT current_date)
+CREATE FUNCTION billing.budget_status(day date DEFAULT (pg_catalog.now() AT TIME ZONE 'UTC')::date)
     RETURNS TABLE (budget text, period daterange, "limit" numeric, actual numeric, percent numeric, forecast numeric, method text, limit_reached_on date, days_until_limit int, level text, uncounted boolean, currency text, budget_id int)
     LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT b.key, p.period, p."limit", s.actual, CASE WHEN p."limit" > 0 THEN round(100 * s.actual / p."limit", 2) END,
@@ -359,7 +359,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.fire_alerts(date, boolean) IS 'Tells the alerts that judge_budgets() finds; returns how many were told. Used by check_budgets(). Volatile.';
 
-CREATE FUNCTION billing.check_budgets(day date DEFAULT current_date) RETURNS bigint
+CREATE FUNCTION billing.check_budgets(day date DEFAULT (pg_catalog.now() AT TIME ZONE 'UTC')::date) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_nestloop = off SET jit = off
 AS $$
 DECLARE
@@ -399,7 +399,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.reset_alert(text, text) IS 'Arms the alerts of a budget again, of one level or of all: only then are they told a second time in their period. Returns how many. Errors: 22023 unknown level, 42704 unknown budget. Volatile.';
 
-CREATE FUNCTION billing.may_create(scheme text DEFAULT NULL, cost_center text DEFAULT NULL, account text DEFAULT NULL, day date DEFAULT current_date, tag text DEFAULT NULL, value text DEFAULT NULL) RETURNS boolean
+CREATE FUNCTION billing.may_create(scheme text DEFAULT NULL, cost_center text DEFAULT NULL, account text DEFAULT NULL, day date DEFAULT (pg_catalog.now() AT TIME ZONE 'UTC')::date, tag text DEFAULT NULL, value text DEFAULT NULL) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
     AS $$ WITH RECURSIVE center (id, parent_id) AS (
               SELECT k.cost_center_id, k.parent_id FROM billing.cost_center AS k

@@ -48,7 +48,7 @@ COMMENT ON COLUMN billing.report.problem IS 'Why the endpoint could not be told.
 COMMENT ON COLUMN billing.report.made_at IS 'When it was made.';
 COMMENT ON COLUMN billing.report.made_by IS 'By whom.';
 
-CREATE FUNCTION billing.report_period(words text, today date DEFAULT current_date) RETURNS daterange
+CREATE FUNCTION billing.report_period(words text, today date DEFAULT (pg_catalog.now() AT TIME ZONE 'UTC')::date) RETURNS daterange
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -167,7 +167,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.keep_report(billing.report_schedule, daterange) IS 'Makes the report of a schedule for a period, keeps it and hands it to its endpoint, unless the one before has the same figures; says whether it did. Used by run_reports(). Volatile.';
 
-CREATE FUNCTION billing.run_reports(today date DEFAULT current_date) RETURNS bigint
+CREATE FUNCTION billing.run_reports(today date DEFAULT (pg_catalog.now() AT TIME ZONE 'UTC')::date) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
