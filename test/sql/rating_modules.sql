@@ -57,6 +57,12 @@ SELECT c.exact FROM charged('plain', 'compute') AS c;
 SELECT apply_rating_rules('compute', applies_to => 'open', each_row => true);
 SELECT jsonb_path_query_array(chain, '$[*].module') AS chain FROM prices WHERE item = 'compute';
 SELECT c.exact, quoted('plain', 'compute') AS quoted FROM charged('plain', 'compute') AS c;
+-- alike or not, without the field, of a resource: each as quote prices it; a row that names another service costs nothing here
+SELECT use('plain', 'compute', '2025-01-06', 6, '{"flavor": "small"}'), use('plain', 'compute', '2025-01-07', 6, '{"flavor": "small", "zone": "b"}', resource => 'vm'), use('plain', 'compute', '2025-01-08', 6.5, '{"flavor": "large"}'),
+       use('plain', 'compute', '2025-01-09', 5), use('plain', 'compute', '2025-01-10', 12, '{"flavor": "small"}') \gset
+SELECT c.exact, quoted('plain', 'compute') AS quoted FROM charged('plain', 'compute') AS c;
+SELECT use('plain', 'compute', '2025-01-11', 6, '{"flavor": "small", "service": "storage"}') \gset
+SELECT c.exact FROM charged('plain', 'compute') AS c;
 -- what was closed keeps its chain: late usage is priced by it, and what the new price would change is held
 SELECT use('acme', 'compute', '2025-01-05 23:00', 4, '{"flavor": "large"}') \gset
 CALL run_invoicing(through => '2025-02-01') \gset
