@@ -91,7 +91,13 @@ read_secret_file(const char *name, char **problem)
 			wrong = "cannot be read";
 		while (length > 0 && (buffer[length - 1] == '\n' || buffer[length - 1] == '\r'))
 			buffer[--length] = '\0';
-		contents = pstrdup(buffer);
+		/* a file that is being written anew is empty for a moment, and libcurl leaves out a field without content */
+		if (wrong == NULL && strspn(buffer, " \t") == (size_t) length)
+			wrong = "is empty";
+		else if (wrong == NULL && strlen(buffer) < (size_t) length)
+			wrong = "has a zero byte";
+		else
+			contents = pstrdup(buffer);
 		explicit_bzero(buffer, MAX_SECRET);
 	}
 	pfree(buffer);

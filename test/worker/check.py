@@ -338,6 +338,8 @@ def check_secrets(stub):
     value = "s3cr3t-value"
     secret("token", value + "\n")
     secret("open", value, 0o644)
+    secret("empty", "\n")
+    secret("zero", value[:5] + "\0" + value[5:])
     (SECRETS / "link").symlink_to(SECRETS / "token")
     template = '{"Authorization": "Bearer {token}", "X-Login": "{base64 user:token}"}'
     stub.admin("reset")
@@ -354,12 +356,12 @@ def check_secrets(stub):
     enqueue("s_mapping", ["mapping"])
     wait_until_finished("s_mapping")
     expect(stub.admin("headers").get("authorization") == "Basic from-mapping", "the user mapping was not used")
-    for name in ("missing", "open", "link"):
+    for name in ("missing", "open", "link", "empty", "zero"):
         endpoint("s_" + name, stub.url(), token_file=name, secret_headers=template, user="alice")
         enqueue("s_" + name, [name])
         wait_for(lambda: (one("SELECT reason FROM billing.message WHERE endpoint = %s", "s_" + name) or "").startswith("secret: "), 10, f"{name} refused")
         sql(f"DROP SERVER s_{name}")
-    expect(not set(stub.effects()) & {"missing", "open", "link"}, "a message went out without its secret")
+    expect(not set(stub.effects()) & {"missing", "open", "link", "empty", "zero"}, "a message went out without its secret")
     expect("***" in one("SELECT last_answer FROM billing.message WHERE endpoint = 's_file'"), "the answer that quotes the secret was not cleaned")
     stored = one("SELECT string_agg(m::text, ' ') FROM billing.message AS m WHERE endpoint LIKE 's\\_%'") + one("SELECT coalesce(string_agg(query, ' '), '') FROM pg_stat_activity")
     expect(value not in stored.replace("'s3cr3t", ""), "a secret is in the outbox")
