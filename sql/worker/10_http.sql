@@ -14,7 +14,7 @@ CREATE TYPE billing.http_request AS (
 );
 COMMENT ON TYPE billing.http_request IS 'A request that a connector asks the worker to send; made by http_request(), json_request() and raw_request().';
 COMMENT ON COLUMN billing.http_request.method IS 'GET, HEAD, POST, PUT, PATCH or DELETE.';
-COMMENT ON COLUMN billing.http_request.path IS 'What follows the url of the endpoint, from the slash on, with its query: /accounts?externalKey=acme. Never a whole URL.';
+COMMENT ON COLUMN billing.http_request.path IS 'What follows the url of the endpoint, from the slash on, with its query: /accounts?externalKey=acme. Never a whole URL, no segment . or .., no fragment.';
 COMMENT ON COLUMN billing.http_request.headers IS 'Header fields: {"Accept": "text/xml"}; null = none. Those that prove who we are come from the endpoint.';
 COMMENT ON COLUMN billing.http_request.body IS 'Body as text, sent in UTF-8; null = none.';
 COMMENT ON COLUMN billing.http_request.raw_body IS 'Body as bytes; null = body counts.';

@@ -393,6 +393,35 @@ read_body(Request *request)
 	request->body[request->body_length] = '\0';
 }
 
+/* Whether the segment that begins here is . or .., as some server or other understands it. */
+static bool
+is_dot_segment(const char *segment)
+{
+	int			dots = 0;
+
+	while (*segment == '.' || pg_strncasecmp(segment, "%2e", 3) == 0)
+	{
+		segment += *segment == '.' ? 1 : 3;
+		dots++;
+	}
+	return (dots == 1 || dots == 2) && strchr("/\\;?", *segment) != NULL;
+}
+
+/*
+ * Raises unless it is a path that stays below the endpoint's url and goes out
+ * whole: without steps up and without a fragment, which no server gets to see.
+ */
+static void
+check_path(const char *path)
+{
+	if (path == NULL || path[0] != '/' || strchr(path, '#') != NULL)
+		bad_request("path", path);
+	check_line("path", path, '!');
+	for (const char *at = path; *at != '\0' && *at != '?'; at++)
+		if ((*at == '/' || *at == '\\') && is_dot_segment(at + 1))
+			bad_request("path", path);
+}
+
 /* Takes over the request of a step, into the current memory context; raises when it is malformed. */
 static void
 read_request(Request *request)
@@ -406,9 +435,7 @@ read_request(Request *request)
 		known = known || strcmp(request->method, methods[i]) == 0;
 	if (!known)
 		bad_request("method", request->method);
-	if (request->path == NULL || request->path[0] != '/')
-		bad_request("path", request->path);
-	check_line("path", request->path, '!');
+	check_path(request->path);
 	request->headers = read_headers();
 	read_body(request);
 	request->timeout = step_int8(STEP_TIMEOUT);

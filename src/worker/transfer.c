@@ -348,6 +348,7 @@ set_policy(Transfer *transfer)
 #endif
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROXY, endpoint->proxy ? endpoint->proxy : "");
 	curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
 	/* a proxy that makes a tunnel is shown no secrets */

@@ -389,6 +389,22 @@ def check_quoted_secrets(stub):
     sql("DROP SERVER q_echo")
 
 
+def check_paths(stub):
+    """No path leaves the endpoint's url, in whatever way servers write a step up; what only looks like one goes out as it is."""
+    refused = ["/orders/..", "/orders/.", "/../admin/reset", "/a/%2E%2e/b", "/a/.%2e?b=1", "/a/..;x=1/b", "/a\\..\\b", "/orders#part", "orders", "/or ders"]
+    sent = ["/orders/...?a=/../b", "/.orders/..b//c", "/orders/%2e%2e%2e", "/orders;..?.."]
+    sql("""CREATE OR REPLACE FUNCTION shop.going(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step LANGUAGE sql RETURN
+        CASE WHEN answer IS NULL THEN billing.step_send(billing.json_request('POST', message.idempotency_key, jsonb_build_object('reference', message.idempotency_key)))
+             ELSE billing.judge_answer(answer) END""")
+    stub.admin("reset")
+    endpoint("path", stub.url(), connector="shop.going", max_attempts="1")
+    enqueue("path", refused + sent)
+    wait_until_finished("path")
+    outcome = dict(sql("SELECT idempotency_key, coalesce(reason, state) FROM billing.message WHERE endpoint = 'path'"))
+    expect({path: outcome[path] for path in refused} == {path: f'22023: the connector\'s request has a bad path: "{path}"' for path in refused}, f"{outcome}")
+    expect(stub.admin("targets") == {path: "/none/0" + path for path in sent}, f"targets are {stub.admin('targets')}")
+
+
 def check_order(stub):
     """Within an ordering key one after the other, whatever fails; a dead one holds the others back until somebody decides."""
     stub.admin("reset")
@@ -1185,6 +1201,7 @@ GROUPS = {
     "proxy": check_proxy,
     "secrets": check_secrets,
     "quoted secrets": check_quoted_secrets,
+    "paths": check_paths,
     "order, dead letters": check_order,
     "locked messages": check_locked,
     "bad connectors": check_connectors,

@@ -24,7 +24,7 @@ requests of each reference meet FAULT, later ones are fine:
 
 GET /admin/effects gives {reference: number of orders}, GET /admin/counts {"requests": …, "connections": …, "most_at_once": …},
 POST /admin/reset forgets everything; GET /admin/headers gives the header fields of the last order, GET /admin/arrivals
-when each reference came first, and GET /admin/bodies the last body of each.
+when each reference came first, and GET /admin/bodies the last body of each; GET /admin/targets the last target of each.
 """
 import asyncio
 import email.utils
@@ -44,6 +44,7 @@ arrivals = {}
 spent = {}
 BULK = json.dumps([{"number": n, "words": [str(n)] * 8} for n in range(40000)]).encode()
 bodies = {}
+targets = {}
 BOMB = gzip.compress(b"\0" * 100_000_000)
 
 
@@ -103,13 +104,14 @@ class Stub(asyncio.Protocol):
             last_headers.update(headers)
             order = json.loads(body)
             bodies[order["reference"]] = order
+            targets[order["reference"]] = target
             self.place(fault, times, order["reference"], headers)
 
     def admin(self, what):
         if what == "reset":
-            effects.clear(), keys.clear(), met.clear(), bodies.clear()
+            effects.clear(), keys.clear(), met.clear(), bodies.clear(), targets.clear()
             counts.update(requests=0, connections=0, at_once=0, most_at_once=0)
-        return answer(200, json.dumps({"effects": effects, "counts": counts, "headers": last_headers, "arrivals": arrivals, "bodies": bodies}.get(what, {})).encode())
+        return answer(200, json.dumps({"effects": effects, "counts": counts, "headers": last_headers, "arrivals": arrivals, "bodies": bodies, "targets": targets}.get(what, {})).encode())
 
     def look_up(self, fault, times, reference):
         self.send(answer(200, json.dumps([{"reference": reference}] * effects.get(reference, 0)).encode()))
