@@ -34,5 +34,13 @@ WITH chance AS (SELECT t, round((random() * 2000 - 500)::numeric * 10::numeric ^
      part AS (SELECT c.*, part_of(amount, 0, w1, w1 + w2 + w3) AS p1, part_of(amount, w1, w2, w1 + w2 + w3) AS p2, part_of(amount, w1 + w2, w3, w1 + w2 + w3) AS p3, greatest(scale(amount), 15) AS digits FROM chance AS c)
 SELECT count(*) AS splits, count(*) FILTER (WHERE p1 + p2 + p3 = amount) AS conserved, count(*) FILTER (WHERE amount = 0 OR p1 = round(round(amount * w1, digits + 25) / (w1 + w2 + w3), digits)) AS equal,
        count(*) FILTER (WHERE amount = 0 OR scale(p1) = digits) AS digits FROM part;
+-- the parts of an amount that was rounded itself, up or down, add up to it, and none is off by a unit
+WITH chance AS (SELECT t, array_agg(round((random() * 2000 - 500)::numeric, 15)) AS shares FROM generate_series(1, 300) AS t, generate_series(1, 1 + t % 17) GROUP BY t),
+     total AS (SELECT c.t, c.shares, (CASE WHEN c.t % 2 = 0 THEN floor(x.sum * 100) ELSE ceil(x.sum * 100) END / 100)::numeric AS total FROM chance AS c CROSS JOIN LATERAL (SELECT sum(x) FROM unnest(c.shares) AS x) AS x),
+     cents AS (SELECT t.*, round_shares(t.shares, 2, t.total) AS cents FROM total AS t)
+SELECT count(*) AS worlds, count(*) FILTER (WHERE (SELECT sum(x) FROM unnest(c.cents) AS x) = c.total) AS conserved,
+       count(*) FILTER (WHERE NOT EXISTS (SELECT FROM unnest(c.shares, c.cents) AS u (share, cent) WHERE abs(u.share - u.cent) >= 0.01)) AS near
+  FROM cents AS c;
+SELECT round_shares('{0.004,0.003}', 2, 0.01), round_shares('{0.004,0.003}', 2, 0), round_shares('{5,-5.004}', 2, -0.01), round_shares('{-0.004,-0.003}', 2, -0.01);
 \c contrib_regression
 DROP DATABASE billing_allocation_cents;
