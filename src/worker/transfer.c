@@ -31,8 +31,9 @@
 
 #include "worker/worker.h"
 
-/* Header fields of an answer, all together */
+/* Header fields of an answer, all together, in bytes and in lines */
 #define MAX_HEADERS 65536
+#define MAX_HEADER_LINES 500
 
 /* An unused connection older than this is not taken again, in seconds: less than what servers commonly wait. */
 #define MAX_IDLE_CONNECTION 15
@@ -50,7 +51,8 @@ typedef struct Transfer
 	bool		repeated;		/* libcurl wanted to send it again */
 	bool		address_refused;
 	bool		out_of_memory;
-	bool		too_large;
+	const char *too_large;		/* what there is too much of in the answer, or NULL */
+	int			header_lines;
 	size_t		body_room;
 	size_t		headers_room;
 	char		error[CURL_ERROR_SIZE];
@@ -106,7 +108,7 @@ on_body(char *bytes, size_t size, size_t count, void *data)
 
 	if (answer->body_length + size * count > (size_t) transfer->delivery->endpoint->max_body)
 	{
-		transfer->too_large = true;
+		transfer->too_large = "the answer is larger than max_body allows";
 		return 0;
 	}
 	if (!append_bytes(&answer->body, &answer->body_length, &transfer->body_room, bytes, size * count))
@@ -125,12 +127,14 @@ on_header(char *bytes, size_t size, size_t count, void *data)
 
 	/* a status line begins the fields anew: those of 100 Continue are of no interest */
 	if (size * count > 5 && memcmp(bytes, "HTTP/", 5) == 0)
-		answer->headers_length = 0;
+		answer->headers_length = transfer->header_lines = 0;
 	if (answer->headers_length + size * count > MAX_HEADERS)
-	{
-		transfer->too_large = true;
+		transfer->too_large = "the header fields of the answer are larger than 64 kB";
+	/* the status line and the empty one at the end are lines too */
+	else if (++transfer->header_lines > MAX_HEADER_LINES + 2)
+		transfer->too_large = "the answer has more than 500 header fields";
+	if (transfer->too_large != NULL)
 		return 0;
-	}
 	if (!append_bytes(&answer->headers, &answer->headers_length, &transfer->headers_room, bytes, size * count))
 	{
 		transfer->out_of_memory = true;
@@ -477,7 +481,7 @@ error_word(const Transfer *transfer, CURLcode code)
 {
 	if (transfer->address_refused && !transfer->started)
 		return "refused_address";
-	if (transfer->too_large)
+	if (transfer->too_large != NULL)
 		return "too_large";
 	switch (code)
 	{
@@ -531,11 +535,14 @@ finish_answer(Transfer *transfer, CURLcode code)
 	answer->sent = transfer->started;
 	if (code == CURLE_OK && status > 0)
 		return;
+	/* libcurl has no other word for a line that is longer than it takes */
+	if (code == CURLE_OUT_OF_MEMORY && status > 0 && answer->body_length == 0 && !transfer->out_of_memory)
+		transfer->too_large = "the answer has a header field of more than 100 kB";
 	answer->error = code == CURLE_OK ? "protocol" : error_word(transfer, code);
 	strlcpy(answer->detail,
 			transfer->address_refused && !transfer->started ? "the address is private or of no single host" :
 			transfer->repeated ? "the connection had been closed by the other side" :
-			transfer->too_large ? "the answer is larger than max_body allows" :
+			transfer->too_large != NULL ? transfer->too_large :
 			transfer->out_of_memory ? "no memory for the answer" :
 			transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code),
 			sizeof(answer->detail));

@@ -405,6 +405,32 @@ def check_paths(stub):
     expect(stub.admin("targets") == {path: "/none/0" + path for path in sent}, f"targets are {stub.admin('targets')}")
 
 
+def worker_cpu():
+    """Processor time of the worker, in seconds."""
+    fields = pathlib.Path(f"/proc/{worker_pid()}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def check_header_fields(stub):
+    """Too many header fields, too long ones and a Retry-After beyond all time cost nothing, and are told as what they are."""
+    sql("""CREATE OR REPLACE FUNCTION shop.telling(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step LANGUAGE sql RETURN
+        CASE WHEN answer IS NULL THEN billing.step_send(billing.json_request('POST', '/orders', jsonb_build_object('reference', message.idempotency_key)))
+             ELSE billing.step_failed(concat_ws(', ', answer.error, answer.detail, answer.retry_after)) END""")
+    expected = {"fields": "too_large, the answer has more than 500 header fields", "field": "too_large, the answer has a header field of more than 100 kB",
+                "wide": "too_large, the header fields of the answer are larger than 64 kB", "never": "168:00:00", "huge": "too_large, the answer is larger than max_body allows"}
+    for fault in expected:
+        endpoint("h_" + fault, stub.url(fault, 9), connector="shop.telling")
+        enqueue("h_" + fault, ["h " + fault])
+        wait_until_finished("h_" + fault)
+    told = dict(sql("SELECT substr(endpoint, 3), reason FROM billing.message WHERE endpoint LIKE 'h\\_%'"))
+    expect(told == expected, f"told are {told}")
+    endpoint("h_many", stub.url("fields", 9), connector="shop.telling")
+    before = worker_cpu()
+    enqueue("h_many", [f"hm{number}" for number in range(20)])
+    wait_until_finished("h_many")
+    expect(worker_cpu() - before < 0.5, f"20 answers of 9000 header fields took {worker_cpu() - before:.2f} s of the processor")
+
+
 def check_order(stub):
     """Within an ordering key one after the other, whatever fails; a dead one holds the others back until somebody decides."""
     stub.admin("reset")
@@ -1202,6 +1228,7 @@ GROUPS = {
     "secrets": check_secrets,
     "quoted secrets": check_quoted_secrets,
     "paths": check_paths,
+    "header fields": check_header_fields,
     "order, dead letters": check_order,
     "locked messages": check_locked,
     "bad connectors": check_connectors,

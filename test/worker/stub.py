@@ -20,6 +20,8 @@ requests of each reference meet FAULT, later ones are fine:
     garbage        carries out, an answer that is no HTTP      bulk           carries out, answers with 3 MB of JSON
     picky          status 500 to every reference with "bad"  throttle       carries out 20 orders a second, 429 with Retry-After: 1 to others
     login          401 unless the token is "right"
+    fields         carries out, 9000 short header fields      field          carries out, a header field of 200 kB
+    wide           carries out, header fields of 90 kB        never          429 with Retry-After: 9223372036854775807
     echo           carries out, quotes the header fields x-… as they came, as JSON and URLs write them
 
 GET /admin/effects gives {reference: number of orders}, GET /admin/counts {"requests": …, "connections": …, "most_at_once": …},
@@ -144,7 +146,7 @@ class Stub(asyncio.Protocol):
 
     def misbehave(self, fault, reference):
         good = answer(201, b'{"id": 1}')
-        if fault in ("late", "close-after", "cut", "short", "huge", "utf8", "nul", "bomb", "gzip", "html", "500-after", "hold-after", "delay", "brief", "long", "garbage", "bulk", "echo"):
+        if fault in ("late", "close-after", "cut", "short", "huge", "utf8", "nul", "bomb", "gzip", "html", "500-after", "hold-after", "delay", "brief", "long", "garbage", "bulk", "echo", "fields", "field", "wide"):
             self.carry_out(reference)
         if fault in ("hold", "hold-after"):
             pass
@@ -189,6 +191,14 @@ class Stub(asyncio.Protocol):
             self.transport.close()
         elif fault == "bulk":
             self.send(answer(201, BULK))
+        elif fault == "fields":
+            self.send(answer(201, b"{}", "".join(f"{number}:\r\n" for number in range(9000))))
+        elif fault == "field":
+            self.send(answer(201, b"{}", "Long: " + "x" * 200_000 + "\r\n"))
+        elif fault == "wide":
+            self.send(answer(201, b"{}", ("Wide: " + "x" * 30_000 + "\r\n") * 3))
+        elif fault == "never":
+            self.send(answer(429, b"{}", "Retry-After: 9223372036854775807\r\n"))
         elif fault == "echo":
             quoted = [value for name, value in last_headers.items() if name.startswith("x-")]
             letters = ('"' + "".join(f"\\u{ord(letter):04X}" for letter in value) + '"' for value in quoted)
