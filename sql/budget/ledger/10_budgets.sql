@@ -188,21 +188,15 @@ END $$;
 COMMENT ON FUNCTION billing.set_budget(text, numeric, text, text, text, text, text, text, text, text, text, int, boolean, boolean, numeric, numeric, text, text, date, date) IS
 'Makes or replaces the budget with that key and returns its number. limit: of each period, in currency, for periods that begin from valid_from to valid_to (null = without border). Scope: a cost_center of a scheme, or an account (with meter: only its charges), each with all below it, or a tag with its value. measure: billed (default), effective, list, contracted; of an account charges. every: month, quarter, year, or total (from valid_from to valid_to); fiscal_start: month in which years begin. with_tax, with_credits: whether such cost rows count. warning, critical: percent of the limit. action: notify, block (see may_create()), event. endpoint: who is told. Errors: 22023 bad argument, 42704 unknown object or endpoint. Volatile.';
 
-CREATE FUNCTION billing.budget_period(every text, fiscal_start int, valid daterange, day date) RETURNS daterange
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT CASE every WHEN 'total' THEN valid
-                 ELSE daterange(p.starts, (p.starts + make_interval(months => p.months))::date) END
-            FROM (SELECT m.months, (date_trunc('month', day::timestamp) - make_interval(months => (extract(month FROM day)::int - fiscal_start + 12) % m.months))::date AS starts
-                    FROM (SELECT CASE every WHEN 'month' THEN 1 WHEN 'quarter' THEN 3 ELSE 12 END AS months) AS m) AS p $$;
-COMMENT ON FUNCTION billing.budget_period(text, int, daterange, date) IS 'Period of a budget that holds a day: the month, quarter or year of the fiscal calendar that begins in month fiscal_start, or the whole span. Immutable.';
-
 CREATE FUNCTION billing.budget_periods(day date) RETURNS TABLE (budget_id int, period daterange, "limit" numeric)
-    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000 SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT b.budget_id, p.period, l."limit"
             FROM billing.budget AS b JOIN billing.budget_limit AS l ON l.budget_id = b.budget_id AND upper_inf(l.known)
-           CROSS JOIN LATERAL (SELECT billing.budget_period(b.every, b.fiscal_start, l.valid, day) AS period) AS p
+           CROSS JOIN LATERAL (SELECT CASE b.every WHEN 'month' THEN 1 WHEN 'quarter' THEN 3 ELSE 12 END AS months) AS m
+           CROSS JOIN LATERAL (SELECT (date_trunc('month', day::timestamp) - make_interval(months => (extract(month FROM day)::int - b.fiscal_start + 12) % m.months))::date AS starts) AS s
+           CROSS JOIN LATERAL (SELECT CASE b.every WHEN 'total' THEN l.valid ELSE daterange(s.starts, (s.starts + make_interval(months => m.months))::date) END AS period) AS p
            WHERE CASE b.every WHEN 'total' THEN l.valid @> day ELSE l.valid @> lower(p.period) END $$;
-COMMENT ON FUNCTION billing.budget_periods(date) IS 'The period of each budget that holds a day, with its limit. Stable.';
+COMMENT ON FUNCTION billing.budget_periods(date) IS 'The period of each budget that holds a day, with its limit: the month, quarter or year of the fiscal calendar that begins in month fiscal_start, or the whole span of the limit. Stable.';
 
 CREATE FUNCTION billing.charges_of_accounts(accounts bigint[], span daterange, day date)
     RETURNS TABLE (account_id bigint, item_id int, day_from date, currency text, amount numeric, fees numeric, failed boolean)
