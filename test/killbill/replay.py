@@ -328,7 +328,7 @@ class Story(Replay):
         self.unused("where notifications go is registered by the operator", "11", "12")
 
     def catalog_message(self, text, day, endpoint="kb"):
-        return ("SELECT billing.enqueue_message(%s, 'catalog', %s, NULL, 'catalog')", endpoint,
+        return ("SELECT billing.write_message(%s, 'catalog', %s, NULL, 'catalog')", endpoint,
                 json.dumps({"price_list": "list", "content": "x", "effective_on": day, "catalog": text}))
 
     def catalogs(self):

@@ -71,6 +71,37 @@ SELECT * FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-
 SELECT * FROM jsonb_path_query(killbill_usage_body(NULL, '{"tracking_id": "t", "records": [{"unit": "gb", "day": "2026-04-05", "amount": 1900000000}]}', false, 'UTC'), '$.unitUsageRecords[*].usageRecords[*].amount');
 ROLLBACK;
 
+-- Usage whose message is discarded was not told: the next push tells it anew, whatever has become of it, and names what is held back.
+BEGIN;
+SELECT use('x1', 'gb', '2026-04-05T12:00:00Z', 40) \gset
+SELECT * FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-04-01');
+SELECT d FROM deliver(refused(400, 1, 'no such unit')) AS d OFFSET 2;
+SELECT external_key, outcome, regexp_replace(detail, '[0-9]+', '…') AS detail FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-04-01');
+SELECT discard_message(message_id, 'wrong unit, push again later') FROM message WHERE state = 'dead' \gset
+SELECT * FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-04-01');
+SELECT count(*), sum(amount) FROM killbill_usage WHERE record_date = '2026-04-05';
+-- Sent, and the answer lost: a later refusal does not say that the server has it not. Discarded, it goes again under its tracking id.
+SELECT d FROM deliver('{"error": "timeout", "sent": true}') AS d OFFSET 2;
+SELECT d FROM deliver(refused(400, 1, 'no such unit')) AS d OFFSET 2;
+SELECT min(tracking_id::text) AS former FROM killbill_usage WHERE record_date = '2026-04-05' \gset
+SELECT discard_message(message_id, 'push again later') FROM message WHERE state = 'dead' \gset
+SELECT subject, reason FROM killbill_reconcile('kb', '[2026-04-01,2026-05-01)') WHERE subject LIKE '% traffic';
+SELECT * FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-04-01');
+SELECT * FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-04-01');
+SELECT strpos(string_agg(d, ' '), :'former') > 0 AS same_tracking_id FROM deliver(refused(400, 50000)) AS d;
+SELECT count(*), sum(amount) FROM killbill_usage WHERE record_date = '2026-04-05';
+-- Never sent at all, and too late for the server when it is discarded: it becomes money.
+SELECT use('x2', 'gb', '2026-04-06T12:00:00Z', 40) \gset
+SELECT outcome, amount FROM killbill_push_usage('kb', through => '2026-04-10', since => '2026-04-01');
+SELECT discard_message(max(message_id), 'not now') FROM message \gset
+SELECT outcome, amount FROM killbill_push_usage('kb', through => '2026-08-10', since => '2026-04-01');
+-- A correction that is discarded is told again, and looks first.
+SELECT discard_message(max(message_id), 'not now') FROM message \gset
+SELECT outcome, amount, detail FROM killbill_push_usage('kb', through => '2026-08-10', since => '2026-04-01');
+SELECT count(*) FROM killbill_push_usage('kb', through => '2026-08-10', since => '2026-04-01');
+SELECT kind, state FROM message ORDER BY message_id DESC LIMIT 2;
+ROLLBACK;
+
 -- Decimals where they are wanted: 9 of them, rounded up, at noon of the account's day; not for a server that would cut them off.
 BEGIN;
 ALTER SERVER kb OPTIONS (ADD usage_decimals 'true');
@@ -118,6 +149,13 @@ CREATE FUNCTION item(no int, kind text, amount text, details text, description t
 $$ SELECT ('{"invoiceItemId": "' || id(no) || '", "invoiceId": "' || id(60) || '", "itemType": "' || kind || '", "amount": ' || amount || ', "itemDetails": ' || coalesce('"' || details || '"', 'null') || ', "description": "' || description || '", "startDate": "2026-01-01"}')::jsonb $$;
 CREATE FUNCTION draft(status text, VARIADIC items jsonb[]) RETURNS jsonb LANGUAGE sql AS
 $$ SELECT jsonb_build_object('invoiceId', id(60), 'status', status, 'invoiceNumber', '9', 'invoiceDate', '2026-02-01', 'currency', 'EUR', 'amount', 0, 'balance', 0, 'items', to_jsonb(items)) $$;
+-- An invoice whose message is discarded is told again.
+BEGIN;
+SELECT discard_message(max(message_id), 'not now') FROM message \gset
+SELECT * FROM killbill_push_invoices('kb');
+SELECT * FROM killbill_push_invoices('kb', 'INV-000001');
+SELECT kind, state FROM message ORDER BY message_id DESC LIMIT 2;
+ROLLBACK;
 -- Nothing there: charges make the draft (1,500,000 in two parts); then the connection breaks.
 SELECT regexp_replace(d, 'startDate=[-0-9]*', 'startDate=…') FROM deliver(found('[]'), '{"error": "timeout", "sent": true}') AS d;
 -- The draft is found with one part; the rest is added, read back, committed, and confirmed.

@@ -137,6 +137,6 @@ SELECT meets_html(killbill_credit('kb', 'acme', 1, 'x'));
 SELECT meets_html(killbill_credit('kb', 'acme', 1, 'x'), found('[]'));
 SELECT meets_html(killbill_dry_run('kb', 'acme'));
 SELECT meets_html(killbill_close_account('kb', 'acme'));
-SELECT meets_html(enqueue_message('kb', 'catalog', '{"effective_on": "2026-01-01", "catalog": "<catalog/>"}', NULL, 'catalog'));
-SELECT meets_html(enqueue_message('kb', 'catalog', '{"effective_on": "2026-01-01", "catalog": "<catalog/>"}', NULL, 'catalog'), found('[]'), found('{"catalogValidationErrors": []}'));
+SELECT meets_html(write_message('kb', 'catalog', '{"effective_on": "2026-01-01", "catalog": "<catalog/>"}', NULL, 'catalog'));
+SELECT meets_html(write_message('kb', 'catalog', '{"effective_on": "2026-01-01", "catalog": "<catalog/>"}', NULL, 'catalog'), found('[]'), found('{"catalogValidationErrors": []}'));
 ROLLBACK;

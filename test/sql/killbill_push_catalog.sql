@@ -56,5 +56,5 @@ SELECT fails($$SELECT * FROM killbill_push_catalog('kb', 'own', NULL)$$);
 SELECT fails($$SELECT killbill_set_unit('kb', 'tokens', 'p', 'u', 0)$$);
 
 -- A message that nobody knows.
-SELECT enqueue_message('kb', 'nonsense') \gset
+SELECT write_message('kb', 'nonsense') \gset
 SELECT * FROM deliver();

@@ -138,7 +138,6 @@ CREATE TABLE billing.killbill_subscription (
     killbill_id  uuid,
     bundle_id    uuid,
     state        text   NOT NULL DEFAULT 'wanted' CHECK (state IN ('wanted', 'active', 'paused', 'cancelled')),
-    pushes       bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (endpoint, external_key),
     FOREIGN KEY (endpoint, account_id) REFERENCES billing.killbill_account
 );
@@ -159,7 +158,18 @@ COMMENT ON COLUMN billing.killbill_subscription.fields IS 'Custom fields by name
 COMMENT ON COLUMN billing.killbill_subscription.killbill_id IS 'Its id there; null = not yet told.';
 COMMENT ON COLUMN billing.killbill_subscription.bundle_id IS 'Id of its bundle there.';
 COMMENT ON COLUMN billing.killbill_subscription.state IS 'wanted (not yet confirmed), active, paused or cancelled.';
-COMMENT ON COLUMN billing.killbill_subscription.pushes IS 'How many pushes of usage there were; numbers the tracking ids.';
+
+CREATE TABLE billing.killbill_push (
+    endpoint     text   NOT NULL,
+    account_id   bigint NOT NULL,
+    pushes       bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (endpoint, account_id),
+    FOREIGN KEY (endpoint, account_id) REFERENCES billing.killbill_account
+);
+COMMENT ON TABLE billing.killbill_push IS 'One row an account that is mirrored. Whoever pushes its usage locks it, and only they: what the connector writes down of accounts and subscriptions does not wait for them.';
+COMMENT ON COLUMN billing.killbill_push.endpoint IS 'Endpoint.';
+COMMENT ON COLUMN billing.killbill_push.account_id IS 'Account of ours.';
+COMMENT ON COLUMN billing.killbill_push.pushes IS 'How many pushes of usage there were; numbers the tracking ids.';
 
 CREATE TABLE billing.killbill_unit (
     endpoint    text NOT NULL,
@@ -184,19 +194,20 @@ CREATE TABLE billing.killbill_usage (
     push_no      bigint  NOT NULL,
     amount       numeric NOT NULL,
     tracking_id  uuid    NOT NULL,
-    message_id   bigint  NOT NULL,
+    message_id   bigint,
     PRIMARY KEY (endpoint, external_key, unit, record_date, push_no),
     FOREIGN KEY (endpoint, external_key) REFERENCES billing.killbill_subscription
 );
-COMMENT ON TABLE billing.killbill_usage IS 'Usage that was told to a server; what is told next is what differs from the sum of these.';
+CREATE INDEX killbill_usage_again ON billing.killbill_usage (endpoint, external_key) WHERE message_id IS NULL;
+COMMENT ON TABLE billing.killbill_usage IS 'Usage that was told to a server; what is told next is what differs from the sum of these. Usage whose message was discarded, and which the server surely does not have, is not among it.';
 COMMENT ON COLUMN billing.killbill_usage.endpoint IS 'Endpoint.';
 COMMENT ON COLUMN billing.killbill_usage.external_key IS 'Subscription.';
 COMMENT ON COLUMN billing.killbill_usage.unit IS 'Unit of the catalog.';
 COMMENT ON COLUMN billing.killbill_usage.record_date IS 'Day under which it was told.';
-COMMENT ON COLUMN billing.killbill_usage.push_no IS 'Number of the push to this subscription.';
+COMMENT ON COLUMN billing.killbill_usage.push_no IS 'Number of the push of this account.';
 COMMENT ON COLUMN billing.killbill_usage.amount IS 'Amount, in units of the catalog; of capacity the level reached.';
 COMMENT ON COLUMN billing.killbill_usage.tracking_id IS 'Tracking id of the push, always the same for its number.';
-COMMENT ON COLUMN billing.killbill_usage.message_id IS 'Message that tells it.';
+COMMENT ON COLUMN billing.killbill_usage.message_id IS 'Message that tells it; null = it was discarded while nobody knew whether the server has it, and the next push tells the same under the same tracking id.';
 
 CREATE TABLE billing.killbill_adjustment (
     adjustment_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -216,6 +227,7 @@ CREATE TABLE billing.killbill_adjustment (
     FOREIGN KEY (endpoint, account_id) REFERENCES billing.killbill_account
 );
 CREATE INDEX killbill_adjustment_place ON billing.killbill_adjustment (endpoint, account_id, external_key, period_from);
+CREATE INDEX killbill_adjustment_again ON billing.killbill_adjustment (endpoint, account_id) WHERE message_id IS NULL;
 COMMENT ON TABLE billing.killbill_adjustment IS 'Credits (negative) and charges (positive) told to a server: corrections of usage that it no longer takes as usage, and credits that people gave.';
 COMMENT ON COLUMN billing.killbill_adjustment.adjustment_id IS 'Number of the adjustment.';
 COMMENT ON COLUMN billing.killbill_adjustment.endpoint IS 'Endpoint.';
@@ -228,7 +240,7 @@ COMMENT ON COLUMN billing.killbill_adjustment.quantities IS 'By how much it chan
 COMMENT ON COLUMN billing.killbill_adjustment.amount IS 'Amount to be added to what the account owes there.';
 COMMENT ON COLUMN billing.killbill_adjustment.currency IS 'Currency.';
 COMMENT ON COLUMN billing.killbill_adjustment.reason IS 'Why, as it stands on the invoice.';
-COMMENT ON COLUMN billing.killbill_adjustment.message_id IS 'Message that tells it.';
+COMMENT ON COLUMN billing.killbill_adjustment.message_id IS 'Message that tells it; null = it was discarded. The next push tells corrections of usage again; their delivery looks first what is there.';
 COMMENT ON COLUMN billing.killbill_adjustment.invoice_id IS 'Invoice there that it is on, the last of several; null = not yet confirmed.';
 COMMENT ON COLUMN billing.killbill_adjustment.reference IS 'How its reference there begins; billing: alone for what was told before references named the ledger.';
 
@@ -328,7 +340,7 @@ COMMENT ON TABLE billing.killbill_pushed_invoice IS 'Final invoices of ours that
 COMMENT ON COLUMN billing.killbill_pushed_invoice.endpoint IS 'Endpoint.';
 COMMENT ON COLUMN billing.killbill_pushed_invoice.invoice_id IS 'Invoice of ours.';
 COMMENT ON COLUMN billing.killbill_pushed_invoice.killbill_id IS 'Invoice there.';
-COMMENT ON COLUMN billing.killbill_pushed_invoice.message_id IS 'Message that tells it.';
+COMMENT ON COLUMN billing.killbill_pushed_invoice.message_id IS 'Message that tells it; null = it was discarded, and killbill_push_invoices() tells the invoice again.';
 COMMENT ON COLUMN billing.killbill_pushed_invoice.reference IS 'How the references of its items there begin; billing: alone for what was told before references named the ledger.';
 COMMENT ON COLUMN billing.killbill_pushed_invoice.committed_at IS 'When the server confirmed it; null = not yet.';
 

@@ -36,10 +36,10 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.killbill_find_account(text, text) IS 'The mirror of an account on an endpoint. Errors: 42704 when there is none. Stable.';
 
-CREATE FUNCTION billing.killbill_tell(endpoint text, kind text, account_id bigint, payload jsonb, idempotency_key text DEFAULT NULL, priority int DEFAULT 0) RETURNS bigint
+CREATE FUNCTION billing.killbill_tell(endpoint text, kind text, account_id bigint, payload jsonb, priority int DEFAULT 0) RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
-AS $$ SELECT enqueue_message(endpoint, kind, payload || jsonb_build_object('account_id', account_id), idempotency_key, 'account ' || account_id, priority) $$;
-COMMENT ON FUNCTION billing.killbill_tell(text, text, bigint, jsonb, text, int) IS 'Writes a message that goes after all others of the same account. Volatile.';
+AS $$ SELECT write_message(endpoint, kind, payload || jsonb_build_object('account_id', account_id), NULL, 'account ' || account_id, priority) $$;
+COMMENT ON FUNCTION billing.killbill_tell(text, text, bigint, jsonb, int) IS 'Writes a message that goes after all others of the same account. Volatile.';
 
 CREATE FUNCTION billing.killbill_check_fields(fields jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -84,6 +84,7 @@ BEGIN
                 killbill_check_text('the external key', coalesce(killbill_mirror_account.external_key, killbill_mirror_account.account), 255), coalesce(killbill_mirror_account.auto_invoicing, true),
                 coalesce(killbill_mirror_account.reference_day, (SELECT a.starts_on FROM account AS a WHERE a.account_id = this_account), date_trunc('month', current_date)::date))
         ON CONFLICT ON CONSTRAINT killbill_account_pkey DO NOTHING;
+    INSERT INTO killbill_push (endpoint, account_id) VALUES (killbill_mirror_account.endpoint, this_account) ON CONFLICT ON CONSTRAINT killbill_push_pkey DO NOTHING;
     SELECT k.* INTO mirror FROM killbill_account AS k WHERE k.endpoint = killbill_mirror_account.endpoint AND k.account_id = this_account;
     IF mirror.external_key <> killbill_mirror_account.external_key THEN
         RAISE object_not_in_prerequisite_state USING MESSAGE = format('account "%s" is mirrored on "%s" as "%s" already; external keys never change there', account, endpoint, mirror.external_key);

@@ -247,6 +247,15 @@ $$;
 COMMENT ON FUNCTION billing.killbill_usage_differences(text, daterange, bigint) IS
 'Usage as it counts now (wanted) beside what was told, by subscription, unit and day, and for the whole period with the adjustments already made. Whole numbers, or 9 decimals with option usage_decimals. dates must hold whole charge periods. Stable.';
 
+CREATE FUNCTION billing.killbill_tell_adjustment(adjustment_id bigint, priority int DEFAULT 0) RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    UPDATE killbill_adjustment AS a
+       SET message_id = killbill_tell(a.endpoint, 'adjustment', a.account_id, jsonb_build_object('adjustment_id', a.adjustment_id), killbill_tell_adjustment.priority)
+     WHERE a.adjustment_id = killbill_tell_adjustment.adjustment_id RETURNING a.message_id
+$$;
+COMMENT ON FUNCTION billing.killbill_tell_adjustment(bigint, int) IS 'Has an adjustment told, or told again: its delivery looks first what of it is there. Returns the number of the message. Volatile.';
+
 CREATE FUNCTION billing.killbill_adjust_usage(endpoint text, account_id bigint, external_key text, usage_name text, period_from date, period_to date, wanted jsonb, told jsonb) RETURNS numeric
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -271,13 +280,85 @@ BEGIN
                 killbill_adjust_usage.period_to, change, difference, price.currency,
                 killbill_cut_text(format('%s: usage of %s to %s corrected', killbill_adjust_usage.usage_name, killbill_adjust_usage.period_from, killbill_adjust_usage.period_to - 1), 255))
         RETURNING a.adjustment_id INTO this_adjustment;
-    UPDATE killbill_adjustment AS a
-       SET message_id = killbill_tell(a.endpoint, 'adjustment', a.account_id, jsonb_build_object('adjustment_id', this_adjustment), 'adjustment ' || this_adjustment)
-     WHERE a.adjustment_id = this_adjustment;
+    PERFORM killbill_tell_adjustment(this_adjustment);
     RETURN difference;
 END $$;
 COMMENT ON FUNCTION billing.killbill_adjust_usage(text, bigint, text, text, date, date, jsonb, jsonb) IS
 'Has the money for a correction of usage told: rated as wanted less rated as told, both by unit. Returns it; null when the price is not known here. Volatile.';
+
+CREATE FUNCTION billing.killbill_tell_usage(endpoint text, external_key text, push_no bigint) RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    WITH told AS MATERIALIZED (
+        SELECT killbill_tell($1, 'usage', s.account_id, jsonb_build_object('external_key', $2, 'push_no', $3, 'tracking_id', min(u.tracking_id::text),
+                   'records', jsonb_agg(jsonb_build_object('unit', u.unit, 'day', u.record_date, 'amount', u.amount) ORDER BY u.unit, u.record_date))) AS message_id
+          FROM killbill_usage AS u JOIN killbill_subscription AS s USING (endpoint, external_key)
+         WHERE u.endpoint = $1 AND u.external_key = $2 AND u.push_no = $3 GROUP BY s.account_id
+    ), noted AS (
+        UPDATE killbill_usage AS u SET message_id = t.message_id FROM told AS t WHERE u.endpoint = $1 AND u.external_key = $2 AND u.push_no = $3)
+    SELECT t.message_id FROM told AS t
+$$;
+COMMENT ON FUNCTION billing.killbill_tell_usage(text, text, bigint) IS 'Has a push of usage told, or told again under the same tracking id. Returns the number of the message. Volatile.';
+
+CREATE FUNCTION billing.killbill_tell_again(endpoint text, only_account bigint DEFAULT NULL)
+    RETURNS TABLE (external_key text, usage_name text, period_from date, outcome text, amount numeric, detail text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    again record;
+BEGIN
+    FOR again IN
+        SELECT u.external_key, u.push_no, sum(u.amount) AS amount, min(u.record_date) AS first_day
+          FROM killbill_usage AS u JOIN killbill_subscription AS s USING (endpoint, external_key)
+         WHERE u.endpoint = killbill_tell_again.endpoint AND u.message_id IS NULL AND s.account_id = coalesce(killbill_tell_again.only_account, s.account_id)
+         GROUP BY u.external_key, u.push_no ORDER BY u.external_key, u.push_no
+    LOOP
+        PERFORM killbill_tell_usage(killbill_tell_again.endpoint, again.external_key, again.push_no);
+        RETURN QUERY SELECT again.external_key, NULL::text, again.first_day, 'usage'::text, again.amount, 'told again under the same tracking id: it was discarded while nobody knew whether the server has it'::text;
+    END LOOP;
+    FOR again IN
+        SELECT a.* FROM killbill_adjustment AS a
+         WHERE a.endpoint = killbill_tell_again.endpoint AND a.message_id IS NULL AND a.external_key IS NOT NULL AND a.account_id = coalesce(killbill_tell_again.only_account, a.account_id)
+         ORDER BY a.adjustment_id
+    LOOP
+        PERFORM killbill_tell_adjustment(again.adjustment_id);
+        RETURN QUERY SELECT again.external_key, again.usage_name, again.period_from, CASE WHEN again.amount < 0 THEN 'credit' ELSE 'charge' END, again.amount, 'told again: it was discarded'::text;
+    END LOOP;
+    RETURN QUERY
+        SELECT m.payload ->> 'external_key', NULL::text, NULL::date, 'held back'::text, NULL::numeric,
+               format('message %s (%s) is dead and holds back what is told of account "%s": %s. See retry_message() and discard_message()', m.message_id, m.kind, a.key, m.reason)
+          FROM killbill_account AS k JOIN account AS a USING (account_id)
+          JOIN message AS m ON m.endpoint = k.endpoint AND m.ordering_key = 'account ' || k.account_id AND m.state = 'dead'
+         WHERE k.endpoint = killbill_tell_again.endpoint AND k.account_id = coalesce(killbill_tell_again.only_account, k.account_id) ORDER BY m.message_id;
+END $$;
+COMMENT ON FUNCTION billing.killbill_tell_again(text, bigint) IS
+'Has told again what killbill_discarded() has left to it, and names the dead messages that hold back an account. Behind killbill_push_usage(), whose rows it returns. Volatile.';
+
+CREATE FUNCTION billing.killbill_discarded() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    surely_absent boolean := NOT (NEW.uncertain OR coalesce(NEW.progress ? 'unknown', false));
+BEGIN
+    CASE NEW.kind
+        WHEN 'usage' THEN
+            -- What the server surely does not have was not told; of the rest a repetition says which it is.
+            DELETE FROM killbill_usage AS u
+             WHERE u.endpoint = NEW.endpoint AND u.external_key = NEW.payload ->> 'external_key' AND u.push_no = (NEW.payload ->> 'push_no')::bigint AND u.message_id = NEW.message_id AND surely_absent;
+            UPDATE killbill_usage AS u SET message_id = NULL
+             WHERE u.endpoint = NEW.endpoint AND u.external_key = NEW.payload ->> 'external_key' AND u.push_no = (NEW.payload ->> 'push_no')::bigint AND u.message_id = NEW.message_id;
+        WHEN 'adjustment' THEN
+            UPDATE killbill_adjustment AS a SET message_id = NULL WHERE a.adjustment_id = (NEW.payload ->> 'adjustment_id')::bigint AND a.message_id = NEW.message_id;
+        WHEN 'invoice' THEN
+            UPDATE killbill_pushed_invoice AS p SET message_id = NULL WHERE p.endpoint = NEW.endpoint AND p.invoice_id = (NEW.payload ->> 'invoice_id')::bigint AND p.message_id = NEW.message_id;
+    END CASE;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION billing.killbill_discarded() IS
+'Whenever a message with usage, an adjustment or an invoice is discarded: what it was to tell no longer counts as told, so that the next push tells it. Trigger of billing.message.';
+CREATE TRIGGER killbill_discarded AFTER UPDATE OF state ON billing.message FOR EACH ROW
+    WHEN (NEW.state = 'discarded' AND OLD.state <> 'discarded' AND NEW.kind IN ('usage', 'adjustment', 'invoice')) EXECUTE FUNCTION billing.killbill_discarded();
 
 CREATE FUNCTION billing.killbill_record_push(endpoint text, account_id bigint, external_key text, records jsonb) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
@@ -285,18 +366,14 @@ AS $$
 DECLARE
     this_push bigint;
     tracking  uuid;
-    this_message bigint;
 BEGIN
-    UPDATE killbill_subscription AS s SET pushes = s.pushes + 1
-     WHERE s.endpoint = killbill_record_push.endpoint AND s.external_key = killbill_record_push.external_key RETURNING s.pushes INTO this_push;
+    UPDATE killbill_push AS p SET pushes = p.pushes + 1
+     WHERE p.endpoint = killbill_record_push.endpoint AND p.account_id = killbill_record_push.account_id RETURNING p.pushes INTO STRICT this_push;
     tracking := killbill_operation_id(killbill_reference() || concat_ws(' ', killbill_record_push.endpoint, killbill_record_push.external_key, this_push));
-    this_message := killbill_tell(killbill_record_push.endpoint, 'usage', killbill_record_push.account_id,
-        jsonb_build_object('external_key', killbill_record_push.external_key, 'push_no', this_push, 'tracking_id', tracking, 'records', records),
-        format('usage %s %s', killbill_record_push.external_key, this_push));
-    INSERT INTO killbill_usage (endpoint, external_key, unit, record_date, push_no, amount, tracking_id, message_id)
-    SELECT killbill_record_push.endpoint, killbill_record_push.external_key, r.unit, r.day, this_push, r.amount, tracking, this_message
+    INSERT INTO killbill_usage (endpoint, external_key, unit, record_date, push_no, amount, tracking_id)
+    SELECT killbill_record_push.endpoint, killbill_record_push.external_key, r.unit, r.day, this_push, r.amount, tracking
       FROM jsonb_to_recordset(records) AS r(unit text, day date, amount numeric);
-    RETURN this_message;
+    RETURN killbill_tell_usage(killbill_record_push.endpoint, killbill_record_push.external_key, this_push);
 END $$;
 COMMENT ON FUNCTION billing.killbill_record_push(text, bigint, text, jsonb) IS
 'Has usage of a subscription told: records with unit, day and amount. The tracking id depends on the ledger, the endpoint, the subscription and the number of the push alone. Volatile.';
@@ -316,7 +393,9 @@ DECLARE
     limits       jsonb;
 BEGIN
     PERFORM check_ledger(), killbill_endpoint(killbill_push_usage.endpoint);
-    PERFORM billing.lock_until_commit(1651076210, hashtext('killbill ' || killbill_push_usage.endpoint));
+    -- Two pushes of an account would tell the same difference twice.
+    PERFORM FROM killbill_push AS p WHERE p.endpoint = killbill_push_usage.endpoint AND p.account_id = coalesce(only_account, p.account_id) ORDER BY p.account_id FOR UPDATE;
+    RETURN QUERY SELECT a.* FROM killbill_tell_again(killbill_push_usage.endpoint, only_account) AS a;
     -- Periods are looked at as a whole: from the first one that begins inside the span.
     SELECT coalesce(jsonb_agg(to_jsonb(d) || jsonb_build_object('way', CASE
             -- running: days may go down as long as the period is not billed; a peak never comes down
@@ -376,7 +455,7 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION billing.killbill_push_usage(text, date, text, date) IS
-'Has usage told to a Kill Bill server that was not told yet, and says what it did. through: first day that is not told, and the day it is; null = with today. account: only this one. since: from which day on usage is looked at, the first of the month four months before unless named; charge periods that begin earlier are left alone. outcome: usage (told as usage), credit or charge (the server no longer takes it as usage, so that the price of the change is told as money), same price (a change that costs nothing), waits (a lowered peak of a running period), refused (its price is not known here, or the server could not bill it and would stop invoicing the account: a capacity above its last tier, an item of 1,000,000 or more). detail: why; of usage that is told, how much lies beyond the last tier, where the server bills nothing. Errors: 42704 unknown endpoint or account. Volatile.';
+'Has usage told to a Kill Bill server that was not told yet, and says what it did. through: first day that is not told, and the day it is; null = with today. account: only this one. since: from which day on usage is looked at, the first of the month four months before unless named; charge periods that begin earlier are left alone. outcome: usage (told as usage), credit or charge (the server no longer takes it as usage, so that the price of the change is told as money), same price (a change that costs nothing), waits (a lowered peak of a running period), refused (its price is not known here, or the server could not bill it and would stop invoicing the account: a capacity above its last tier, an item of 1,000,000 or more), held back (a dead message stands before what is told of an account). What was discarded is told again. detail: why; of usage that is told, how much lies beyond the last tier, where the server bills nothing. Errors: 42704 unknown endpoint or account. Volatile.';
 
 CREATE FUNCTION billing.killbill_usage_body(mirror billing.killbill_subscription, payload jsonb, decimals boolean, time_zone text) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -399,13 +478,19 @@ AS $$
 DECLARE
     mirror   killbill_subscription;
     decimals boolean := coalesce(message.options ->> 'usage_decimals', 'false') = 'true';
+    step     delivery_step;
 BEGIN
     IF NOT answer IS NULL THEN
         -- The server knows the tracking id: it was told already.
         IF answer.status = 201 AND killbill_succeeded(answer) OR answer.status = 400 AND killbill_code(answer) = 50000 THEN
             RETURN step_delivered(CASE WHEN answer.status = 400 THEN '{"repeated": true}'::jsonb END);
         END IF;
-        RETURN killbill_judge(answer);
+        step := killbill_judge(answer);
+        -- Once nobody knows, a later refusal says nothing about the earlier request.
+        IF answer.sent AND (answer.error IS NOT NULL OR answer.status >= 500 OR answer.status < 300) THEN
+            step.progress := '{"unknown": true}';
+        END IF;
+        RETURN step;
     END IF;
     SELECT s.* INTO mirror FROM killbill_subscription AS s WHERE s.endpoint = message.endpoint AND s.external_key = message.payload ->> 'external_key';
     IF mirror.killbill_id IS NULL THEN
@@ -414,7 +499,7 @@ BEGIN
         RETURN step_failed('servers of 0.22 cut decimals off without a word: take option usage_decimals away');
     END IF;
     RETURN step_send(killbill_request('POST', '/usages', killbill_usage_body(mirror, message.payload, decimals,
-        (SELECT a.time_zone FROM account_setting_on(mirror.account_id, current_date) AS a)), message.idempotency_key));
+        (SELECT a.time_zone FROM account_setting_on(mirror.account_id, current_date) AS a)), message.idempotency_key), CASE WHEN message.uncertain THEN '{"unknown": true}'::jsonb END);
 END $$;
 COMMENT ON FUNCTION billing.killbill_deliver_usage(billing.outgoing_message, billing.http_answer) IS
 'Delivers messages of kind usage: one request with a tracking id by which the server recognises a repetition. Volatile.';

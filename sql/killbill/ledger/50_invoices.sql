@@ -147,7 +147,9 @@ AS $$
            CASE WHEN e.problem IS NOT NULL THEN e.problem
                 WHEN EXISTS (SELECT FROM message AS m WHERE m.endpoint = $1 AND m.ordering_key = 'account ' || e.account_id AND m.kind IN ('usage', 'adjustment') AND m.state NOT IN ('delivered', 'discarded'))
                     THEN 'messages about it are not delivered yet'
-                WHEN NOT e.told THEN 'usage was not told: billing.killbill_push_usage()'
+                WHEN NOT e.told OR EXISTS (SELECT FROM killbill_usage AS u WHERE u.endpoint = $1 AND u.external_key = e.external_key AND u.message_id IS NULL)
+                    OR EXISTS (SELECT FROM killbill_adjustment AS a WHERE a.endpoint = $1 AND a.account_id = e.account_id AND a.external_key = e.external_key AND a.message_id IS NULL)
+                    THEN 'usage was not told: billing.killbill_push_usage()'
                 WHEN k.parked THEN 'the server has parked the account and makes no invoices'
                 WHEN k.read_at IS NULL THEN 'invoices were never read: billing.killbill_pull_invoices()'
                 WHEN e.theirs = 0 THEN 'the server has not billed it'

@@ -159,12 +159,12 @@ BEGIN
     PERFORM check_ledger(), killbill_endpoint(killbill_push_invoices.endpoint);
     FOR wanted IN
         SELECT i.invoice_id, i.number, i.payer_id, a.key AS account, k.account_id IS NOT NULL AS mirrored, coalesce(k.auto_invoicing, false) AS theirs, (SELECT count(*) FROM killbill_wanted_items(i.invoice_id)) AS items,
-               p.invoice_id IS NOT NULL AS pushed, i.currency = (account_setting_on(i.payer_id, i.issue_date)).currency AS right_currency
+               p.message_id IS NOT NULL AS pushed, i.currency = (account_setting_on(i.payer_id, i.issue_date)).currency AS right_currency
           FROM invoice AS i
           JOIN account AS a ON a.account_id = i.payer_id
           LEFT JOIN killbill_account AS k ON k.endpoint = killbill_push_invoices.endpoint AND k.account_id = i.payer_id
           LEFT JOIN killbill_pushed_invoice AS p ON p.endpoint = killbill_push_invoices.endpoint AND p.invoice_id = i.invoice_id
-         WHERE CASE WHEN killbill_push_invoices.number IS NULL THEN NOT k.auto_invoicing AND p.invoice_id IS NULL AND i.issue_date >= coalesce(killbill_push_invoices.since, '-infinity')
+         WHERE CASE WHEN killbill_push_invoices.number IS NULL THEN NOT k.auto_invoicing AND p.message_id IS NULL AND i.issue_date >= coalesce(killbill_push_invoices.since, '-infinity')
                     ELSE i.number = killbill_push_invoices.number END
          ORDER BY i.invoice_id
     LOOP
@@ -181,7 +181,7 @@ BEGIN
                     coalesce((SELECT min(p.reference) FROM killbill_pushed_invoice AS p WHERE p.invoice_id = wanted.invoice_id), killbill_reference()))
             ON CONFLICT DO NOTHING;
         UPDATE killbill_pushed_invoice AS p
-           SET message_id = killbill_tell(p.endpoint, 'invoice', wanted.payer_id, jsonb_build_object('invoice_id', wanted.invoice_id), 'invoice ' || wanted.invoice_id)
+           SET message_id = killbill_tell(p.endpoint, 'invoice', wanted.payer_id, jsonb_build_object('invoice_id', wanted.invoice_id))
          WHERE p.endpoint = killbill_push_invoices.endpoint AND p.invoice_id = wanted.invoice_id;
         RETURN QUERY SELECT wanted.number, wanted.account, 'told'::text;
     END LOOP;

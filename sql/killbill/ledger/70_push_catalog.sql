@@ -167,7 +167,7 @@ BEGIN
        FROM killbill_list_prices(killbill_push_catalog.price_list, killbill_push_catalog.effective_on, killbill_push_catalog.seller) AS p
       WHERE p.kind = 'meter' AND p.problem IS NULL
         AND NOT EXISTS (SELECT FROM killbill_unit AS u JOIN item AS i USING (item_id) WHERE u.endpoint = killbill_push_catalog.endpoint AND i.key = p.item AND i.kind = 'meter' AND u.plan = killbill_name(killbill_push_catalog.price_list) || '-list');
-    PERFORM enqueue_message(killbill_push_catalog.endpoint, 'catalog', jsonb_build_object('price_list', killbill_push_catalog.price_list, 'content', content,
+    PERFORM write_message(killbill_push_catalog.endpoint, 'catalog', jsonb_build_object('price_list', killbill_push_catalog.price_list, 'content', content,
                 'effective_on', killbill_push_catalog.effective_on, 'catalog', catalog::text), NULL, 'catalog');
     RETURN QUERY SELECT NULL::text, 'told'::text, NULL::text;
 END $$;

@@ -5,7 +5,7 @@ CREATE FUNCTION billing.killbill_pull_catalog(endpoint text, seller text DEFAULT
 AS $$
 BEGIN
     PERFORM check_ledger(), killbill_endpoint(killbill_pull_catalog.endpoint), find_seller(killbill_pull_catalog.seller), check_word('applies_to', killbill_pull_catalog.applies_to, '{open,closed}');
-    RETURN enqueue_message(killbill_pull_catalog.endpoint, 'pull_catalog', jsonb_strip_nulls(jsonb_build_object('seller', killbill_pull_catalog.seller, 'applies_to', killbill_pull_catalog.applies_to)), NULL, 'pull_catalog');
+    RETURN write_message(killbill_pull_catalog.endpoint, 'pull_catalog', jsonb_strip_nulls(jsonb_build_object('seller', killbill_pull_catalog.seller, 'applies_to', killbill_pull_catalog.applies_to)), NULL, 'pull_catalog');
 END $$;
 COMMENT ON FUNCTION billing.killbill_pull_catalog(text, text, text) IS
 'Has all versions of the catalog of a server read and imported by killbill_import_catalog(), which keeps what became of them as the message''s result. seller, applies_to: as there. Returns the number of the message. Errors: 42704 unknown endpoint or seller, 22023 bad argument. Volatile.';
@@ -39,7 +39,6 @@ DECLARE
     mirror          killbill_account := killbill_find_account(killbill_credit.endpoint, killbill_credit.account);
     this_currency   text := (account_setting_on(mirror.account_id, current_date)).currency;
     this_adjustment bigint;
-    this_message    bigint;
 BEGIN
     PERFORM check_ledger();
     IF killbill_credit.amount IS NULL OR killbill_credit.amount <= 0 OR killbill_credit.amount >= 1000000000 THEN
@@ -51,9 +50,7 @@ BEGIN
     END IF;
     INSERT INTO killbill_adjustment AS a (endpoint, account_id, amount, currency, reason)
         VALUES (mirror.endpoint, mirror.account_id, - killbill_credit.amount, this_currency, killbill_check_text('the reason', killbill_credit.reason, 255)) RETURNING a.adjustment_id INTO this_adjustment;
-    this_message := killbill_tell(mirror.endpoint, 'adjustment', mirror.account_id, jsonb_build_object('adjustment_id', this_adjustment), 'adjustment ' || this_adjustment, 10);
-    UPDATE killbill_adjustment AS a SET message_id = this_message WHERE a.adjustment_id = this_adjustment;
-    RETURN this_message;
+    RETURN killbill_tell_adjustment(this_adjustment, 10);
 END $$;
 COMMENT ON FUNCTION billing.killbill_credit(text, text, numeric, text) IS
 'Has a mirrored account given credit on the server, once. amount: in the account''s currency, above 0; 1,000,000 and more go in parts. reason: what stands on the invoice, at most 255 characters. Returns the number of the message. Errors: 42704 not mirrored, 22023 bad amount, 22004 no reason, 22001 too long. Volatile.';
@@ -191,7 +188,7 @@ BEGIN
     END IF;
     RETURN coalesce((SELECT m.message_id FROM message AS m
                       WHERE m.endpoint = killbill_notification.endpoint AND m.ordering_key = 'account ' || this_account AND m.kind = 'pull_account' AND m.state IN ('waiting', 'queued') LIMIT 1),
-                    killbill_tell(killbill_notification.endpoint, 'pull_account', this_account, '{}', NULL, 5));
+                    killbill_tell(killbill_notification.endpoint, 'pull_account', this_account, '{}', 5));
 END $$;
 COMMENT ON FUNCTION billing.killbill_notification(text, jsonb) IS
 'Takes the body of a push notification of a server, which a proxy hands over: nothing in it is believed, the account it names is read again. Changed catalogs are imported again, for the first seller. Returns the number of the message that reads; null = the account is not mirrored here. Errors: 42704 unknown endpoint, 22023 no notification. Volatile.';
@@ -207,7 +204,7 @@ BEGIN
     ELSIF killbill_set_clock.at IS NULL OR NOT isfinite(killbill_set_clock.at) THEN
         RAISE invalid_parameter_value USING MESSAGE = 'to which instant shall the clock go?';
     END IF;
-    RETURN enqueue_message(killbill_set_clock.endpoint, 'clock', jsonb_build_object('at', to_char(killbill_set_clock.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS".000Z"')), NULL, 'clock');
+    RETURN write_message(killbill_set_clock.endpoint, 'clock', jsonb_build_object('at', to_char(killbill_set_clock.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS".000Z"')), NULL, 'clock');
 END $$;
 COMMENT ON FUNCTION billing.killbill_set_clock(text, timestamptz) IS
 'Sets the clock of a test server and waits, in the worker, until it has done what was due. Needs option test_clock of the endpoint. Returns the number of the message. Errors: 42704 unknown endpoint, 55000 no test server, 22023 no instant. Volatile.';

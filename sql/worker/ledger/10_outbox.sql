@@ -109,44 +109,63 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.find_endpoint(text) IS 'The foreign server of that name, if a wrapper of billing made it. Errors: 42704 if there is none. Stable.';
 
-CREATE FUNCTION billing.enqueue_message(endpoint text, kind text, payload jsonb DEFAULT '{}', idempotency_key text DEFAULT NULL, ordering_key text DEFAULT NULL,
+CREATE FUNCTION billing.write_message(endpoint text, kind text, payload jsonb DEFAULT '{}', idempotency_key text DEFAULT NULL, ordering_key text DEFAULT NULL,
         priority int DEFAULT 0, not_before timestamptz DEFAULT NULL, max_attempts int DEFAULT NULL) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     this_message bigint;
     former       message;
 BEGIN
     PERFORM check_ledger();
-    PERFORM find_endpoint(enqueue_message.endpoint);
-    IF coalesce(enqueue_message.kind, '') = '' OR enqueue_message.payload IS NULL OR enqueue_message.priority IS NULL THEN
+    PERFORM find_endpoint(write_message.endpoint);
+    IF coalesce(write_message.kind, '') = '' OR write_message.payload IS NULL OR write_message.priority IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'a message needs a kind, a payload and a priority';
-    ELSIF enqueue_message.priority NOT BETWEEN -100 AND 100 THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('priority must be between -100 and 100, not %s', enqueue_message.priority);
-    ELSIF enqueue_message.max_attempts < 1 THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('max_attempts must be at least 1, not %s', enqueue_message.max_attempts);
-    ELSIF octet_length(enqueue_message.idempotency_key) > 500 OR octet_length(enqueue_message.ordering_key) > 500 THEN
+    ELSIF write_message.priority NOT BETWEEN -100 AND 100 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('priority must be between -100 and 100, not %s', write_message.priority);
+    ELSIF write_message.max_attempts < 1 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('max_attempts must be at least 1, not %s', write_message.max_attempts);
+    ELSIF octet_length(write_message.idempotency_key) > 500 OR octet_length(write_message.ordering_key) > 500 THEN
         RAISE invalid_parameter_value USING MESSAGE = 'idempotency_key and ordering_key have at most 500 bytes';
     END IF;
     INSERT INTO message (endpoint, kind, payload, idempotency_key, ordering_key, priority, max_attempts, state, next_try_at)
-        VALUES (enqueue_message.endpoint, enqueue_message.kind, enqueue_message.payload, coalesce(enqueue_message.idempotency_key, gen_random_uuid()::text),
-                enqueue_message.ordering_key, enqueue_message.priority, enqueue_message.max_attempts,
-                CASE WHEN enqueue_message.not_before > clock_timestamp() THEN 'delayed' ELSE 'waiting' END,
-                CASE WHEN enqueue_message.not_before > clock_timestamp() THEN enqueue_message.not_before END)
+        VALUES (write_message.endpoint, write_message.kind, write_message.payload, coalesce(write_message.idempotency_key, gen_random_uuid()::text),
+                write_message.ordering_key, write_message.priority, write_message.max_attempts,
+                CASE WHEN write_message.not_before > clock_timestamp() THEN 'delayed' ELSE 'waiting' END,
+                CASE WHEN write_message.not_before > clock_timestamp() THEN write_message.not_before END)
         ON CONFLICT ON CONSTRAINT message_endpoint_idempotency_key_key DO NOTHING
         RETURNING message.message_id INTO this_message;
     IF this_message IS NOT NULL THEN
         PERFORM wake_worker();
         RETURN this_message;
     END IF;
-    SELECT m.* INTO former FROM message AS m WHERE m.endpoint = enqueue_message.endpoint AND m.idempotency_key = enqueue_message.idempotency_key;
-    IF former.kind <> enqueue_message.kind OR former.payload <> enqueue_message.payload THEN
+    SELECT m.* INTO former FROM message AS m WHERE m.endpoint = write_message.endpoint AND m.idempotency_key = write_message.idempotency_key;
+    IF former.kind <> write_message.kind OR former.payload <> write_message.payload THEN
         RAISE unique_violation USING MESSAGE = format('message %s to "%s" has idempotency key "%s" already and says something else', former.message_id, former.endpoint, former.idempotency_key);
     END IF;
     RETURN former.message_id;
 END $$;
+COMMENT ON FUNCTION billing.write_message(text, text, jsonb, text, text, int, timestamptz, int) IS
+'What enqueue_message() does, to any endpoint; for the ledger''s own functions. Errors: as there, without 42501. Volatile.';
+
+CREATE FUNCTION billing.enqueue_message(endpoint text, kind text, payload jsonb DEFAULT '{}', idempotency_key text DEFAULT NULL, ordering_key text DEFAULT NULL,
+        priority int DEFAULT 0, not_before timestamptz DEFAULT NULL, max_attempts int DEFAULT NULL) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    shipped text := (SELECT w.fdwname FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw
+                      WHERE s.oid = find_endpoint(enqueue_message.endpoint) AND EXISTS (SELECT FROM unnest(w.fdwoptions) AS o WHERE starts_with(o, 'connector=')));
+BEGIN
+    -- What such a message may say is decided by the functions that write it, each with the right that it needs.
+    IF shipped IS NOT NULL THEN
+        RAISE insufficient_privilege USING MESSAGE = format('messages to "%s" are written by the functions of %s alone', enqueue_message.endpoint, shipped),
+            HINT = 'Call the function for what shall be done, such as billing.killbill_push_usage().';
+    END IF;
+    RETURN write_message(enqueue_message.endpoint, enqueue_message.kind, enqueue_message.payload, enqueue_message.idempotency_key, enqueue_message.ordering_key,
+                         enqueue_message.priority, enqueue_message.not_before, enqueue_message.max_attempts);
+END $$;
 COMMENT ON FUNCTION billing.enqueue_message(text, text, jsonb, text, text, int, timestamptz, int) IS
-'Writes a message to an endpoint in the caller''s transaction and returns its number; the worker sends it after the commit. kind and payload: what the endpoint''s connector understands. idempotency_key: a message with a key that the endpoint has had is not written again, and the former one''s number is returned (null = a new key). ordering_key: messages of one key go one after the other. priority: -100 to 100, greater first. not_before: not to be sent earlier. max_attempts: instead of the endpoint''s option. Errors: 42704 unknown endpoint, 22004, 22023 bad argument, 23505 the key belongs to another kind or payload. Volatile.';
+'Writes a message to an endpoint in the caller''s transaction and returns its number; the worker sends it after the commit. Endpoints of a kind that brings its connector, such as billing_killbill, have functions of their own for that. kind and payload: what the endpoint''s connector understands. idempotency_key: a message with a key that the endpoint has had is not written again, and the former one''s number is returned (null = a new key). ordering_key: messages of one key go one after the other. priority: -100 to 100, greater first. not_before: not to be sent earlier. max_attempts: instead of the endpoint''s option. Errors: 42704 unknown endpoint, 42501 an endpoint with functions of its own, 22004, 22023 bad argument, 23505 the key belongs to another kind or payload. Volatile.';
 
 CREATE FUNCTION billing.let_next_go(message_id bigint[]) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
