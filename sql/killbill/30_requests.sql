@@ -42,31 +42,51 @@ $$;
 COMMENT ON FUNCTION billing.killbill_succeeded(billing.http_answer) IS
 'Whether the server has done what was asked: a status from 200 to 299 with JSON or nothing in it. HTML with such a status comes from something before the server. Immutable.';
 
+CREATE FUNCTION billing.killbill_refused(answer billing.http_answer) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT answer.error IS NULL AND answer.status BETWEEN 400 AND 499
+       AND (coalesce(jsonb_typeof(j.body) = 'object' AND j.body ? 'className', false) OR answer.status = 400 AND btrim(coalesce(answer.body, 'raw'), E' \t\r\n') = '')
+      FROM (SELECT billing.json_or_null(answer.body) AS body) AS j
+$$;
+COMMENT ON FUNCTION billing.killbill_refused(billing.http_answer) IS
+'Whether the server itself has said no: 4xx with an error in its own form, or the empty 400 that some of its routes give. Pages of HTML come from a servlet container in which it is only starting, or from a proxy. Immutable.';
+
+CREATE FUNCTION billing.killbill_is_list(body jsonb, VARIADIC members text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN jsonb_typeof(body) = 'array'
+                THEN NOT EXISTS (SELECT FROM jsonb_array_elements(body) AS e WHERE jsonb_typeof(e) <> 'object' OR NOT e ?& members) ELSE false END
+$$;
+COMMENT ON FUNCTION billing.killbill_is_list(jsonb, text[]) IS 'Whether a body is a list of objects that all have these members, as the server''s lists do. Immutable.';
+
 CREATE FUNCTION billing.killbill_judge(answer billing.http_answer) RETURNS billing.delivery_step
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     said text := billing.killbill_error(answer);
 BEGIN
-    IF answer.error IN ('refused_address', 'too_large', 'bad_request') THEN
+    IF answer.error IN ('refused_address', 'too_large', 'bad_request') OR answer.status = 501 THEN
         RETURN billing.step_failed(said);
     -- No answer: the server may still be at it, and a repetition beside it would count twice.
     ELSIF answer.error IS NOT NULL THEN
         RETURN billing.step_retry(said, CASE WHEN answer.sent THEN interval '30 seconds' END);
-    ELSIF answer.status BETWEEN 200 AND 299 THEN
-        -- Nothing that a Kill Bill server says here: a proxy, a login page, half an answer.
+    -- Such a refusal is of all requests, and ends when somebody mends the endpoint or the tenant.
+    ELSIF answer.status IN (401, 403) THEN
+        RETURN billing.step_retry(said || CASE WHEN answer.status = 403 THEN ': the user may not do that' WHEN answer.headers ? 'www-authenticate' THEN ': user or password is wrong'
+                                               ELSE ': api_key or api_secret is wrong, or the tenant is missing' END);
+    ELSIF answer.status IN (408, 425, 429) OR answer.status >= 500 THEN
+        RETURN billing.step_retry(said);
+    ELSIF NOT billing.killbill_refused(answer) THEN
+        -- A server that is only starting, a proxy, a login page, half an answer.
         RETURN billing.step_retry(said || ', but not what a Kill Bill server answers');
     ELSIF answer.status = 400 AND (billing.killbill_code(answer) = 4 OR said LIKE '%failed to acquire lock%') THEN
-        RETURN billing.step_retry(said);
-    ELSIF answer.status = 401 THEN
-        RETURN billing.step_retry(said || CASE WHEN answer.headers ? 'www-authenticate' THEN ': user or password is wrong' ELSE ': api_key or api_secret is wrong, or the tenant is missing' END);
-    ELSIF answer.status IN (403, 408, 425, 429) OR answer.status >= 500 AND answer.status <> 501 THEN
         RETURN billing.step_retry(said);
     END IF;
     RETURN billing.step_failed(said);
 END $$;
 COMMENT ON FUNCTION billing.killbill_judge(billing.http_answer) IS
-'What to do with an answer that the connector has no use for: like judge_answer(), but a success that the connector cannot read is tried again, a lock that the server could not get (400, code 4) is tried again, and 401 says what is wrong. Some 5xx are permanent errors of data; the attempts of the endpoint end those. Immutable.';
+'What to do with an answer that the connector has no use for: failed only where the server itself refuses, see killbill_refused(). Whatever else comes is tried again: pages of HTML, redirects, a success that the connector cannot read, a lock that the server could not get (400, code 4), and 401 and 403, which say what is wrong. Some 5xx are permanent errors of data; the attempts of the endpoint end those. Immutable.';
 
 CREATE FUNCTION billing.killbill_located(answer billing.http_answer) RETURNS uuid
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

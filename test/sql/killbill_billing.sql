@@ -122,11 +122,11 @@ CREATE FUNCTION invoice_of_january(traffic numeric) RETURNS jsonb LANGUAGE sql A
   {"invoiceItemId": "' || id(32) || '", "invoiceId": "' || id(30) || '", "itemType": "USAGE", "subscriptionId": "' || id(10) || '", "planName": "server", "usageName": "traffic", "amount": ' || traffic || ', "startDate": "2026-01-01", "endDate": "2026-02-01"},
   {"invoiceItemId": "' || id(33) || '", "invoiceId": "' || id(30) || '", "itemType": "USAGE", "subscriptionId": "' || id(10) || '", "planName": "server", "usageName": "line", "amount": 5.00, "startDate": "2026-01-01", "endDate": "2026-02-01"},
   {"invoiceItemId": "' || id(34) || '", "invoiceId": "' || id(30) || '", "itemType": "EXTERNAL_CHARGE", "amount": 1.00, "description": "set-up", "startDate": "2026-01-05"}]}]')::jsonb) $$;
-SELECT count(*) FROM deliver(found('{"accountBalance": 17.00, "accountCBA": 0}'), invoice_of_january(4.50), found(('[{"paymentId": "' || id(50) || '", "targetInvoiceId": "' || id(30) || '", "purchasedAmount": 2.00, "refundedAmount": 0, "currency": "EUR",
+SELECT count(*) FROM deliver(found(jsonb_build_object('accountId', id(1), 'accountBalance', 17.00, 'accountCBA', 0)), invoice_of_january(4.50), found(('[{"paymentId": "' || id(50) || '", "targetInvoiceId": "' || id(30) || '", "purchasedAmount": 2.00, "refundedAmount": 0, "currency": "EUR",
     "transactions": [{"status": "SUCCESS", "effectiveDate": "2026-02-02T00:00:00.000Z"}]}]')::jsonb), found('[]')) \gset
 SELECT subject, ours, theirs, difference, reason FROM killbill_reconcile('kb', '[2026-01-01,2026-02-01)');
 SELECT killbill_pull_invoices('kb', 'acme') \gset
-SELECT count(*) FROM deliver(found('{"accountBalance": 17.00, "accountCBA": 0}'), invoice_of_january(5.00), found('[]'), found('[]')) \gset
+SELECT count(*) FROM deliver(found(jsonb_build_object('accountId', id(1), 'accountBalance', 17.00, 'accountCBA', 0)), invoice_of_january(5.00), found('[]'), found('[]')) \gset
 SELECT subject, ours, theirs, difference, reason FROM killbill_reconcile('kb', '[2026-01-01,2026-02-01)');
 SELECT number, status, amount, balance, payment_state, paid FROM killbill_invoices ORDER BY 1;
 SELECT fails($$SELECT * FROM killbill_reconcile('kb', '(,)')$$);

@@ -25,11 +25,11 @@ SELECT * FROM deliver(refused(404, 3003), refused(409, 3000), found(('{"accountI
 SELECT killbill_mirror_account('kb', 'beta') \gset
 SELECT * FROM deliver(found(('{"accountId": "' || id(2) || '", "currency": "USD"}')::jsonb));
 SELECT fails($$SELECT killbill_mirror_account('kb', 'beta', auto_invoicing => true)$$);
+-- A server that is only starting, wrong credentials: tried again, the message does not die.
 SELECT killbill_mirror_account('kb', 'beta') \gset
-SELECT * FROM deliver('{"status": 404, "body": "<html>"}');
-SELECT killbill_mirror_account('kb', 'beta') \gset
-SELECT * FROM deliver('{"status": 401, "body": "", "www": "BASIC"}');
-SELECT * FROM deliver('{"status": 401, "body": "<html>"}');
+SELECT d FROM deliver('{"status": 404, "body": "<html>"}') AS d OFFSET 2;
+SELECT d FROM deliver('{"status": 401, "body": "", "www": "BASIC"}') AS d OFFSET 2;
+SELECT d FROM deliver('{"status": 401, "body": "<html>"}') AS d OFFSET 2;
 -- The outcome is not known: tried again later, which begins with looking.
 SELECT * FROM deliver(refused(404, 3003), '{"error": "timeout", "sent": true}');
 SELECT * FROM deliver(found(('{"accountId": "' || id(2) || '", "currency": "EUR", "name": "beta"}')::jsonb), '{"status": 201}');
@@ -42,6 +42,11 @@ SELECT * FROM deliver(refused(404), made('subscriptions', 10),
                       found(('[{"customFieldId": "' || id(6) || '", "name": "resource_name", "value": "one"}]')::jsonb));
 SELECT killbill_subscribe('kb', 'acme', 'server', '2026-01-15', 's-2', bundle_key => 's-1') \gset
 SELECT * FROM deliver(refused(404), refused(400, 1015, 'already has a base subscription'), refused(404));
+-- What the server cannot do now is no refusal, and a subscription of another plan is not adopted.
+SELECT retry_message(max(message_id)) FROM message \gset
+SELECT d FROM deliver(refused(404), '{"status": 500, "body": "<html>"}', refused(404)) AS d OFFSET 4;
+SELECT d FROM deliver(found(('{"subscriptionId": "' || id(11) || '", "bundleId": "' || id(20) || '", "accountId": "' || id(1) || '", "planName": "server-large-yearly", "state": "ACTIVE"}')::jsonb)) AS d OFFSET 2;
+SELECT p.*, killbill_same_plan(p.plan, p.overridden, p.there) FROM (VALUES ('server', false, 'server'), ('server', false, 'server-1'), ('server', true, 'server-1'), ('server', true, 'server'), ('server', true, 'server-large-1'), ('s_rver', true, 'server-1'), ('server', false, NULL)) AS p(plan, overridden, there);
 SELECT discard_message(max(message_id), 'test') FROM message \gset
 SELECT killbill_cancel('kb', 's-1', '2026-03-01') \gset
 SELECT * FROM deliver(found(('{"subscriptionId": "' || id(10) || '", "bundleId": "' || id(20) || '", "accountId": "' || id(1) || '", "planName": "server", "state": "ACTIVE"}')::jsonb),
@@ -85,6 +90,15 @@ SELECT * FROM deliver(found('{"amount": 80.00, "currency": "EUR", "targetDate": 
 SELECT killbill_remaining_credit('kb', 'acme');
 SELECT * FROM deliver('{"status": 204}');
 SELECT state FROM killbill_subscription WHERE external_key = 's-1';
+-- Pages of a server that is only starting, or of a proxy, say nothing about credit: what is suspended stays so.
+SELECT killbill_dry_run('kb', 'acme', '2026-02-01') \gset
+SELECT * FROM deliver('{"status": 404, "body": "<!doctype html><title>HTTP Status 404"}');
+SELECT * FROM deliver('{"status": 403, "body": "<html>"}');
+SELECT * FROM deliver(found('{"a": 1}'));
+SELECT d FROM deliver(refused(404, 3002)) AS d OFFSET 2;
+SELECT discard_message(max(message_id), 'test') FROM message \gset
+SELECT upcoming FROM killbill_account WHERE external_key = 'acme-1';
+SELECT count(*) FROM message WHERE state = 'waiting';
 SELECT killbill_credit('kb', 'acme', 50, 'welcome') \gset
 SELECT * FROM deliver(found('[]'), '{"status": 200, "body": []}', found(('[{"invoiceId": "' || id(40) || '", "status": "COMMITTED", "invoiceNumber": "1", "invoiceDate": "2026-01-02", "currency": "EUR", "amount": 0.00, "balance": 0.00,
     "items": [{"invoiceItemId": "' || id(41) || '", "invoiceId": "' || id(40) || '", "itemType": "CREDIT_ADJ", "amount": -50.00, "itemDetails": "billing:0123456789ab:adjustment:1"}]}]')::jsonb));
@@ -108,7 +122,15 @@ SELECT fails($$SELECT killbill_credit('kb', 'acme', 1000000000, 'x')$$);
 SELECT fails($$SELECT killbill_notification('kb', '{}')$$);
 SELECT killbill_notification('kb', jsonb_build_object('eventType', 'INVOICE_CREATION', 'accountId', id(9)));
 SELECT killbill_notification('kb', jsonb_build_object('eventType', 'INVOICE_CREATION', 'accountId', id(1))) = killbill_notification('kb', jsonb_build_object('eventType', 'INVOICE_CREATION', 'accountId', id(1)));
-SELECT * FROM deliver(found('{"accountBalance": 30.00, "accountCBA": 0E-9}'), found('[]'), found('[]'), found('[{"tagDefinitionName": "__PARK__"}]'));
+SELECT * FROM deliver(found(('{"accountId": "' || id(1) || '", "accountBalance": 30.00, "accountCBA": 0E-9}')::jsonb), found('[]'), found('[]'), found('[{"tagDefinitionName": "__PARK__"}]'));
+SELECT balance, credit, parked FROM killbill_account WHERE external_key = 'acme-1';
+-- JSON that is not about the account, or no list of what was asked for, is not believed.
+SELECT killbill_pull_invoices('kb', 'acme') \gset
+SELECT d FROM deliver(found('{"a": 1}')) AS d OFFSET 2;
+SELECT d FROM deliver(found(('{"accountId": "' || id(2) || '", "accountBalance": 30.00, "accountCBA": 0}')::jsonb)) AS d OFFSET 2;
+SELECT d FROM deliver(found(('{"accountId": "' || id(1) || '", "accountBalance": 31.00, "accountCBA": 0}')::jsonb), found('[{"invoiceId": "zzz"}]')) AS d OFFSET 3;
+SELECT d FROM deliver(found(('{"accountId": "' || id(1) || '", "accountBalance": 31.00, "accountCBA": 0}')::jsonb), found('[]'), found('{}')) AS d OFFSET 4;
+SELECT discard_message(max(message_id), 'test') FROM message \gset
 SELECT balance, credit, parked FROM killbill_account WHERE external_key = 'acme-1';
 SELECT fails($$SELECT killbill_set_clock('kb', '2026-02-01 12:00Z')$$);
 ALTER SERVER kb OPTIONS (ADD test_clock 'true');

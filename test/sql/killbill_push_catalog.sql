@@ -55,6 +55,7 @@ SELECT fails($$SELECT * FROM killbill_push_catalog('kb', 'nowhere', '2025-07-01'
 SELECT fails($$SELECT * FROM killbill_push_catalog('kb', 'own', NULL)$$);
 SELECT fails($$SELECT killbill_set_unit('kb', 'tokens', 'p', 'u', 0)$$);
 
--- A message that nobody knows.
+-- A message that nobody knows. Only the connector's own functions write messages to it.
+SELECT fails($$SELECT enqueue_message('kb', 'clock', '{"at": "2030-01-01"}')$$);
 SELECT write_message('kb', 'nonsense') \gset
 SELECT * FROM deliver();

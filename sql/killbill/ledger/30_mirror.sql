@@ -183,7 +183,7 @@ CREATE FUNCTION billing.killbill_found(answer billing.http_answer) RETURNS boole
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
     SELECT CASE WHEN answer.error IS NOT NULL THEN NULL WHEN answer.status = 200 AND billing.json_or_null(answer.body) IS NOT NULL THEN true
-                WHEN answer.status = 404 AND billing.json_or_null(answer.body) IS NOT NULL THEN false END
+                WHEN answer.status = 404 AND billing.killbill_refused(answer) THEN false END
 $$;
 COMMENT ON FUNCTION billing.killbill_found(billing.http_answer) IS
 'Whether a search found something: true, false (404 in the server''s own words), null = neither (HTML, with whatever status, is no Kill Bill at all). Immutable.';
@@ -239,7 +239,7 @@ BEGIN
             WHEN false THEN
                 RETURN step_send(killbill_request('POST', '/accounts', wanted, message.idempotency_key), message.progress || '{"at": "create"}');
             ELSE
-                RETURN CASE WHEN answer.status = 404 THEN step_failed('the url of the endpoint is not that of a Kill Bill server: it answers 404 in HTML') ELSE killbill_judge(answer) END;
+                RETURN killbill_judge(answer);
         END CASE;
         IF present ->> 'currency' <> wanted ->> 'currency' THEN
             RETURN step_failed(format('the account exists there in %s, here it is in %s', present ->> 'currency', wanted ->> 'currency'));
@@ -302,6 +302,11 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.killbill_subscription_request(billing.killbill_subscription, uuid, text) IS 'The request that makes a subscription, in a bundle that is there or in a new one. Stable.';
 
+CREATE FUNCTION billing.killbill_same_plan(plan text, overridden boolean, there text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT coalesce(CASE WHEN overridden THEN starts_with(there, plan || '-') AND substr(there, char_length(plan) + 2) ~ '^[0-9]+$' ELSE there = plan END, false) $$;
+COMMENT ON FUNCTION billing.killbill_same_plan(text, boolean, text) IS 'Whether the plan of a subscription there is the one that is wanted; with prices of its own the server calls it PLAN-NUMBER. Immutable.';
+
 CREATE FUNCTION billing.killbill_deliver_subscription(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -320,15 +325,16 @@ BEGIN
         -- What was just made is read by its own id, which says that it is the one.
         RETURN step_send(killbill_request('GET', CASE WHEN at = 'create' AND killbill_located(answer) IS NOT NULL THEN '/subscriptions/' || killbill_located(answer)
                                                       ELSE '/subscriptions?' || url_query(jsonb_build_object('externalKey', mirror.external_key)) END),
-                         coalesce(message.progress, '{}') - CASE WHEN at = 'begin' THEN 'again' ELSE '' END || CASE WHEN at = 'create' AND NOT killbill_succeeded(answer) THEN jsonb_build_object('at', 'find', 'again', killbill_error(answer))
+                         coalesce(message.progress, '{}') - CASE WHEN at = 'begin' THEN '{again,refused}'::text[] ELSE '{}' END || CASE WHEN at = 'create' AND NOT killbill_succeeded(answer) THEN jsonb_build_object('at', 'find', 'again', killbill_error(answer), 'refused', killbill_refused(answer))
                                                                     WHEN at = 'cancel' THEN '{"at": "find", "cancelled": true}' ELSE '{"at": "find"}' END);
     ELSIF at = 'find' THEN
         IF killbill_found(answer) IS NULL THEN
             RETURN killbill_judge(answer);
         ELSIF NOT killbill_found(answer) THEN
-            RETURN CASE WHEN message.progress ? 'again' THEN step_failed(message.progress ->> 'again')
+            RETURN CASE WHEN message.progress ->> 'refused' = 'true' THEN step_failed(message.progress ->> 'again')
+                        WHEN message.progress ? 'again' THEN step_retry(message.progress ->> 'again')
                         ELSE step_send(killbill_subscription_request(mirror, owner, message.idempotency_key), coalesce(message.progress, '{}') || '{"at": "create"}') END;
-        ELSIF present ->> 'accountId' <> owner::text OR present ->> 'planName' NOT LIKE mirror.plan || '%' THEN
+        ELSIF present ->> 'accountId' IS DISTINCT FROM owner::text OR NOT killbill_same_plan(mirror.plan, mirror.overrides IS NOT NULL, present ->> 'planName') THEN
             RETURN step_failed(format('the subscription exists there with plan "%s" of account %s', present ->> 'planName', present ->> 'accountId'));
         END IF;
         UPDATE killbill_subscription AS s

@@ -49,22 +49,24 @@ BEGIN
         RETURN step_send(killbill_request('GET', format('/accounts/%s?accountWithBalanceAndCBA=true', mirror.killbill_id)), '{"at": "balance"}');
     ELSIF NOT succeeded(answer) THEN
         RETURN killbill_judge(answer);
-    ELSIF body IS NULL AND answer.status <> 204 THEN
-        -- The body is streamed: a failure on the way truncates a 200.
-        RETURN step_retry('the answer is no JSON');
+    -- The body is streamed: a failure on the way truncates a 200.
+    ELSIF NOT (CASE at WHEN 'balance' THEN coalesce(body ->> 'accountId' = mirror.killbill_id::text AND jsonb_typeof(body -> 'accountBalance') = 'number' AND jsonb_typeof(body -> 'accountCBA') = 'number', false)
+                      WHEN 'invoices' THEN killbill_is_list(body, 'invoiceId', 'status', 'invoiceDate', 'currency', 'amount', 'balance', 'items')
+                      WHEN 'payments' THEN killbill_is_list(body, 'paymentId') ELSE killbill_is_list(body, 'tagDefinitionName') END) THEN
+        RETURN step_retry('that is not what a Kill Bill server answers');
     ELSIF at = 'balance' THEN
         UPDATE killbill_account AS k SET balance = (body ->> 'accountBalance')::numeric, credit = (body ->> 'accountCBA')::numeric
          WHERE k.endpoint = mirror.endpoint AND k.account_id = mirror.account_id;
         -- Without the components 0.24 shows every amount as 0.
         RETURN step_send(killbill_request('GET', format('/accounts/%s/invoices?includeInvoiceComponents=true&includeVoidedInvoices=true', mirror.killbill_id), NULL, NULL, '60s'), '{"at": "invoices"}');
     ELSIF at = 'invoices' THEN
-        PERFORM killbill_store_invoices(mirror.endpoint, mirror.account_id, coalesce(body, '[]'));
+        PERFORM killbill_store_invoices(mirror.endpoint, mirror.account_id, body);
         RETURN step_send(killbill_request('GET', format('/accounts/%s/invoicePayments', mirror.killbill_id)), '{"at": "payments"}');
     ELSIF at = 'payments' THEN
-        PERFORM killbill_store_payments(mirror.endpoint, coalesce(body, '[]'));
+        PERFORM killbill_store_payments(mirror.endpoint, body);
         RETURN step_send(killbill_request('GET', format('/accounts/%s/tags', mirror.killbill_id)), '{"at": "tags"}');
     END IF;
-    UPDATE killbill_account AS k SET parked = jsonb_path_exists(coalesce(body, '[]'), '$[*] ? (@.tagDefinitionName == "__PARK__")'), read_at = clock_timestamp()
+    UPDATE killbill_account AS k SET parked = jsonb_path_exists(body, '$[*] ? (@.tagDefinitionName == "__PARK__")'), read_at = clock_timestamp()
      WHERE k.endpoint = mirror.endpoint AND k.account_id = mirror.account_id;
     RETURN step_delivered();
 END $$;

@@ -155,12 +155,12 @@ BEGIN
     ELSIF answer IS NULL THEN
         RETURN step_send(killbill_request('POST', '/invoices/dryRun?' || url_query(jsonb_build_object('accountId', mirror.killbill_id, 'targetDate', message.payload -> 'target_date')),
             jsonb_build_object('dryRunType', CASE WHEN message.payload ? 'target_date' THEN 'TARGET_DATE' ELSE 'UPCOMING_INVOICE' END), message.idempotency_key, '60s'));
-    ELSIF answer.status IN (204, 404) THEN   -- nothing to bill
+    ELSIF answer.status = 204 THEN   -- nothing to bill
         body := '{"amount": 0, "items": []}';
-    ELSIF NOT succeeded(answer) OR body IS NULL THEN
+    ELSIF NOT succeeded(answer) OR jsonb_typeof(body -> 'amount') IS DISTINCT FROM 'number' OR jsonb_typeof(body -> 'items') IS DISTINCT FROM 'array' THEN
         RETURN killbill_judge(answer);
     END IF;
-    UPDATE killbill_account AS k SET upcoming = coalesce((body ->> 'amount')::numeric, 0) WHERE k.endpoint = mirror.endpoint AND k.account_id = mirror.account_id;
+    UPDATE killbill_account AS k SET upcoming = (body ->> 'amount')::numeric WHERE k.endpoint = mirror.endpoint AND k.account_id = mirror.account_id;
     PERFORM killbill_enforce_threshold(mirror.endpoint, mirror.account_id);
     RETURN step_delivered(jsonb_build_object('amount', body -> 'amount', 'currency', body -> 'currency', 'target_date', body -> 'targetDate', 'items', (
         SELECT jsonb_agg(jsonb_build_object('type', t -> 'itemType', 'plan', t -> 'planName', 'usage', t -> 'usageName', 'starts_on', t -> 'startDate', 'ends_on', t -> 'endDate', 'amount', t -> 'amount'))
