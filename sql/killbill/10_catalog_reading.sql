@@ -3,6 +3,22 @@
 -- The XML is read, never the JSON, which leaves out what usage is called and how its tiers work.  What the server shows is not what
 -- was uploaded: it wraps the versions in <catalogs> and spells defaults out; both forms are read.
 
+CREATE FUNCTION billing.killbill_instant(value text) RETURNS timestamptz
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+AS $$
+DECLARE
+    instant timestamptz;
+BEGIN
+    -- A time without a zone is UTC for the server.  Words such as today and infinity are none.
+    IF value ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN
+        instant := value::timestamptz;
+    END IF;
+    RETURN instant;
+EXCEPTION WHEN data_exception THEN
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION billing.killbill_instant(text) IS 'The instant that a text of a catalog names; null when it names none. Immutable.';
+
 CREATE FUNCTION billing.killbill_catalog_versions(catalog xml)
     RETURNS TABLE (catalog_name text, effective_at timestamptz, billing_mode text, version xml)
     LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 5 SET search_path = pg_catalog, pg_temp
@@ -12,9 +28,8 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = 'this is no Kill Bill catalog: it has neither a catalog nor a catalogs element',
             HINT = 'Take what GET /1.0/kb/catalog/xml answers, or what was uploaded.';
     END IF;
-    -- A time without a zone is UTC for the server.
     RETURN QUERY
-        SELECT v.catalog_name, (v.effective_date || CASE WHEN v.effective_date !~ '(Z|[+-]\d\d:?\d\d)$' THEN 'Z' ELSE '' END)::timestamptz AS starts,
+        SELECT v.catalog_name, billing.killbill_instant(v.effective_date) AS starts,
                coalesce(NULLIF(v.billing_mode, ''), 'IN_ADVANCE'), v.version
           FROM xmltable('/catalog | /catalogs/versions/version' PASSING catalog
                         COLUMNS catalog_name text PATH 'normalize-space(catalogName)', effective_date text PATH 'normalize-space(effectiveDate)',
@@ -22,7 +37,7 @@ BEGIN
          ORDER BY starts;
 END $$;
 COMMENT ON FUNCTION billing.killbill_catalog_versions(xml) IS
-'The versions of a Kill Bill catalog in the order in which they take effect; a bare <catalog> is one version. billing_mode: when recurring prices fall due unless a plan says otherwise. Errors: 22023 when it is no catalog, 22007 for a date that is none. Stable.';
+'The versions of a Kill Bill catalog in the order in which they take effect; a bare <catalog> is one version. billing_mode: when recurring prices fall due unless a plan says otherwise. effective_at is null where effectiveDate is no instant. Errors: 22023 when it is no catalog. Stable.';
 
 CREATE FUNCTION billing.killbill_unit_section(section jsonb, unit text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -57,13 +72,38 @@ EXCEPTION WHEN data_exception OR feature_not_supported OR null_value_not_allowed
 END $$;
 COMMENT ON FUNCTION billing.killbill_try_tariff(jsonb, text) IS 'The tariff of a usage section in a currency, or why there is none. Immutable.';
 
+CREATE FUNCTION billing.killbill_try_amount(kind text, prices jsonb, currency text, OUT amount numeric, OUT problem text)
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    why   text;
+    given CONSTANT jsonb := jsonb_path_query_array(prices, '$[*] ? (@.currency == $c)', jsonb_build_object('c', currency));
+BEGIN
+    IF given = '[]' THEN
+        problem := CASE WHEN prices <> '[]' THEN format('the %s price has no value in %s', kind, currency) END;
+    ELSIF jsonb_array_length(given) > 1 THEN
+        problem := format('the %s price has %s values in %s', kind, jsonb_array_length(given), currency);
+    ELSIF coalesce(given #>> '{0,value}', '') !~ '^[+-]?[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?$' THEN
+        problem := format('the %s price in %s is "%s", which is no amount', kind, currency, given #>> '{0,value}');
+    ELSE
+        -- Whatever a price list of ours would refuse is said here.
+        PERFORM jsonb_build_object('model', 'per_unit', 'currency', currency, 'unit_price', given #>> '{0,value}')::billing.tariff;
+        amount := (given #>> '{0,value}')::numeric;
+    END IF;
+EXCEPTION WHEN data_exception OR feature_not_supported THEN
+    GET STACKED DIAGNOSTICS why = PG_EXCEPTION_DETAIL;
+    problem := concat_ws(': ', format('the %s price in %s', kind, currency), SQLERRM, NULLIF(why, ''));
+END $$;
+COMMENT ON FUNCTION billing.killbill_try_amount(text, jsonb, text) IS 'The amount of a fixed or recurring price in a currency, null where there is none, or why it is none. Immutable.';
+
 CREATE FUNCTION billing.killbill_catalog_phases(version xml)
     RETURNS TABLE (plan text, product text, category text, billing_mode text, existing_from text, phase_no int, phase text, phase_type text, final boolean, duration interval, content xml)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 20 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT p.plan, p.product, c.category, NULLIF(p.billing_mode, ''), NULLIF(p.existing_from, ''), f.no::int, p.plan || '-' || lower(f.type), f.type, f.final,
-           CASE f.unit WHEN 'DAYS' THEN make_interval(days => NULLIF(f.number, '')::int) WHEN 'WEEKS' THEN make_interval(weeks => NULLIF(f.number, '')::int)
-                       WHEN 'MONTHS' THEN make_interval(months => NULLIF(f.number, '')::int) WHEN 'YEARS' THEN make_interval(years => NULLIF(f.number, '')::int) END,
+    SELECT coalesce(p.plan, ''), p.product, c.category, NULLIF(p.billing_mode, ''), NULLIF(p.existing_from, ''), f.no::int, concat_ws('-', p.plan, lower(f.type)), f.type, f.final,
+           CASE WHEN f.number ~ '^[0-9]{1,4}$' THEN
+               CASE f.unit WHEN 'DAYS' THEN make_interval(days => f.number::int) WHEN 'WEEKS' THEN make_interval(weeks => f.number::int)
+                           WHEN 'MONTHS' THEN make_interval(months => f.number::int) WHEN 'YEARS' THEN make_interval(years => f.number::int) END END,
            f.content
       FROM xmltable('/*/plans/plan' PASSING version
                     COLUMNS plan text PATH '@name', product text PATH 'normalize-space(product)', billing_mode text PATH 'normalize-space(recurringBillingMode)',
@@ -75,7 +115,7 @@ AS $$
         ON c.product = p.product
 $$;
 COMMENT ON FUNCTION billing.killbill_catalog_phases(xml) IS
-'The phases of the plans of one catalog version. phase: as the server names it, PLAN-TYPE in lower case. duration: null = without end. existing_from: when the version begins to hold for existing subscriptions. Immutable.';
+'The phases of the plans of one catalog version. phase: as the server names it, PLAN-TYPE in lower case. duration: null = without end, or not said. existing_from: when the version begins to hold for existing subscriptions. Immutable.';
 
 CREATE FUNCTION billing.killbill_phase_prices(content xml, currency text)
     RETURNS TABLE (kind text, name text, unit text, units text[], usage_type text, billing_mode text, billing_period text, tariff billing.tariff, amount numeric, section jsonb, problem text)
@@ -86,12 +126,10 @@ DECLARE
 BEGIN
     RETURN QUERY
         SELECT p.kind, NULL::text, NULL::text, NULL::text[], NULL::text, NULL::text, NULLIF(p.billing_period, ''), NULL::billing.tariff,
-               (SELECT (v.value ->> 'value')::numeric FROM jsonb_array_elements(x.prices) AS v(value) WHERE v.value ->> 'currency' = currency), NULL::jsonb,
-               CASE WHEN x.prices <> '[]' AND NOT jsonb_path_exists(x.prices, '$[*] ? (@.currency == $c)', jsonb_build_object('c', currency))
-                    THEN format('the %s price has no value in %s', p.kind, currency) END
+               x.amount, NULL::jsonb, x.problem
           FROM xmltable('/*/fixed | /*/recurring' PASSING content
                         COLUMNS kind text PATH 'name()', billing_period text PATH 'normalize-space(billingPeriod)', prices xml PATH 'fixedPrice | recurringPrice') AS p
-         CROSS JOIN LATERAL (SELECT coalesce(billing.import_killbill_prices(p.prices), '[]') AS prices) AS x;
+         CROSS JOIN LATERAL billing.killbill_try_amount(p.kind, billing.import_killbill_prices(p.prices), currency) AS x;
     FOR u IN
         SELECT s.name, s.type, s.mode, s.period, e.section, billing.killbill_section_units(e.section) AS units
           FROM xmltable('/*/usages/usage' PASSING content
@@ -116,10 +154,14 @@ CREATE FUNCTION billing.killbill_catalog_prices(catalog xml)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT v.catalog_name, v.effective_at, coalesce(l.price_list, ''), c.currency, f.plan, f.product, f.category, f.phase, f.phase_type, f.phase_no,
-           f.final, f.duration, f.existing_from::timestamptz, p.kind, p.name, p.unit, p.units, p.usage_type,
+           f.final, f.duration, billing.killbill_instant(f.existing_from), p.kind, p.name, p.unit, p.units, p.usage_type,
            coalesce(p.billing_mode, f.billing_mode, v.billing_mode) = 'IN_ADVANCE', coalesce(p.billing_period, CASE WHEN p.kind = 'fixed' THEN 'ONCE' END),
            p.tariff, p.amount, p.section,
            CASE WHEN p.problem IS NOT NULL THEN p.problem
+                WHEN f.plan = '' THEN 'the plan has no name'
+                WHEN f.phase_type IS NULL THEN 'the phase has no type'
+                WHEN NOT f.final AND f.duration IS NULL THEN 'the phase does not say how long it lasts'
+                WHEN f.existing_from IS NOT NULL AND billing.killbill_instant(f.existing_from) IS NULL THEN format('effectiveDateForExistingSubscriptions "%s" is no instant', f.existing_from)
                 WHEN p.kind = 'usage' AND p.billing_period IS DISTINCT FROM 'MONTHLY' THEN format('usage is counted over %s', p.billing_period)
                 WHEN p.kind = 'recurring' AND p.amount <> 0 AND p.billing_period <> 'MONTHLY' THEN format('the recurring price is for %s', p.billing_period)
                 WHEN p.kind = 'fixed' AND p.amount <> 0 THEN format('a fixed price of %s %s that is owed once', p.amount, c.currency) END
@@ -129,6 +171,7 @@ AS $$
      CROSS JOIN LATERAL billing.killbill_phase_prices(f.content, c.currency) AS p
       LEFT JOIN LATERAL xmltable('/*/priceLists/defaultPriceList/plans/plan | /*/priceLists/childPriceList/plans/plan' PASSING v.version
                                  COLUMNS plan text PATH 'normalize-space(.)', price_list text PATH '../../@name') AS l ON l.plan = f.plan
+     WHERE v.effective_at IS NOT NULL
 $$;
 COMMENT ON FUNCTION billing.killbill_catalog_prices(xml) IS
 'Everything that has a price in a Kill Bill catalog, one row a version, price list, currency, phase and price; usage sections give one row a unit, whose tariffs add up to the section''s. price_list: of the catalog, empty when the plan is in none. kind: fixed, recurring or usage. amount: of fixed and recurring prices, null = none. problem: why a ledger''s price list cannot express it, null = it can. Errors: 22023 when it is no catalog. Stable.';

@@ -117,11 +117,14 @@ AS $$
         SELECT * FROM billing.killbill_check_names(v.version)
          UNION ALL SELECT * FROM billing.killbill_check_prices(v.version)
          UNION ALL SELECT * FROM billing.killbill_check_phases(v.version)
+         UNION ALL SELECT 'catalog', 'has an effectiveDate that is no instant' WHERE v.effective_at IS NULL
          UNION ALL SELECT 'catalog', 'has no name' WHERE v.catalog_name = ''
          UNION ALL SELECT 'catalog', 'has no default price list' WHERE NOT xpath_exists('/*/priceLists/defaultPriceList[@name="DEFAULT"]', v.version)
          UNION ALL SELECT 'catalog', 'has no currency' WHERE NOT xpath_exists('/*/currencies/currency', v.version)
          UNION ALL SELECT 'plan ' || f.plan, 'begins to hold for existing subscriptions before its version does'
-                     FROM billing.killbill_catalog_phases(v.version) AS f WHERE f.final AND f.existing_from::timestamptz < v.effective_at) AS p
+                     FROM billing.killbill_catalog_phases(v.version) AS f WHERE f.final AND billing.killbill_instant(f.existing_from) < v.effective_at
+         UNION ALL SELECT 'plan ' || f.plan, format('effectiveDateForExistingSubscriptions "%s" is no instant', f.existing_from)
+                     FROM billing.killbill_catalog_phases(v.version) AS f WHERE f.final AND f.existing_from IS NOT NULL AND billing.killbill_instant(f.existing_from) IS NULL) AS p
      UNION ALL
     SELECT v.effective_at, 'catalog', 'two versions take effect at the same time' FROM billing.killbill_catalog_versions(catalog) AS v GROUP BY v.effective_at HAVING count(*) > 1
      UNION ALL

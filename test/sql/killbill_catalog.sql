@@ -83,6 +83,21 @@ SELECT outcome FROM record_usage('[{"id":"1","account":"acme","meter":"server/tr
                                    {"id":"4","account":"acme","meter":"server/line/peak","resource":"vm-1","at":"2026-01-20T00:00:00Z","quantity":"10"}]');
 SELECT item, charge_group, quantity, owed FROM charges('acme', '[2026-01-01,2026-02-01)') ORDER BY 1, 2;
 
+-- One odd price, phase or date does not stop the others: it is named.
+CREATE FUNCTION odd(base text, existing text DEFAULT '') RETURNS TABLE (name text, outcome text, detail text) LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY SELECT i.name, i.outcome, i.detail FROM killbill_import_catalog(wrapped(version('2026-01-01T00:00:00Z', '0.50', base, existing)), endpoint => 'odd')
+                  AS i WHERE i.name = 'server' OR i.name = 'backup';
+    DELETE FROM killbill_price AS p WHERE p.endpoint = 'odd';
+    DELETE FROM killbill_catalog AS c WHERE c.endpoint = 'odd';
+END $$;
+SELECT b.base, o.* FROM unnest('{"",NaN,Infinity,-,1e99999}'::text[]) AS b(base) CROSS JOIN LATERAL odd(b.base) AS o;
+SELECT * FROM odd('9.00</value></price><price><currency>EUR</currency><value>8.00');
+SELECT * FROM odd('9.00', '<effectiveDateForExistingSubscriptions>infinity</effectiveDateForExistingSubscriptions>');
+SELECT effective_at::date, name, outcome, detail FROM killbill_import_catalog(wrapped(version('infinity', '0.50', '9.00'), version('2026-13-01', '0.50', '9.00'), version('2026-01-01', '0.50', '9.00')), endpoint => 'dates')
+ WHERE name IN ('server', 'Cloud');
+SELECT name, outcome, detail FROM killbill_import_catalog(replace(wrapped(version('2026-01-01', '0.50', '9.00'))::text, '<number>6<', '<number>six<')::xml, endpoint => 'six') WHERE name LIKE 'server%' AND name NOT LIKE '%/%';
+SELECT place, problem FROM killbill_check_catalog(wrapped(version('infinity', '0.50', '9.00', '<effectiveDateForExistingSubscriptions>soon</effectiveDateForExistingSubscriptions>'))) WHERE problem LIKE '%instant';
 -- Errors.
 SELECT fails($$SELECT * FROM killbill_import_catalog('<invoice/>')$$);
 SELECT fails($$SELECT * FROM killbill_import_catalog('<catalog><effectiveDate>soon</effectiveDate></catalog>')$$);

@@ -174,29 +174,50 @@ END $$;
 COMMENT ON FUNCTION billing.killbill_push_catalog(text, text, date, text, text) IS
 'Has a price list of ours uploaded as a version of the tenant''s catalog, unless the last one had the same prices, and says of each item whether a catalog can express its price. effective_on: from when on it holds, for existing subscriptions too; later than the versions that are there. The result is checked against our copy of the server''s rules first. Errors: 42704 unknown endpoint, list or seller, 22023 no valid catalog, 22004 no day. Volatile.';
 
+CREATE FUNCTION billing.killbill_catalog_difference(wanted xml, there xml, effective_at timestamptz) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    WITH price AS MATERIALIZED (
+        SELECT x.side, jsonb_build_array(p.price_list, p.currency, p.plan, p.phase, p.kind, p.usage_name, p.unit)::text AS place, concat_ws(' ', p.plan, p.usage_name, p.unit) AS name,
+               ROW(p.tariff, trim_scale(coalesce(p.amount, 0)), CASE WHEN p.amount <> 0 THEN p.in_advance END, p.usage_type, p.billing_period, p.existing_from, p.problem)::text AS content
+          FROM (VALUES ('wanted', wanted), ('there', there)) AS x(side, catalog)
+         CROSS JOIN LATERAL killbill_catalog_prices(x.catalog) AS p WHERE p.effective_at = killbill_catalog_difference.effective_at
+    )
+    SELECT min(coalesce(w.name, t.name))
+      FROM (SELECT * FROM price WHERE side = 'wanted') AS w FULL JOIN (SELECT * FROM price WHERE side = 'there') AS t ON t.place = w.place
+     WHERE w.content IS DISTINCT FROM t.content
+$$;
+COMMENT ON FUNCTION billing.killbill_catalog_difference(xml, xml, timestamptz) IS
+'The first plan, and usage section with unit, whose price in a version of the catalog there is another one than in the catalog that is wanted; null = they cost the same. The server spells the XML otherwise than it was sent. Stable.';
+
 CREATE FUNCTION billing.killbill_deliver_catalog(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    at     text := CASE WHEN answer IS NULL THEN 'begin' ELSE message.progress ->> 'at' END;
-    body   jsonb := json_or_null(answer.body);
-    wrong  text;
-    upload CONSTANT jsonb := jsonb_build_object('Content-Type', 'text/xml', 'Accept', 'application/json', 'X-Killbill-CreatedBy', 'billing');
+    at      text := CASE WHEN answer IS NULL THEN 'begin' ELSE message.progress ->> 'at' END;
+    body    jsonb := json_or_null(answer.body);
+    holds   CONSTANT timestamptz := ((message.payload ->> 'effective_on')::date)::timestamp AT TIME ZONE 'UTC';
+    wrong   text;
+    upload  CONSTANT jsonb := jsonb_build_object('Content-Type', 'text/xml', 'Accept', 'application/json', 'X-Killbill-CreatedBy', 'billing');
 BEGIN
     IF at = 'begin' OR at = 'upload' AND killbill_succeeded(answer) THEN
         RETURN step_send(killbill_request('GET', '/catalog/versions'), jsonb_build_object('at', 'versions', 'uploaded', at = 'upload'));
     ELSIF at = 'versions' AND answer.status = 200 AND jsonb_typeof(body) = 'array' THEN
-        -- Uploaded by this or an earlier attempt: a version of a time is there once.
-        IF EXISTS (SELECT FROM jsonb_array_elements_text(body) AS v WHERE v::timestamptz = ((message.payload ->> 'effective_on')::date)::timestamp AT TIME ZONE 'UTC') THEN
-            IF message.progress ->> 'uploaded' = 'true' OR message.uncertain OR message.attempt > 1 THEN
-                RETURN step_delivered(jsonb_build_object('effective_on', message.payload -> 'effective_on'));
-            END IF;
-            RETURN step_failed(format('the tenant has a catalog version of %s already', message.payload ->> 'effective_on'));
+        -- A version of a time is there once, whoever uploaded it: what it says decides.
+        IF EXISTS (SELECT FROM jsonb_array_elements_text(body) AS v WHERE v::timestamptz = holds) THEN
+            RETURN step_send(billing.http_request('GET', '/1.0/kb/catalog/xml', NULL, '{"Accept": "text/xml", "X-Killbill-CreatedBy": "billing"}', '60s'), '{"at": "content"}');
         ELSIF message.progress ->> 'uploaded' = 'true' THEN
             RETURN step_retry('the version that was uploaded does not show up');
         END IF;
         RETURN step_send(billing.http_request('POST', '/1.0/kb/catalog/xml/validate', message.payload ->> 'catalog', upload, '60s'), '{"at": "validate"}');
-    ELSIF at = 'validate' AND (answer.status = 200 OR answer.status = 404 AND body IS NULL) THEN
+    ELSIF at = 'content' AND answer.status = 200 THEN
+        IF NOT coalesce(xml_is_well_formed_document(answer.body), false) THEN
+            RETURN step_retry('the catalog is no whole XML document');
+        END IF;
+        wrong := killbill_catalog_difference((message.payload ->> 'catalog')::xml, answer.body::xml, holds);
+        RETURN CASE WHEN wrong IS NULL THEN step_delivered(jsonb_build_object('effective_on', message.payload -> 'effective_on'))
+                    ELSE step_failed(format('the tenant has a catalog version of %s that says something else: %s differs', message.payload ->> 'effective_on', wrong)) END;
+    ELSIF at = 'validate' AND (answer.status = 200 AND jsonb_typeof(body) = 'object' OR answer.status = 404 AND body IS NULL) THEN
         -- 0.22 has no such route.
         SELECT string_agg(e ->> 'errorDescription', '; ') INTO wrong FROM jsonb_array_elements(coalesce(body -> 'catalogValidationErrors', '[]')) AS e;
         IF wrong IS NOT NULL THEN
@@ -209,4 +230,4 @@ BEGIN
     RETURN killbill_judge(answer);
 END $$;
 COMMENT ON FUNCTION billing.killbill_deliver_catalog(billing.outgoing_message, billing.http_answer) IS
-'Delivers messages of kind catalog: looks whether the version is there, has it validated where the server can, uploads it. Volatile.';
+'Delivers messages of kind catalog: looks whether the version is there, has it validated where the server can, uploads it. Delivered is what the server then shows with our prices; a version of that date with others fails. Volatile.';
