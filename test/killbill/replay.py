@@ -286,7 +286,7 @@ class Story(Replay):
 
     FIND_SUBSCRIPTION = r"GET /1.0/kb/subscriptions\?externalKey="
     READ_SUBSCRIPTION = r"GET /1.0/kb/subscriptions/[-0-9a-f]{36}$"
-    NOTHING = (404, '{"code": null, "message": "nothing there"}')
+    NOTHING = (404, '{"className": "x", "code": null, "message": "nothing there"}')
     EMPTY = (200, "[]")
 
     def __init__(self, folder):

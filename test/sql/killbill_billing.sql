@@ -202,3 +202,27 @@ SELECT killbill_text_length(t) AS length, killbill_cut_text(t, 255) = t AS whole
   FROM unnest(ARRAY['', repeat('x', 255), repeat('x', 256), repeat('€', 255), repeat('€', 300), repeat('😀', 127), repeat('😀', 127) || 'x', repeat('😀', 128), repeat('€', 254) || '😀', repeat('é', 128)]) AS t;
 SELECT fails(format($$SELECT killbill_credit('kb', 'beta', 1, %L)$$, repeat('😀', 128)));
 SELECT killbill_credit('kb', 'beta', 1, repeat('😀', 127)) IS NOT NULL;
+
+-- Option sync_every: account by account, for a while; a further message goes on where one has ended. One account stops no others.
+UPDATE message SET state = 'discarded', finished_at = now(), next_try_at = NULL WHERE state IN ('waiting', 'delayed', 'dead');
+SELECT set_account('gamma', currency => 'EUR', time_zone => 'UTC', price_list => 'own', starts_on => '2026-01-01'), killbill_mirror_account('kb', 'gamma') \gset
+SELECT count(*) FROM deliver(refused(404), made('accounts', 3)) \gset
+CREATE FUNCTION public.trouble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'trouble with beta'; END $$;
+CREATE TRIGGER trouble BEFORE INSERT ON message FOR EACH ROW WHEN (NEW.payload ->> 'account_id' = '2') EXECUTE FUNCTION public.trouble();
+BEGIN;
+SELECT done_to, accounts, problems FROM killbill_sync_slice('kb', NULL, '0');
+SELECT done_to, accounts, problems FROM killbill_sync_slice('kb', 1, '0');
+SELECT done_to, accounts, problems FROM killbill_sync_slice('kb', 2, '0');
+SELECT kind, payload FROM message WHERE state = 'waiting' AND kind = 'pull_account' ORDER BY message_id;
+ROLLBACK;
+SELECT done_to, accounts, problems FROM killbill_sync_slice('kb', NULL, '1 h');
+UPDATE message SET state = 'discarded', finished_at = now() WHERE state = 'waiting';
+BEGIN;
+CREATE OR REPLACE FUNCTION billing.killbill_sync_slice(endpoint text, after bigint, longest interval, OUT done_to bigint, OUT usage bigint, OUT accounts bigint, OUT problems jsonb) LANGUAGE sql AS
+$$ SELECT CASE WHEN after IS NULL THEN 5::bigint END, 2::bigint, 3::bigint, CASE WHEN after IS NULL THEN '{"beta": "trouble"}'::jsonb ELSE '{}' END $$;
+SELECT write_message('kb', 'sync', '{}', NULL, 'sync') \gset
+SELECT * FROM deliver();
+SELECT kind, state, ordering_key, payload FROM message ORDER BY message_id DESC LIMIT 1;
+SELECT * FROM deliver();
+SELECT count(*) FROM message WHERE state = 'waiting';
+ROLLBACK;

@@ -31,14 +31,14 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.killbill_phase_on(text, text, text, text, date, date) IS 'The phase of a plan in which a subscription that began on a day is on another; null = none. Stable.';
 
-CREATE FUNCTION billing.killbill_spans(endpoint text, dates daterange, only_account bigint DEFAULT NULL)
+CREATE FUNCTION billing.killbill_spans(endpoint text, dates daterange, only_accounts bigint[] DEFAULT NULL)
     RETURNS TABLE (account_id bigint, external_key text, plan text, price_list text, currency text, phase text, date_from date, date_to date, cycle_from date, cycle_to date)
     LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 1000 SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH mirrored AS MATERIALIZED (
         SELECT s.account_id, s.external_key, s.plan, s.price_list, a.currency, s.starts_on
           FROM killbill_subscription AS s CROSS JOIN LATERAL account_setting_on(s.account_id, greatest(s.starts_on, current_date)) AS a
-         WHERE s.endpoint = killbill_spans.endpoint AND s.account_id = coalesce(killbill_spans.only_account, s.account_id)
+         WHERE s.endpoint = killbill_spans.endpoint AND (killbill_spans.only_accounts IS NULL OR s.account_id = ANY (killbill_spans.only_accounts))
     ), period AS MATERIALIZED (
         SELECT c.* FROM (SELECT DISTINCT m.account_id FROM mirrored AS m) AS a CROSS JOIN LATERAL periods(a.account_id, dates) AS c
     ), phase AS MATERIALIZED (
@@ -52,7 +52,7 @@ AS $$
       JOIN period AS c ON c.account_id = m.account_id AND c.date_to > m.starts_on
       LEFT JOIN phase AS f ON (f.plan, f.price_list, f.currency, f.starts_on) = (m.plan, m.price_list, m.currency, m.starts_on) AND f.phase_from < c.date_to AND f.phase_to > c.date_from
 $$;
-COMMENT ON FUNCTION billing.killbill_spans(text, daterange, bigint) IS
+COMMENT ON FUNCTION billing.killbill_spans(text, daterange, bigint[]) IS
 'The spans that the server bills one by one: the charge periods of each subscription that overlap dates, cut where one phase of its plan ends and the next begins, because the server counts tiers anew there. phase: null = the plan is not known here. cycle_from, cycle_to: the whole month between two cycle days in which the span lies. Stable.';
 
 CREATE FUNCTION billing.killbill_prorated(price numeric, currency text, cycle_from date, cycle_to date, starts_on date, ends_on date) RETURNS numeric

@@ -53,14 +53,14 @@ END $$;
 COMMENT ON FUNCTION billing.killbill_set_unit(text, text, text, text, numeric) IS
 'Says that usage of a meter is told to a server as a unit of a plan. scale: how many of that unit one unit of the meter is; servers of 0.22 take whole numbers only, so that hours are best told as seconds, with scale 3600. Meters made by killbill_import_catalog() need no such word. Errors: 42704 unknown endpoint or meter, 22001, 22023 bad argument, 55000 usage was told already. Volatile.';
 
-CREATE FUNCTION billing.killbill_daily_usage(endpoint text, dates daterange, only_account bigint DEFAULT NULL)
+CREATE FUNCTION billing.killbill_daily_usage(endpoint text, dates daterange, only_accounts bigint[] DEFAULT NULL)
     RETURNS TABLE (account_id bigint, external_key text, usage_name text, unit text, usage_type text, day date, quantity numeric)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000 SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH account_here AS MATERIALIZED (
         SELECT k.account_id, s.time_zone
           FROM killbill_account AS k CROSS JOIN LATERAL account_setting_on(k.account_id, current_date) AS s
-         WHERE k.endpoint = killbill_daily_usage.endpoint AND k.account_id = coalesce(killbill_daily_usage.only_account, k.account_id)
+         WHERE k.endpoint = killbill_daily_usage.endpoint AND (killbill_daily_usage.only_accounts IS NULL OR k.account_id = ANY (killbill_daily_usage.only_accounts))
     ), unit_here AS MATERIALIZED (
         SELECT u.* FROM killbill_units(killbill_daily_usage.endpoint) AS u
     ), piece AS (
@@ -88,21 +88,21 @@ AS $$
      WHERE p.day <@ dates
      GROUP BY p.account_id, s.external_key, s.usage_name, s.unit, s.usage_type, p.day
 $$;
-COMMENT ON FUNCTION billing.killbill_daily_usage(text, daterange, bigint) IS
+COMMENT ON FUNCTION billing.killbill_daily_usage(text, daterange, bigint[]) IS
 'Usage as it counts now, by subscription of the server, unit and day of the account''s calendar, in units of the catalog; of capacity the highest level. usage_name: the section that the meter names. Usage of a resource goes to the subscription of that resource, otherwise to the one without a resource; on days without a subscription it goes nowhere. Stable.';
 
-CREATE FUNCTION billing.killbill_usage_by_day(endpoint text, dates daterange, only_account bigint DEFAULT NULL)
+CREATE FUNCTION billing.killbill_usage_by_day(endpoint text, dates daterange, only_accounts bigint[] DEFAULT NULL)
     RETURNS TABLE (account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date, quantity numeric)
     LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 10000 SET search_path = pg_catalog, billing, pg_temp
 AS $$
     SELECT u.account_id, u.external_key, coalesce(x.usage_name, u.usage_name), u.unit, coalesce(x.usage_type, u.usage_type), c.date_from, c.date_to, u.day,
            CASE WHEN coalesce(x.usage_type, u.usage_type) = 'CAPACITY' THEN max(u.quantity) ELSE sum(u.quantity) END
-      FROM killbill_daily_usage(killbill_usage_by_day.endpoint, dates, killbill_usage_by_day.only_account) AS u
-      JOIN killbill_spans(killbill_usage_by_day.endpoint, dates, killbill_usage_by_day.only_account) AS c ON c.external_key = u.external_key AND u.day >= c.date_from AND u.day < c.date_to
+      FROM killbill_daily_usage(killbill_usage_by_day.endpoint, dates, killbill_usage_by_day.only_accounts) AS u
+      JOIN killbill_spans(killbill_usage_by_day.endpoint, dates, killbill_usage_by_day.only_accounts) AS c ON c.external_key = u.external_key AND u.day >= c.date_from AND u.day < c.date_to
       LEFT JOIN killbill_units_of_phases(killbill_usage_by_day.endpoint) AS x ON x.plan = c.plan AND x.phase = c.phase AND x.unit = u.unit AND x.named = u.usage_name
      GROUP BY u.account_id, u.external_key, coalesce(x.usage_name, u.usage_name), u.unit, coalesce(x.usage_type, u.usage_type), c.date_from, c.date_to, u.day
 $$;
-COMMENT ON FUNCTION billing.killbill_usage_by_day(text, daterange, bigint) IS
+COMMENT ON FUNCTION billing.killbill_usage_by_day(text, daterange, bigint[]) IS
 'Usage of killbill_daily_usage() by span of killbill_spans(), with the section that prices its unit there. Stable.';
 
 CREATE FUNCTION billing.killbill_section(endpoint text, external_key text, usage_name text, period_from date, OUT section jsonb, OUT currency text, OUT free boolean)
@@ -190,18 +190,18 @@ $$;
 COMMENT ON FUNCTION billing.killbill_usage_limits(text, jsonb) IS
 'Of the usage that killbill_push_usage() plans to tell, the periods that reach a limit of the server, see killbill_usage_limit(). Stable.';
 
-CREATE FUNCTION billing.killbill_usage_told(endpoint text, dates daterange, account_id bigint DEFAULT NULL)
+CREATE FUNCTION billing.killbill_usage_told(endpoint text, dates daterange, only_accounts bigint[] DEFAULT NULL)
     RETURNS TABLE (external_key text, unit text, day date, amount numeric, highest numeric)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000 SET search_path = pg_catalog, billing, pg_temp
 AS $$
     SELECT u.external_key, u.unit, u.record_date, sum(u.amount), max(u.amount)
       FROM killbill_usage AS u JOIN killbill_subscription AS s USING (endpoint, external_key)
-     WHERE u.endpoint = killbill_usage_told.endpoint AND u.record_date <@ dates AND s.account_id = coalesce(killbill_usage_told.account_id, s.account_id)
+     WHERE u.endpoint = killbill_usage_told.endpoint AND u.record_date <@ dates AND (killbill_usage_told.only_accounts IS NULL OR s.account_id = ANY (killbill_usage_told.only_accounts))
      GROUP BY u.external_key, u.unit, u.record_date
 $$;
-COMMENT ON FUNCTION billing.killbill_usage_told(text, daterange, bigint) IS 'Usage as it was told to a server, by subscription, unit and day: the sum and the highest amount. Stable.';
+COMMENT ON FUNCTION billing.killbill_usage_told(text, daterange, bigint[]) IS 'Usage as it was told to a server, by subscription, unit and day: the sum and the highest amount. Stable.';
 
-CREATE FUNCTION billing.killbill_usage_differences(endpoint text, dates daterange, only_account bigint DEFAULT NULL)
+CREATE FUNCTION billing.killbill_usage_differences(endpoint text, dates daterange, only_accounts bigint[] DEFAULT NULL)
     RETURNS TABLE (account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date,
                    wanted numeric, told numeric, period_wanted numeric, period_told numeric)
     LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 1000 SET search_path = pg_catalog, billing, pg_temp
@@ -210,12 +210,12 @@ AS $$
     counted AS (
         SELECT q.*, ceil(sum(q.quantity) OVER w / t.size) * t.size - ceil((sum(q.quantity) OVER w - q.quantity) / t.size) * t.size AS whole,
                ceil(q.quantity / t.size) * t.size AS whole_level
-          FROM killbill_usage_by_day(killbill_usage_differences.endpoint, dates, killbill_usage_differences.only_account) AS q CROSS JOIN step AS t
+          FROM killbill_usage_by_day(killbill_usage_differences.endpoint, dates, killbill_usage_differences.only_accounts) AS q CROSS JOIN step AS t
         WINDOW w AS (PARTITION BY q.external_key, q.unit, q.period_from ORDER BY q.day)
     ), told AS MATERIALIZED (
-        SELECT t.* FROM killbill_usage_told(killbill_usage_differences.endpoint, dates, killbill_usage_differences.only_account) AS t
+        SELECT t.* FROM killbill_usage_told(killbill_usage_differences.endpoint, dates, killbill_usage_differences.only_accounts) AS t
     ), span AS MATERIALIZED (
-        SELECT c.* FROM killbill_spans(killbill_usage_differences.endpoint, dates, killbill_usage_differences.only_account) AS c
+        SELECT c.* FROM killbill_spans(killbill_usage_differences.endpoint, dates, killbill_usage_differences.only_accounts) AS c
     ), unit_here AS MATERIALIZED (
         SELECT DISTINCT ON (u.plan, u.unit) u.plan, u.unit, u.usage_name, u.usage_type FROM killbill_units(killbill_usage_differences.endpoint) AS u ORDER BY u.plan, u.unit, u.usage_name
     ), phase_unit AS MATERIALIZED (
@@ -244,7 +244,7 @@ AS $$
       FROM joined AS j
     WINDOW w AS (PARTITION BY j.external_key, j.unit, j.period_from)
 $$;
-COMMENT ON FUNCTION billing.killbill_usage_differences(text, daterange, bigint) IS
+COMMENT ON FUNCTION billing.killbill_usage_differences(text, daterange, bigint[]) IS
 'Usage as it counts now (wanted) beside what was told, by subscription, unit and day, and for the whole period with the adjustments already made. Whole numbers, or 9 decimals with option usage_decimals. dates must hold whole charge periods. Stable.';
 
 CREATE FUNCTION billing.killbill_tell_adjustment(adjustment_id bigint, priority int DEFAULT 0) RETURNS bigint
@@ -300,7 +300,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.killbill_tell_usage(text, text, bigint) IS 'Has a push of usage told, or told again under the same tracking id. Returns the number of the message. Volatile.';
 
-CREATE FUNCTION billing.killbill_tell_again(endpoint text, only_account bigint DEFAULT NULL)
+CREATE FUNCTION billing.killbill_tell_again(endpoint text, only_accounts bigint[] DEFAULT NULL)
     RETURNS TABLE (external_key text, usage_name text, period_from date, outcome text, amount numeric, detail text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -311,7 +311,7 @@ BEGIN
     FOR again IN
         SELECT u.external_key, u.push_no, sum(u.amount) AS amount, min(u.record_date) AS first_day
           FROM killbill_usage AS u JOIN killbill_subscription AS s USING (endpoint, external_key)
-         WHERE u.endpoint = killbill_tell_again.endpoint AND u.message_id IS NULL AND s.account_id = coalesce(killbill_tell_again.only_account, s.account_id)
+         WHERE u.endpoint = killbill_tell_again.endpoint AND u.message_id IS NULL AND (killbill_tell_again.only_accounts IS NULL OR s.account_id = ANY (killbill_tell_again.only_accounts))
          GROUP BY u.external_key, u.push_no ORDER BY u.external_key, u.push_no
     LOOP
         PERFORM killbill_tell_usage(killbill_tell_again.endpoint, again.external_key, again.push_no);
@@ -319,7 +319,7 @@ BEGIN
     END LOOP;
     FOR again IN
         SELECT a.* FROM killbill_adjustment AS a
-         WHERE a.endpoint = killbill_tell_again.endpoint AND a.message_id IS NULL AND a.external_key IS NOT NULL AND a.account_id = coalesce(killbill_tell_again.only_account, a.account_id)
+         WHERE a.endpoint = killbill_tell_again.endpoint AND a.message_id IS NULL AND a.external_key IS NOT NULL AND (killbill_tell_again.only_accounts IS NULL OR a.account_id = ANY (killbill_tell_again.only_accounts))
          ORDER BY a.adjustment_id
     LOOP
         PERFORM killbill_tell_adjustment(again.adjustment_id);
@@ -330,9 +330,9 @@ BEGIN
                format('message %s (%s) is dead and holds back what is told of account "%s": %s. See retry_message() and discard_message()', m.message_id, m.kind, a.key, m.reason)
           FROM killbill_account AS k JOIN account AS a USING (account_id)
           JOIN message AS m ON m.endpoint = k.endpoint AND m.ordering_key = 'account ' || k.account_id AND m.state = 'dead'
-         WHERE k.endpoint = killbill_tell_again.endpoint AND k.account_id = coalesce(killbill_tell_again.only_account, k.account_id) ORDER BY m.message_id;
+         WHERE k.endpoint = killbill_tell_again.endpoint AND (killbill_tell_again.only_accounts IS NULL OR k.account_id = ANY (killbill_tell_again.only_accounts)) ORDER BY m.message_id;
 END $$;
-COMMENT ON FUNCTION billing.killbill_tell_again(text, bigint) IS
+COMMENT ON FUNCTION billing.killbill_tell_again(text, bigint[]) IS
 'Has told again what killbill_discarded() has left to it, and names the dead messages that hold back an account. Behind killbill_push_usage(), whose rows it returns. Volatile.';
 
 CREATE FUNCTION billing.killbill_discarded() RETURNS trigger
@@ -378,24 +378,20 @@ END $$;
 COMMENT ON FUNCTION billing.killbill_record_push(text, bigint, text, jsonb) IS
 'Has usage of a subscription told: records with unit, day and amount. The tracking id depends on the ledger, the endpoint, the subscription and the number of the push alone. Volatile.';
 
-CREATE FUNCTION billing.killbill_push_usage(endpoint text, through date DEFAULT NULL, account text DEFAULT NULL, since date DEFAULT NULL)
+CREATE FUNCTION billing.killbill_push_accounts(endpoint text, last_day date, dates daterange, only_accounts bigint[])
     RETURNS TABLE (external_key text, usage_name text, period_from date, outcome text, amount numeric, detail text)
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    last_day     date := coalesce(killbill_push_usage.through, current_date + 1);
-    dates        daterange := daterange(coalesce(killbill_push_usage.since, (date_trunc('month', last_day) - interval '4 months')::date), last_day);
-    only_account bigint := CASE WHEN killbill_push_usage.account IS NOT NULL THEN (killbill_find_account(killbill_push_usage.endpoint, killbill_push_usage.account)).account_id END;
-    difference   record;
-    changed      numeric;
-    planned      jsonb;
-    limits       jsonb;
+    difference record;
+    changed    numeric;
+    planned    jsonb;
+    limits     jsonb;
 BEGIN
-    PERFORM check_ledger(), killbill_endpoint(killbill_push_usage.endpoint);
     -- Two pushes of an account would tell the same difference twice.
-    PERFORM FROM killbill_push AS p WHERE p.endpoint = killbill_push_usage.endpoint AND p.account_id = coalesce(only_account, p.account_id) ORDER BY p.account_id FOR UPDATE;
-    RETURN QUERY SELECT a.* FROM killbill_tell_again(killbill_push_usage.endpoint, only_account) AS a;
+    PERFORM FROM killbill_push AS p WHERE p.endpoint = killbill_push_accounts.endpoint AND (killbill_push_accounts.only_accounts IS NULL OR p.account_id = ANY (killbill_push_accounts.only_accounts)) ORDER BY p.account_id FOR UPDATE;
+    RETURN QUERY SELECT a.* FROM killbill_tell_again(killbill_push_accounts.endpoint, only_accounts) AS a;
     -- Periods are looked at as a whole: from the first one that begins inside the span.
     SELECT coalesce(jsonb_agg(to_jsonb(d) || jsonb_build_object('way', CASE
             -- running: days may go down as long as the period is not billed; a peak never comes down
@@ -404,9 +400,9 @@ BEGIN
             WHEN d.period_wanted = d.period_told THEN NULL
             WHEN d.period_to > (SELECT min(c.date_from) FROM periods(d.account_id, daterange(last_day - 1, last_day + 1)) AS c) - 28 THEN 'late'
             ELSE 'money' END)), '[]') INTO planned
-      FROM killbill_usage_differences(killbill_push_usage.endpoint, dates, only_account) AS d
+      FROM killbill_usage_differences(killbill_push_accounts.endpoint, dates, only_accounts) AS d
      WHERE d.period_from >= lower(dates);
-    SELECT coalesce(jsonb_object_agg(jsonb_build_array(l.external_key, l.usage_name, l.period_from)::text, to_jsonb(l)), '{}') INTO limits FROM killbill_usage_limits(killbill_push_usage.endpoint, planned) AS l;
+    SELECT coalesce(jsonb_object_agg(jsonb_build_array(l.external_key, l.usage_name, l.period_from)::text, to_jsonb(l)), '{}') INTO limits FROM killbill_usage_limits(killbill_push_accounts.endpoint, planned) AS l;
     RETURN QUERY SELECT l.external_key, l.usage_name, l.period_from, 'refused'::text, l.amount, l.problem
                    FROM jsonb_each(limits) AS e CROSS JOIN LATERAL jsonb_to_record(e.value) AS l(external_key text, usage_name text, period_from date, amount numeric, refused boolean, problem text) WHERE l.refused;
 
@@ -429,7 +425,7 @@ BEGIN
          WHERE limits #>> ARRAY[jsonb_build_array(r.external_key, r.usage_name, r.period_from)::text, 'refused'] IS DISTINCT FROM 'true'
          GROUP BY r.account_id, r.external_key ORDER BY r.account_id, r.external_key
     LOOP
-        PERFORM killbill_record_push(killbill_push_usage.endpoint, difference.account_id, difference.external_key, difference.records);
+        PERFORM killbill_record_push(killbill_push_accounts.endpoint, difference.account_id, difference.external_key, difference.records);
         RETURN QUERY SELECT difference.external_key, difference.usage_name, difference.period_from, 'usage'::text, difference.amount, difference.problem;
     END LOOP;
 
@@ -442,7 +438,7 @@ BEGIN
         HAVING bool_or(d.way IN ('money', 'wait')) ORDER BY 1, 2, 3, 4
     LOOP
         BEGIN
-            changed := CASE WHEN difference.settle THEN killbill_adjust_usage(killbill_push_usage.endpoint, difference.account_id, difference.external_key, difference.usage_name,
+            changed := CASE WHEN difference.settle THEN killbill_adjust_usage(killbill_push_accounts.endpoint, difference.account_id, difference.external_key, difference.usage_name,
                                                                               difference.period_from, difference.period_to, difference.wanted, difference.told) END;
         EXCEPTION WHEN data_exception OR SQLSTATE 'BL004' THEN   -- no price for so much; the others go on
             RETURN QUERY SELECT difference.external_key, difference.usage_name, difference.period_from, 'refused'::text, NULL::numeric, format('from %s to %s: %s', difference.told, difference.wanted, SQLERRM);
@@ -453,6 +449,27 @@ BEGIN
             CASE WHEN NOT difference.settle THEN 'a peak cannot be lowered on the server; it becomes a credit when the period has ended'
                  WHEN changed IS NULL THEN format('from %s to %s: the price is not known here; import the catalog, or correct the invoice by hand', difference.told, difference.wanted) END;
     END LOOP;
+END $$;
+COMMENT ON FUNCTION billing.killbill_push_accounts(text, date, daterange, bigint[]) IS 'What killbill_push_usage() does, for some accounts, null = all. Volatile.';
+
+CREATE FUNCTION billing.killbill_push_dates(through date, since date, OUT last_day date, OUT dates daterange)
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT d.last_day, daterange(coalesce(killbill_push_dates.since, (date_trunc('month', d.last_day) - interval '4 months')::date), d.last_day)
+      FROM (SELECT coalesce(killbill_push_dates.through, current_date + 1)) AS d(last_day)
+$$;
+COMMENT ON FUNCTION billing.killbill_push_dates(date, date) IS 'The first day that killbill_push_usage() does not tell, and the days it looks at. Stable.';
+
+CREATE FUNCTION billing.killbill_push_usage(endpoint text, through date DEFAULT NULL, account text DEFAULT NULL, since date DEFAULT NULL)
+    RETURNS TABLE (external_key text, usage_name text, period_from date, outcome text, amount numeric, detail text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    dates         record := killbill_push_dates(killbill_push_usage.through, killbill_push_usage.since);
+    only_accounts bigint[] := CASE WHEN killbill_push_usage.account IS NOT NULL THEN ARRAY[(killbill_find_account(killbill_push_usage.endpoint, killbill_push_usage.account)).account_id] END;
+BEGIN
+    PERFORM check_ledger(), killbill_endpoint(killbill_push_usage.endpoint);
+    RETURN QUERY SELECT p.* FROM killbill_push_accounts(killbill_push_usage.endpoint, dates.last_day, dates.dates, only_accounts) AS p;
 END $$;
 COMMENT ON FUNCTION billing.killbill_push_usage(text, date, text, date) IS
 'Has usage told to a Kill Bill server that was not told yet, and says what it did. through: first day that is not told, and the day it is; null = with today. account: only this one. since: from which day on usage is looked at, the first of the month four months before unless named; charge periods that begin earlier are left alone. outcome: usage (told as usage), credit or charge (the server no longer takes it as usage, so that the price of the change is told as money), same price (a change that costs nothing), waits (a lowered peak of a running period), refused (its price is not known here, or the server could not bill it and would stop invoicing the account: a capacity above its last tier, an item of 1,000,000 or more), held back (a dead message stands before what is told of an account). What was discarded is told again. detail: why; of usage that is told, how much lies beyond the last tier, where the server bills nothing. Errors: 42704 unknown endpoint or account. Volatile.';

@@ -73,17 +73,24 @@ END $$;
 COMMENT ON FUNCTION billing.killbill_deliver_pull_account(billing.outgoing_message, billing.http_answer) IS
 'Delivers messages of kind pull_account: reads balance, invoices with items, payments and tags of an account. Volatile.';
 
+CREATE FUNCTION billing.killbill_pull_accounts(endpoint text, only_accounts bigint[]) RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT count(killbill_tell(k.endpoint, 'pull_account', k.account_id, '{}'))
+      FROM killbill_account AS k
+     WHERE k.endpoint = $1 AND ($2 IS NULL OR k.account_id = ANY ($2))
+       AND NOT EXISTS (SELECT FROM message AS m WHERE m.endpoint = k.endpoint AND m.ordering_key = 'account ' || k.account_id AND m.kind = 'pull_account' AND m.state IN ('waiting', 'queued'))
+$$;
+COMMENT ON FUNCTION billing.killbill_pull_accounts(text, bigint[]) IS 'What killbill_pull_invoices() does, for some accounts, null = all. Volatile.';
+
 CREATE FUNCTION billing.killbill_pull_invoices(endpoint text, account text DEFAULT NULL) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    only_account bigint := CASE WHEN killbill_pull_invoices.account IS NOT NULL THEN (killbill_find_account(killbill_pull_invoices.endpoint, killbill_pull_invoices.account)).account_id END;
+    only_accounts bigint[] := CASE WHEN killbill_pull_invoices.account IS NOT NULL THEN ARRAY[(killbill_find_account(killbill_pull_invoices.endpoint, killbill_pull_invoices.account)).account_id] END;
 BEGIN
     PERFORM check_ledger(), killbill_endpoint(killbill_pull_invoices.endpoint);
-    RETURN (SELECT count(killbill_tell(k.endpoint, 'pull_account', k.account_id, '{}'))
-              FROM killbill_account AS k
-             WHERE k.endpoint = killbill_pull_invoices.endpoint AND k.account_id = coalesce(only_account, k.account_id)
-               AND NOT EXISTS (SELECT FROM message AS m WHERE m.endpoint = k.endpoint AND m.ordering_key = 'account ' || k.account_id AND m.kind = 'pull_account' AND m.state IN ('waiting', 'queued')));
+    RETURN killbill_pull_accounts(killbill_pull_invoices.endpoint, only_accounts);
 END $$;
 COMMENT ON FUNCTION billing.killbill_pull_invoices(text, text) IS
 'Has balance, invoices, items, payments and tags of the mirrored accounts (or of one) read from the server; what is asked for already is not asked twice. Returns how many accounts it asked for. Errors: 42704 unknown endpoint or account. Volatile.';
@@ -99,7 +106,7 @@ DECLARE
 BEGIN
     FOR used IN
         SELECT d.account_id, d.external_key, d.usage_name, d.period_from, d.period_to, jsonb_object_agg(d.unit, d.period_wanted) AS wanted, bool_and(d.period_wanted = d.period_told) AS told
-          FROM killbill_usage_differences(killbill_expected.endpoint, dates, killbill_expected.only_account) AS d
+          FROM killbill_usage_differences(killbill_expected.endpoint, dates, CASE WHEN killbill_expected.only_account IS NOT NULL THEN ARRAY[killbill_expected.only_account] END) AS d
          WHERE d.period_from >= lower(dates) AND d.period_to <= upper(dates)
          GROUP BY 1, 2, 3, 4, 5
     LOOP
@@ -249,7 +256,7 @@ AS $$
     ), span AS (
         SELECT c.account_id, c.external_key, s.killbill_id, c.currency, c.cycle_from, c.cycle_to, b.day, c.plan, c.phase,
                greatest(c.date_from, s.starts_on) AS date_from, least(c.date_to, s.ends_on) AS date_to
-          FROM killbill_spans($1, dates, $3) AS c
+          FROM killbill_spans($1, dates, CASE WHEN $3 IS NOT NULL THEN ARRAY[$3] END) AS c
           JOIN billed_to AS b USING (account_id)
           JOIN killbill_subscription AS s ON s.endpoint = $1 AND s.external_key = c.external_key
          WHERE s.state IN ('active', 'cancelled') AND s.overrides IS NULL AND s.killbill_id IS NOT NULL

@@ -228,16 +228,62 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.killbill_deliver_clock(billing.outgoing_message, billing.http_answer) IS 'Delivers messages of kind clock. Volatile.';
 
+CREATE FUNCTION billing.killbill_sync_slice(endpoint text, after bigint, longest interval, OUT done_to bigint, OUT usage bigint, OUT accounts bigint, OUT problems jsonb)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    began CONSTANT timestamptz := clock_timestamp();
+    dates CONSTANT record := killbill_push_dates(NULL, NULL);
+    next_accounts bigint[];
+    free_accounts bigint[];
+    alone int := 0;    -- how many are to be looked at one by one, because one of them has trouble
+BEGIN
+    usage := 0;
+    accounts := 0;
+    problems := '{}';
+    done_to := coalesce(after, 0);
+    LOOP
+        next_accounts := ARRAY(SELECT k.account_id FROM killbill_account AS k WHERE k.endpoint = killbill_sync_slice.endpoint AND k.account_id > done_to
+                                ORDER BY k.account_id LIMIT CASE WHEN alone > 0 THEN 1 ELSE 20 END);
+        IF next_accounts = '{}' THEN
+            done_to := NULL;
+        END IF;
+        EXIT WHEN done_to IS NULL OR clock_timestamp() > began + longest AND done_to > coalesce(after, 0);
+        BEGIN
+            -- Whose usage somebody else pushes just now, is left to them: the worker waits for nobody.
+            free_accounts := ARRAY(SELECT p.account_id FROM killbill_push AS p WHERE p.endpoint = killbill_sync_slice.endpoint AND p.account_id = ANY (next_accounts) FOR UPDATE SKIP LOCKED);
+            usage := usage + (SELECT count(*) FROM killbill_push_accounts(killbill_sync_slice.endpoint, dates.last_day, dates.dates, free_accounts) AS p WHERE p.outcome IN ('usage', 'credit', 'charge'));
+            accounts := accounts + killbill_pull_accounts(killbill_sync_slice.endpoint, next_accounts);
+        EXCEPTION WHEN OTHERS THEN
+            IF cardinality(next_accounts) > 1 THEN
+                alone := cardinality(next_accounts);
+                CONTINUE;
+            END IF;
+            problems := problems || (SELECT jsonb_build_object(a.key, SQLERRM) FROM account AS a WHERE a.account_id = next_accounts[1]);
+        END;
+        alone := greatest(alone - 1, 0);
+        done_to := next_accounts[cardinality(next_accounts)];
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION billing.killbill_sync_slice(text, bigint, interval) IS
+'Has new usage told and invoices read, 20 accounts at once in the order of their numbers, those after the one named, until longest is over; where one has trouble, one by one. done_to: the last account that it came to; null = there are no more. usage, accounts: how much was told, and of how many accounts invoices are asked for; problems: accounts with which that failed, and why. Volatile.';
+
 CREATE FUNCTION billing.killbill_deliver_sync(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    pushed bigint := (SELECT count(*) FROM killbill_push_usage(message.endpoint) AS p WHERE p.outcome IN ('usage', 'credit', 'charge'));
+    slice  record := killbill_sync_slice(message.endpoint, (message.payload ->> 'after')::bigint, '100ms');
+    so_far jsonb := jsonb_build_object('usage', coalesce((message.payload ->> 'usage')::bigint, 0) + slice.usage, 'accounts', coalesce((message.payload ->> 'accounts')::bigint, 0) + slice.accounts)
+                    || CASE WHEN coalesce(message.payload -> 'problems', '{}') || slice.problems <> '{}' THEN jsonb_build_object('problems', coalesce(message.payload -> 'problems', '{}') || slice.problems) ELSE '{}' END;
 BEGIN
-    RETURN step_delivered(jsonb_build_object('usage', pushed, 'accounts', killbill_pull_invoices(message.endpoint)));
+    -- The worker delivers to all endpoints in turn: the rest is another message's.
+    IF slice.done_to IS NOT NULL THEN
+        PERFORM write_message(message.endpoint, 'sync', so_far || jsonb_build_object('after', slice.done_to), NULL, 'sync');
+    END IF;
+    RETURN step_delivered(so_far);
 END $$;
 COMMENT ON FUNCTION billing.killbill_deliver_sync(billing.outgoing_message, billing.http_answer) IS
-'Delivers messages of kind sync, which option sync_every asks for: has new usage told and invoices read. Volatile.';
+'Delivers messages of kind sync, which option sync_every asks for: has new usage told and invoices read, for as many accounts as a tenth of a second allows; a further message goes on where it ends, with the sums so far. Volatile.';
 
 CREATE FUNCTION billing.killbill_check(name text, outcome text, detail text, advice text DEFAULT NULL) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
