@@ -244,7 +244,7 @@ BEGIN
     done_to := coalesce(after, 0);
     LOOP
         next_accounts := ARRAY(SELECT k.account_id FROM killbill_account AS k WHERE k.endpoint = killbill_sync_slice.endpoint AND k.account_id > done_to
-                                ORDER BY k.account_id LIMIT CASE WHEN alone > 0 THEN 1 ELSE 20 END);
+                                ORDER BY k.account_id LIMIT CASE WHEN alone > 0 THEN 1 ELSE 50 END);
         IF next_accounts = '{}' THEN
             done_to := NULL;
         END IF;
@@ -266,7 +266,7 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION billing.killbill_sync_slice(text, bigint, interval) IS
-'Has new usage told and invoices read, 20 accounts at once in the order of their numbers, those after the one named, until longest is over; where one has trouble, one by one. done_to: the last account that it came to; null = there are no more. usage, accounts: how much was told, and of how many accounts invoices are asked for; problems: accounts with which that failed, and why. Volatile.';
+'Has new usage told and invoices read, 50 accounts at once in the order of their numbers, those after the one named, until longest is over; where one has trouble, one by one. done_to: the last account that it came to; null = there are no more. usage, accounts: how much was told, and of how many accounts invoices are asked for; problems: accounts with which that failed, and why. Volatile.';
 
 CREATE FUNCTION billing.killbill_deliver_sync(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
