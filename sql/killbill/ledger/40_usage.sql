@@ -359,6 +359,7 @@ COMMENT ON FUNCTION billing.killbill_discarded() IS
 'Whenever a message with usage, an adjustment or an invoice is discarded: what it was to tell no longer counts as told, so that the next push tells it. Trigger of billing.message.';
 CREATE TRIGGER killbill_discarded AFTER UPDATE OF state ON billing.message FOR EACH ROW
     WHEN (NEW.state = 'discarded' AND OLD.state <> 'discarded' AND NEW.kind IN ('usage', 'adjustment', 'invoice')) EXECUTE FUNCTION billing.killbill_discarded();
+COMMENT ON TRIGGER killbill_discarded ON billing.message IS 'What a discarded message was to tell a Kill Bill server no longer counts as told, whoever discards it: the outbox does not know what its messages mean.';
 
 CREATE FUNCTION billing.killbill_record_push(endpoint text, account_id bigint, external_key text, records jsonb) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
