@@ -15,6 +15,8 @@ SELECT set_allocation_rule('department', 'team', 2, '{"target_from": "tag:team"}
 CALL allocate('[2026-10-01,2026-11-01)') \g /dev/null
 SELECT department, currency, billed, direct_billed, shared_billed, unallocated_billed, excluded_billed FROM cost_by_department ORDER BY 1, 2;
 
+SELECT cost_center, currency, billed_now, billed_then, nobody FROM what_if('department', '[2026-10-01,2026-11-01)', '[{"key": "support"}]');
+
 -- the rate of each day stays on the row; what has none is there without
 SELECT set_exchange_rate('USD', 'EUR', '2026-10-01', '2026-10-11', 0.5), set_exchange_rate('USD', 'EUR', '2026-10-11', '2026-11-01', 0.6) \g /dev/null
 SET timezone = 'Asia/Shanghai';

@@ -117,7 +117,7 @@ END $$;
 COMMENT ON FUNCTION billing.share_rows(bigint) IS
 'The cost rows behind a share: those of its cell, as known when it was divided. A share of something split is a part of all of them. A difference of a closed period has the rows of its cell as known at that difference. Stable.';
 
-CREATE FUNCTION billing.what_if(scheme text, period daterange, rules jsonb) RETURNS TABLE (cost_center text, currency text, billed_now numeric, billed_then numeric, effective_now numeric, effective_then numeric)
+CREATE FUNCTION billing.what_if(scheme text, period daterange, rules jsonb) RETURNS TABLE (cost_center text, currency text, billed_now numeric, billed_then numeric, effective_now numeric, effective_then numeric, nobody text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -141,21 +141,21 @@ BEGIN
         this.known_at := coalesce(this.known_at, watermark());
         PERFORM divide(this, of_scheme.kind);
         SELECT jsonb_agg(x) INTO found FROM (
-            SELECT s.target_id, s.currency, sum(s.billed) AS billed, sum(s.effective) AS effective FROM allocation_share AS s
-             WHERE s.allocation_id = this.allocation_id AND s.outcome IN ('direct', 'shared', 'unallocated', 'excluded') GROUP BY 1, 2) AS x;
+            SELECT s.target_id, s.currency, CASE WHEN s.target_id IS NULL THEN s.outcome END AS nobody, sum(s.billed) AS billed, sum(s.effective) AS effective FROM allocation_share AS s
+             WHERE s.allocation_id = this.allocation_id AND s.outcome IN ('direct', 'shared', 'unallocated', 'excluded') GROUP BY 1, 2, 3) AS x;
         RAISE SQLSTATE 'BL000' USING MESSAGE = 'take everything back';
     EXCEPTION WHEN SQLSTATE 'BL000' THEN
         NULL;
     END;
     RETURN QUERY
-        SELECT k.key, coalesce(t.currency, n.currency), n.billed, t.billed, n.effective, t.effective
-          FROM jsonb_to_recordset(coalesce(found, '[]')) AS t (target_id bigint, currency text, billed numeric, effective numeric)
-          FULL JOIN (SELECT c.cost_center_id AS target_id, c.currency, sum(c.billed) AS billed, sum(c.effective) AS effective FROM cost_shares AS c
-                      WHERE c.scheme = what_if.scheme AND c.period = what_if.period GROUP BY 1, 2) AS n ON n.target_id IS NOT DISTINCT FROM t.target_id AND n.currency = t.currency
-          LEFT JOIN cost_center AS k ON k.cost_center_id = coalesce(t.target_id, n.target_id) ORDER BY 1 NULLS LAST, 2;
+        SELECT k.key, coalesce(t.currency, n.currency), n.billed, t.billed, n.effective, t.effective, coalesce(t.nobody, n.nobody)
+          FROM jsonb_to_recordset(coalesce(found, '[]')) AS t (target_id bigint, currency text, nobody text, billed numeric, effective numeric)
+          FULL JOIN (SELECT c.cost_center_id AS target_id, c.currency, CASE WHEN c.cost_center_id IS NULL THEN c.outcome END AS nobody, sum(c.billed) AS billed, sum(c.effective) AS effective FROM cost_shares AS c
+                      WHERE c.scheme = what_if.scheme AND c.period = what_if.period GROUP BY 1, 2, 3) AS n ON (n.target_id, n.nobody) IS NOT DISTINCT FROM (t.target_id, t.nobody) AND n.currency = t.currency
+          LEFT JOIN cost_center AS k ON k.cost_center_id = coalesce(t.target_id, n.target_id) ORDER BY 1 NULLS LAST, 2, 7;
 END $$;
 COMMENT ON FUNCTION billing.what_if(text, daterange, jsonb) IS
-'What each cost center bears in a period now and what it would bear with other rules, side by side; nothing is written. rules: a list of rules as set_allocation_rule() takes them, {"key", "place", "condition", "action", "from_target", "pools"}, each in place of the one with its key; without action it is taken away. cost_center null = unallocated or excluded. Errors: as set_allocation_rule(). Volatile, and yet changes nothing.';
+'What each cost center bears in a period now and what it would bear with other rules, side by side; nothing is written. rules: a list of rules as set_allocation_rule() takes them, {"key", "place", "condition", "action", "from_target", "pools"}, each in place of the one with its key; without action it is taken away. cost_center null = what nobody bears, a row each for nobody = unallocated and excluded. Errors: as set_allocation_rule(). Volatile, and yet changes nothing.';
 
 CREATE FUNCTION billing.validate_allocation(period daterange, scheme text DEFAULT NULL) RETURNS TABLE (scheme_key text, severity text, rule text, message text, mend text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
