@@ -148,6 +148,7 @@ BEGIN ATOMIC
         ('BillingCurrency-C-003-M', 'fatal', 'BillingCurrency', false, $$ "BillingCurrency" !~ '^[A-Z]{3}$' $$, 'BillingCurrency must be a code of ISO 4217'),
         ('CapacityReservationId-C-005-C', 'error', 'CapacityReservationId', false, $$ "CapacityReservationId" IS NULL AND "CapacityReservationStatus" = 'Unused' $$, 'CapacityReservationId must not be null for what is unused of a reservation'),
         ('CapacityReservationStatus-C-004-C', 'error', 'CapacityReservationStatus', false, $$ "ChargeCategory" = 'Usage' AND "CapacityReservationId" IS NOT NULL AND "CapacityReservationStatus" IS NULL $$, 'CapacityReservationStatus must not be null for usage under a reservation'),
+        ('ChargeClass-C-003-C', 'error', 'ChargeClass', false, $$ "ChargeClass" = 'Correction' AND left("ChargePeriodStart", 10) >= left("BillingPeriodStart", 10) $$, 'ChargeClass must be null for what corrects the current billing period'),
         ('ChargeDescription-C-003-O', 'warning', 'ChargeDescription', false, $$ "ChargeDescription" IS NULL $$, 'ChargeDescription should not be null'),
         ('ChargeFrequency-C-002-M', 'error', 'ChargeFrequency', true, $$ "ChargeFrequency" IS NULL $$, 'ChargeFrequency must not be null'),
         ('ChargeFrequency-C-004-C', 'error', 'ChargeFrequency', false, $$ "ChargeFrequency" = 'Usage-Based' AND "ChargeCategory" = 'Purchase' $$, 'ChargeFrequency must not be Usage-Based for a purchase'),
@@ -170,6 +171,21 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION billing.focus_rules() IS
 'Rules of FOCUS 1.2 that import_focus() checks on each row: rule: its id in the specification''s model, or column-required, -decimal, -time, -object, -allowed; severity: fatal (the load is refused), error or warning (recorded as a finding); focus_column; if_delivered: asked only of a delivery that has a value in that column somewhere, because FOCUS 1.0 does not know the column; condition: SQL over the FOCUS columns as text, "X number" for decimal column X as a number (null if it is none) and not_objects, a list of values that are no JSON objects; true where the rule is broken; message. Immutable.';
+
+CREATE FUNCTION billing.focus_group_rules() RETURNS TABLE (rule pg_catalog.text, severity pg_catalog.text, focus_column pg_catalog.text, owner pg_catalog.text, within pg_catalog.text, message pg_catalog.text)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT v.rule, v.severity, v.focus_column, v.owner, v.within,
+           pg_catalog.concat(v.focus_column, CASE WHEN v.severity OPERATOR(pg_catalog.=) 'error' THEN ' must' ELSE ' should' END, ' be the same in all rows of one ', v.owner, ' and ', v.within)
+      FROM (VALUES ('BillingAccountType-C-006-M', 'error', 'BillingAccountType', 'BillingAccountId', 'ProviderName'), ('BillingCurrency-C-005-M', 'error', 'BillingCurrency', 'InvoiceId', 'InvoiceIssuerName'),
+                   ('CommitmentDiscountId-C-007-M', 'error', 'CommitmentDiscountType', 'CommitmentDiscountId', 'ProviderName'), ('CommitmentDiscountUnit-C-008-M', 'error', 'CommitmentDiscountUnit', 'CommitmentDiscountId', 'ProviderName'),
+                   ('ResourceId-C-007-M', 'error', 'ResourceType', 'ResourceId', 'ProviderName'), ('ServiceName-C-005-C', 'error', 'ServiceCategory', 'ServiceName', 'ProviderName'),
+                   ('ServiceName-C-008-C', 'warning', 'ServiceSubcategory', 'ServiceName', 'ProviderName'), ('SkuMeter-C-006-O', 'warning', 'SkuMeter', 'SkuId', 'ProviderName'),
+                   ('SkuPriceId-C-008-M', 'error', 'SkuId', 'SkuPriceId', 'ProviderName'), ('SubAccountType-C-006-M', 'error', 'SubAccountType', 'SubAccountId', 'ProviderName'))
+           AS v (rule, severity, focus_column, owner, within);
+END;
+COMMENT ON FUNCTION billing.focus_group_rules() IS
+'Rules of FOCUS 1.2 that rows can only break together, which import_focus() checks on each delivery: in all rows with the same owner (a column) and the same within (another), focus_column has one value; rows where it is null do not count. rule, severity, message: as in focus_rules(). Immutable.';
 
 CREATE FUNCTION billing.try_object(value pg_catalog.text) RETURNS pg_catalog.jsonb
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp

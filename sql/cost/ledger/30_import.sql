@@ -74,6 +74,51 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.record_cost_findings(bigint, int, daterange, int) IS 'Records where the staged rows of a delivery, from one of its parts on, break the rules of FOCUS; returns how many findings are fatal. Used by import_focus(). Volatile.';
 
+CREATE FUNCTION billing.broken_group_rules(source_id int, period daterange) RETURNS text[]
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '64MB' SET enable_sort = off
+AS $$
+DECLARE
+    columns  text;
+    verdicts text;
+    broken   text[];
+BEGIN
+    -- Resources are as many as rows; all else is first reduced to what differs, in one pass, and looked at there.
+    SELECT string_agg(DISTINCT format('s.%I', c.name), ', ') INTO columns FROM focus_group_rules() AS f, unnest(ARRAY[f.focus_column, f.owner, f.within]) AS c (name) WHERE f.owner <> 'ResourceId';
+    SELECT string_agg(format('ARRAY(SELECT DISTINCT v FROM (SELECT unnest(ARRAY[%s]) AS v FROM (SELECT %s FROM %s GROUP BY s.%I, s.%I) AS g) AS d WHERE v IS NOT NULL)', o.verdicts, o.borders,
+                             CASE WHEN o.owner = 'ResourceId' THEN format('cost_staged AS s WHERE s.source_id = $1 AND s.period = $2 AND s.%I IS NOT NULL', o.owner) ELSE format('seen AS s WHERE s.%I IS NOT NULL', o.owner) END, o.owner, o.within), ' || ')
+      INTO verdicts
+      FROM (SELECT string_agg(format('CASE WHEN g.low%s <> g.high%s THEN %L END', f.place, f.place, f.rule), ', ' ORDER BY f.place) AS verdicts,
+                   string_agg(format('min(s.%I COLLATE "C") AS low%s, max(s.%I COLLATE "C") AS high%s', f.focus_column, f.place, f.focus_column, f.place), ', ' ORDER BY f.place) AS borders, f.owner, f.within
+              FROM (SELECT f.*, row_number() OVER (ORDER BY f.rule) AS place FROM focus_group_rules() AS f) AS f GROUP BY f.owner, f.within) AS o;
+    EXECUTE format('WITH seen AS MATERIALIZED (SELECT %s FROM cost_staged AS s WHERE s.source_id = $1 AND s.period = $2 GROUP BY %s) SELECT %s', columns, columns, verdicts)
+       INTO broken USING broken_group_rules.source_id, broken_group_rules.period;
+    RETURN broken;
+END $$;
+COMMENT ON FUNCTION billing.broken_group_rules(int, daterange) IS 'Which of the rules in focus_group_rules() the staged rows of a delivery break. Used by import_focus(). Stable.';
+
+CREATE FUNCTION billing.record_group_findings(load_id bigint, source_id int, period daterange) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '64MB'
+AS $$
+DECLARE
+    broken text[] := broken_group_rules(record_group_findings.source_id, record_group_findings.period);
+    rule   record;
+BEGIN
+    FOR rule IN SELECT f.* FROM focus_group_rules() AS f WHERE f.rule = ANY (broken) ORDER BY f.rule LOOP
+        -- Of a group that disagrees, its first row counts as right.
+        EXECUTE format($q$
+            WITH row AS (SELECT s.ctid AS row_id, s.row_no, s.%1$I AS value, s.%2$I AS owner, coalesce(s.%3$I, '') AS within FROM cost_staged AS s WHERE s.source_id = $2 AND s.period = $3 AND s.%2$I IS NOT NULL AND s.%1$I IS NOT NULL),
+                 torn AS (SELECT r.owner, r.within FROM row AS r GROUP BY r.owner, r.within HAVING min(r.value COLLATE "C") <> max(r.value COLLATE "C")),
+                 told AS (SELECT r.*, first_value(r.value) OVER (PARTITION BY r.owner, r.within ORDER BY r.row_no, r.row_id) AS first FROM row AS r JOIN torn USING (owner, within)),
+                 found AS (SELECT t.row_no, t.value, row_number() OVER (ORDER BY t.row_no, t.row_id) AS place, count(*) OVER () AS affected FROM told AS t WHERE t.value <> t.first)
+            INSERT INTO cost_finding (load_id, finding_no, severity, rule, focus_column, row_no, value, message, affected)
+            SELECT $1, (SELECT coalesce(max(f.finding_no), 0) FROM cost_finding AS f WHERE f.load_id = $1) + x.place, $4, $5, %1$L, x.row_no, left(x.value, 200), $6, x.affected FROM found AS x WHERE x.place <= 100 $q$,
+            rule.focus_column, rule.owner, rule.within)
+            USING record_group_findings.load_id, record_group_findings.source_id, record_group_findings.period, rule.severity, rule.rule, rule.message;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION billing.record_group_findings(bigint, int, daterange) IS
+'Records where the staged rows of a delivery break the rules in focus_group_rules(): of the rows of a group those whose value differs from that of the first. Used by import_focus(). Volatile.';
+
 CREATE FUNCTION billing.check_cost_windows(source_id int, period daterange) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET timezone = 'UTC'
 AS $$
@@ -227,6 +272,7 @@ BEGIN
         PERFORM close_cost_part(new_load, take_staged_cost.source_id, take_staged_cost.period, take_staged_cost.part);
     END IF;
     IF NOT refused AND complete THEN
+        PERFORM record_group_findings(new_load, take_staged_cost.source_id, take_staged_cost.period);
         PERFORM check_cost_windows(take_staged_cost.source_id, take_staged_cost.period);
         PERFORM store_tag_sets(take_staged_cost.source_id, take_staged_cost.period);
         PERFORM change_cost_windows(new_load, take_staged_cost.source_id, take_staged_cost.period, stamp);

@@ -15,7 +15,7 @@ CREATE FUNCTION billing.focus_of_line(of_line billing.invoice_lines) RETURNS jso
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT jsonb_build_object(
                      'ChargePeriodStart', to_char(of_line.period_from, 'YYYY-MM-DD"T00:00:00Z"'), 'ChargePeriodEnd', to_char(of_line.period_to, 'YYYY-MM-DD"T00:00:00Z"'),
-                     'ChargeCategory', CASE WHEN of_line.component IN ('usage', 'fee') THEN 'Usage' WHEN of_line.component IN ('discount', 'account_discount') THEN 'Credit' ELSE 'Adjustment' END, 'ChargeClass', CASE WHEN of_line.chain_no > 1 THEN 'Correction' END,
+                     'ChargeCategory', CASE WHEN of_line.component IN ('usage', 'fee') THEN 'Usage' WHEN of_line.component IN ('discount', 'account_discount') THEN 'Credit' ELSE 'Adjustment' END, 'ChargeClass', CASE WHEN of_line.chain_no > 1 AND of_line.period_from < date_trunc('month', of_line.issue_date::timestamp) THEN 'Correction' END,
                      'ChargeFrequency', CASE WHEN of_line.component = 'usage' THEN 'Usage-Based' ELSE 'Recurring' END, 'ChargeDescription', coalesce(of_line.name, of_line.item),
                      'ConsumedQuantity', CASE of_line.component WHEN 'usage' THEN of_line.quantity WHEN 'fee' THEN coalesce(of_line.quantity, 1) END,
                      'ConsumedUnit', CASE WHEN of_line.component = 'usage' AND of_line.quantity IS NOT NULL OR of_line.component = 'fee' THEN coalesce(of_line.unit, 'Units') END,
@@ -30,13 +30,13 @@ CREATE FUNCTION billing.focus_of_line(of_line billing.invoice_lines) RETURNS jso
                          CASE WHEN p.by_unit THEN trim_scale(of_line.unit_price * of_line.quantity) ELSE of_line.amount_numeric END AS cost
                     FROM (SELECT coalesce(of_line.chain_no = 1 AND of_line.unit_price >= 0 AND abs(of_line.unit_price * of_line.quantity - of_line.amount_numeric) < (0.1) ^ scale(of_line.amount_numeric), false) AS by_unit) AS p) AS u $$;
 COMMENT ON FUNCTION billing.focus_of_line(billing.invoice_lines) IS
-'What FOCUS 1.2 asks of a line of a final invoice beside its amount and its invoice. A line with a unit price is priced by unit, with the list and contracted cost before it was rounded; every other one as one charge, because a price with tiers has no unit price. A fee is usage of a subscription in its period: a purchase would be what later charges use up, at an effective cost of 0. Discounts are credits, minimums and commitments adjustments. Used by focus_of_charges(). Stable.';
+'What FOCUS 1.2 asks of a line of a final invoice beside its amount and its invoice. A line with a unit price is priced by unit, with the list and contracted cost before it was rounded; every other one as one charge, because a price with tiers has no unit price. A fee is usage of a subscription in its period: a purchase would be what later charges use up, at an effective cost of 0. Discounts are credits, minimums and commitments adjustments. What corrects the month that it is invoiced in is no Correction (ChargeClass). Used by focus_of_charges(). Stable.';
 
 CREATE FUNCTION billing.focus_of_tax(of_tax billing.invoice_taxes) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT jsonb_build_object(
                      'ChargePeriodStart', to_char(min(l.period_from), 'YYYY-MM-DD"T00:00:00Z"'), 'ChargePeriodEnd', to_char(max(l.period_to), 'YYYY-MM-DD"T00:00:00Z"'),
-                     'ChargeCategory', 'Tax', 'ListCost', of_tax.tax_numeric, 'ContractedCost', of_tax.tax_numeric, 'ChargeClass', CASE WHEN bool_and(l.chain_no > 1) THEN 'Correction' END, 'ChargeFrequency', 'One-Time',
+                     'ChargeCategory', 'Tax', 'ListCost', of_tax.tax_numeric, 'ContractedCost', of_tax.tax_numeric, 'ChargeClass', CASE WHEN bool_and(l.chain_no > 1 AND l.period_from < date_trunc('month', l.issue_date::timestamp)) THEN 'Correction' END, 'ChargeFrequency', 'One-Time',
                      'ChargeDescription', format('%s, %s %% of %s', coalesce(of_tax.category_name, of_tax.category), of_tax.rate, of_tax.taxable_numeric), 'ServiceName', coalesce(of_tax.tax_code, of_tax.category))
             FROM billing.invoice_lines AS l
            WHERE l.invoice_id = of_tax.invoice_id AND (l.tax_code, l.tax_category, l.tax_rate) IS NOT DISTINCT FROM (of_tax.tax_code, of_tax.category, of_tax.rate) $$;
