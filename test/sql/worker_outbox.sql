@@ -32,6 +32,7 @@ SELECT fails($$ SELECT enqueue_message('a', 'order', max_attempts => 0) $$);
 -- the same key is the same message; with other content it is an error
 SELECT enqueue_message('a', 'order', '{"item": 1}', 'k1') = enqueue_message('a', 'order', '{"item": 1}', 'k1');
 SELECT fails($$ SELECT enqueue_message('a', 'order', '{"item": 2}', 'k1') $$);
+SELECT fails($$ SELECT enqueue_message('a', 'report', '{}', 'billing:report-1') $$);
 SELECT enqueue_message('b', 'order', '{"item": 2}', 'k1') > 0;
 SELECT endpoint, kind, payload, state, attempts, priority, idempotency_key FROM messages ORDER BY message_id;
 -- what is rolled back is not sent

@@ -870,8 +870,8 @@ def check_alerts(stub):
     told = sql("SELECT alert, level FROM billing.budget_alerts WHERE budget = 'search' ORDER BY alert")
     expect([level for _, level in told] == ["warning", "critical"], f"alerts {told}")
     effects, bodies = stub.effects(), stub.admin("bodies")
-    expect({key: n for key, n in effects.items() if key.startswith("budget-alert-")} == {f"budget-alert-{alert}": 1 for alert, _ in told}, f"effects {effects}")
-    body = bodies[f"budget-alert-{told[1][0]}"]
+    expect({key: n for key, n in effects.items() if key.startswith("billing:budget-alert-")} == {f"billing:budget-alert-{alert}": 1 for alert, _ in told}, f"effects {effects}")
+    body = bodies[f"billing:budget-alert-{told[1][0]}"]
     expect({"budget": "search", "level": "critical", "kind": "fired", "actual": "99.5", "limit": "100", "currency": "EUR", "method": "linear", "period": "[2026-10-01,2026-11-01)"}.items() <= body.items(), f"told {body}")
     ways = sql("SELECT DISTINCT budget, endpoint, delivery, delivery_problem FROM billing.budget_alerts ORDER BY 1")
     expect(ways == [("kept", None, None, None), ("search", "finance", "delivered", None), ("search too", "closed_office", "dead", "status 404")], f"ways {ways}")
@@ -891,8 +891,8 @@ def check_alerts(stub):
     people = ["finance@example.com", "cfo@example.com"]
     expect(rows == [("only kept", "made", None, None, False, people), ("to finance", "delivered", None, "finance", True, people), ("to nobody there", "dead", "status 404", "closed_office", False, people)], f"reports {rows}")
     report, content = sql("SELECT report, content FROM billing.reports WHERE schedule = 'to finance'")[0]
-    body = stub.admin("bodies")[f"report-{report}"]
-    expect(body["recipients"] == people and body["content"] == content and '"team","search",direct,EUR,99.50,' in content and stub.effects()[f"report-{report}"] == 1, f"sent {body}")
+    body = stub.admin("bodies")[f"billing:report-{report}"]
+    expect(body["recipients"] == people and body["content"] == content and '"team","search",direct,EUR,99.50,' in content and stub.effects()[f"billing:report-{report}"] == 1, f"sent {body}")
 
 
 def check_kills(stub):

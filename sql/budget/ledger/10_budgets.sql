@@ -82,7 +82,7 @@ COMMENT ON COLUMN billing.alert.actual IS 'What had been spent.';
 COMMENT ON COLUMN billing.alert."limit" IS 'The limit then.';
 COMMENT ON COLUMN billing.alert.forecast IS 'What the period was expected to come to; null = too early to say, or over.';
 COMMENT ON COLUMN billing.alert.method IS 'How that was forecast: linear = at the average of the days so far; fees count once.';
-COMMENT ON COLUMN billing.alert.endpoint IS 'Endpoint that was told, with the idempotency key budget-alert-NUMBER; null = none.';
+COMMENT ON COLUMN billing.alert.endpoint IS 'Endpoint that was told, with the idempotency key billing:budget-alert-NUMBER; null = none.';
 COMMENT ON COLUMN billing.alert.problem IS 'Why the endpoint could not be told.';
 COMMENT ON COLUMN billing.alert.fired_at IS 'When it was told.';
 COMMENT ON COLUMN billing.alert.reset_at IS 'When it was armed again; null = it is told no second time.';
@@ -301,7 +301,7 @@ CREATE FUNCTION billing.try_to_tell(endpoint text, kind text, payload jsonb, ide
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
-    PERFORM enqueue_message(endpoint, kind, payload, idempotency_key);
+    PERFORM check_open_endpoint(endpoint), write_message(endpoint, kind, payload, idempotency_key);
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN    -- one endpoint that is gone must not silence the others
     RETURN SQLERRM;
@@ -344,7 +344,7 @@ BEGIN
                                       'forecast', fired.forecast::text, 'method', fired.method, 'currency', fired.currency, 'action', fired.action);
         PERFORM pg_notify('billing_alert', payload::text);
         IF fired.endpoint IS NOT NULL THEN
-            failure := try_to_tell(fired.endpoint, 'budget_alert', payload, 'budget-alert-' || fired.alert_id);
+            failure := try_to_tell(fired.endpoint, 'budget_alert', payload, 'billing:budget-alert-' || fired.alert_id);
             UPDATE alert AS a SET problem = failure WHERE a.alert_id = fired.alert_id AND failure IS NOT NULL;
         END IF;
         told := told + 1;
@@ -414,7 +414,7 @@ CREATE VIEW billing.budget_alerts AS
 SELECT b.key AS budget, a.period, a.level, a.kind, a.actual, a."limit", b.currency, a.forecast, a.method, b.action, a.fired_at, a.reset_at, a.alert_id AS alert, a.endpoint,
        CASE WHEN a.problem IS NOT NULL THEN 'refused' WHEN a.endpoint IS NOT NULL THEN coalesce(m.state, 'finished') END AS delivery, coalesce(a.problem, m.reason) AS delivery_problem
   FROM billing.alert AS a JOIN billing.budget AS b USING (budget_id)
-  LEFT JOIN billing.message AS m ON m.endpoint = a.endpoint AND m.idempotency_key = 'budget-alert-' || a.alert_id;
+  LEFT JOIN billing.message AS m ON m.endpoint = a.endpoint AND m.idempotency_key = 'billing:budget-alert-' || a.alert_id;
 COMMENT ON VIEW billing.budget_alerts IS 'Every alert of every budget.';
 COMMENT ON COLUMN billing.budget_alerts.budget IS 'Key of the budget.';
 COMMENT ON COLUMN billing.budget_alerts.period IS 'Period of the budget.';

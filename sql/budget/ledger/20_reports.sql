@@ -43,7 +43,7 @@ COMMENT ON COLUMN billing.report.format IS 'csv, json.';
 COMMENT ON COLUMN billing.report.recipients IS 'Who gets it.';
 COMMENT ON COLUMN billing.report.content IS 'The report.';
 COMMENT ON COLUMN billing.report.figures IS 'MD5 of its figures, to see whether they have changed.';
-COMMENT ON COLUMN billing.report.endpoint IS 'Endpoint that sends it, with the idempotency key report-NUMBER; null = it is only kept.';
+COMMENT ON COLUMN billing.report.endpoint IS 'Endpoint that sends it, with the idempotency key billing:report-NUMBER; null = it is only kept.';
 COMMENT ON COLUMN billing.report.problem IS 'Why the endpoint could not be told.';
 COMMENT ON COLUMN billing.report.made_at IS 'When it was made.';
 COMMENT ON COLUMN billing.report.made_by IS 'By whom.';
@@ -159,7 +159,7 @@ BEGIN
     this.version := coalesce(former.version, 0) + 1;
     IF due.endpoint IS NOT NULL THEN
         this.problem := try_to_tell(due.endpoint, 'report', jsonb_build_object('report', this.report_id, 'schedule', due.key, 'period', days_text(this.period), 'version', this.version, 'division', this.division, 'format', this.format,
-                                                                               'recipients', to_jsonb(due.recipients), 'content', this.content), 'report-' || this.report_id);
+                                                                               'recipients', to_jsonb(due.recipients), 'content', this.content), 'billing:report-' || this.report_id);
     END IF;
     INSERT INTO report (report_id, schedule, period, version, division, format, recipients, content, figures, endpoint, problem) OVERRIDING SYSTEM VALUE
         VALUES (this.report_id, due.key, this.period, this.version, this.division, this.format, due.recipients, this.content, this.figures, due.endpoint, this.problem);
@@ -219,7 +219,7 @@ COMMENT ON COLUMN billing.report_schedules.last_made_at IS 'When that was.';
 CREATE VIEW billing.reports AS
 SELECT r.report_id AS report, r.schedule, r.period, r.version, r.division, r.format, CASE WHEN r.problem IS NOT NULL THEN 'refused' WHEN r.endpoint IS NULL THEN 'made' ELSE coalesce(m.state, 'finished') END AS state, coalesce(r.problem, m.reason) AS problem, r.recipients, r.endpoint, r.content, r.made_at, r.made_by,
        CASE WHEN m.state = 'delivered' THEN m.finished_at END AS delivered_at
-  FROM billing.report AS r LEFT JOIN billing.message AS m ON m.endpoint = r.endpoint AND m.idempotency_key = 'report-' || r.report_id;
+  FROM billing.report AS r LEFT JOIN billing.message AS m ON m.endpoint = r.endpoint AND m.idempotency_key = 'billing:report-' || r.report_id;
 COMMENT ON VIEW billing.reports IS 'Every report that was made.';
 COMMENT ON COLUMN billing.reports.report IS 'Number of the report.';
 COMMENT ON COLUMN billing.reports.schedule IS 'Key of its schedule; null = made on request.';

@@ -148,24 +148,35 @@ END $$;
 COMMENT ON FUNCTION billing.write_message(text, text, jsonb, text, text, int, timestamptz, int) IS
 'What enqueue_message() does, to any endpoint; for the ledger''s own functions. Errors: as there, without 42501. Volatile.';
 
+CREATE FUNCTION billing.check_open_endpoint(endpoint text) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    shipped text := (SELECT w.fdwname FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw
+                      WHERE s.oid = find_endpoint(check_open_endpoint.endpoint) AND EXISTS (SELECT FROM unnest(w.fdwoptions) AS o WHERE starts_with(o, 'connector=')));
+BEGIN
+    -- What such a message may say is decided by the functions that write it, each with the right that it needs.
+    IF shipped IS NOT NULL THEN
+        RAISE insufficient_privilege USING MESSAGE = format('messages to "%s" are written by the functions of %s alone', check_open_endpoint.endpoint, shipped),
+            HINT = 'Call the function for what shall be done, such as billing.killbill_push_usage().';
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.check_open_endpoint(text) IS 'Raises 42501 for an endpoint of a kind that brings its connector, 42704 when there is none of that name. Stable.';
+
 CREATE FUNCTION billing.enqueue_message(endpoint text, kind text, payload jsonb DEFAULT '{}', idempotency_key text DEFAULT NULL, ordering_key text DEFAULT NULL,
         priority int DEFAULT 0, not_before timestamptz DEFAULT NULL, max_attempts int DEFAULT NULL) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
-DECLARE
-    shipped text := (SELECT w.fdwname FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw
-                      WHERE s.oid = find_endpoint(enqueue_message.endpoint) AND EXISTS (SELECT FROM unnest(w.fdwoptions) AS o WHERE starts_with(o, 'connector=')));
 BEGIN
-    -- What such a message may say is decided by the functions that write it, each with the right that it needs.
-    IF shipped IS NOT NULL THEN
-        RAISE insufficient_privilege USING MESSAGE = format('messages to "%s" are written by the functions of %s alone', enqueue_message.endpoint, shipped),
-            HINT = 'Call the function for what shall be done, such as billing.killbill_push_usage().';
+    PERFORM check_open_endpoint(enqueue_message.endpoint);
+    IF starts_with(enqueue_message.idempotency_key, 'billing:') THEN
+        RAISE reserved_name USING MESSAGE = format('idempotency key "%s" begins with billing: as only the ledger''s own do', enqueue_message.idempotency_key);
     END IF;
     RETURN write_message(enqueue_message.endpoint, enqueue_message.kind, enqueue_message.payload, enqueue_message.idempotency_key, enqueue_message.ordering_key,
                          enqueue_message.priority, enqueue_message.not_before, enqueue_message.max_attempts);
 END $$;
 COMMENT ON FUNCTION billing.enqueue_message(text, text, jsonb, text, text, int, timestamptz, int) IS
-'Writes a message to an endpoint in the caller''s transaction and returns its number; the worker sends it after the commit. Endpoints of a kind that brings its connector, such as billing_killbill, have functions of their own for that. kind and payload: what the endpoint''s connector understands. idempotency_key: a message with a key that the endpoint has had is not written again, and the former one''s number is returned (null = a new key). ordering_key: messages of one key go one after the other. priority: -100 to 100, greater first. not_before: not to be sent earlier. max_attempts: instead of the endpoint''s option. Errors: 42704 unknown endpoint, 42501 an endpoint with functions of its own, 22004, 22023 bad argument, 23505 the key belongs to another kind or payload. Volatile.';
+'Writes a message to an endpoint in the caller''s transaction and returns its number; the worker sends it after the commit. Endpoints of a kind that brings its connector, such as billing_killbill, have functions of their own for that. kind and payload: what the endpoint''s connector understands. idempotency_key: a message with a key that the endpoint has had is not written again, and the former one''s number is returned (null = a new key); those of the ledger itself begin with billing: and others must not. ordering_key: messages of one key go one after the other. priority: -100 to 100, greater first. not_before: not to be sent earlier. max_attempts: instead of the endpoint''s option. Errors: 42704 unknown endpoint, 42501 an endpoint with functions of its own, 42939 a key of the ledger, 22004, 22023 bad argument, 23505 the key belongs to another kind or payload. Volatile.';
 
 CREATE FUNCTION billing.let_next_go(message_id bigint[]) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
