@@ -37,8 +37,12 @@ part_up_to(Datum amount, Datum weights, Datum total, int decimals)
 {
 	Datum		product = DirectFunctionCall2(numeric_mul, amount, weights);
 
-	/* a dividend of that many decimals makes a quotient of at least as many */
-	product = DirectFunctionCall2(numeric_round, product, Int32GetDatum(decimals + PART_GUARD_DIGITS));
+	/*
+	 * A dividend of that many decimals makes a quotient of at least as many;
+	 * those of the total more, since it may be as small as its last decimal.
+	 */
+	product = DirectFunctionCall2(numeric_round, product,
+								  Int32GetDatum(decimals + PART_GUARD_DIGITS + fixed_numeric_scale(DatumGetNumeric(total))));
 	return DirectFunctionCall2(numeric_round,
 							   DirectFunctionCall2(numeric_div, product, total),
 							   Int32GetDatum(decimals));

@@ -66,6 +66,11 @@ def holds_on(rule, day):
     return rule.get("valid_from", "") <= day < rule.get("valid_to", "9999")
 
 
+def version(rule):
+    """What tells the versions of a rule for different days apart."""
+    return rule["key"], rule.get("valid_from", "")
+
+
 def takes(rule, row):
     return "from_target" not in rule and pool_of(row) in rule["pools"] and holds_on(rule, row["day"]) and holds(rule["condition"], row)
 
@@ -90,18 +95,19 @@ def cells_of(rows, rules, centers):
                 if named in centers:
                     outcome, target = "direct", named
         place = tuple(row.get(c) for c in ("window", "day", "origin", "ChargeCategory", "ProviderName", "ServiceName", "SubAccountId")) + (pool_of(row),)
-        key = (row["BillingCurrency"], rule and rule["key"], outcome, target, row.get("origin"), place)
+        key = (row["BillingCurrency"], rule and version(rule), outcome, target, row.get("origin"), place)
         cells[key] = [a + b for a, b in zip(cells[key], row["amounts"])]
-    return [dict(currency=k[0], rule=k[1], outcome=k[2], target=k[3], origin=k[4], amounts=v) for k, v in cells.items()]
+    return [dict(currency=k[0], version=k[1], rule=k[1] and k[1][0], outcome=k[2], target=k[3], origin=k[4], day=k[5][1], amounts=v) for k, v in cells.items()]
 
 
-def basis_of(rule, shares, currency, closed, usage):
+def basis_of(rule, shares, currency, closed, usage, centers):
     action = rule["action"]
     named = action.get("targets")
     if action.get("split") in ("proportional", "usage"):
         sums = defaultdict(Fraction)
         if action["split"] == "usage":
-            sums.update({t: Fraction(q) for t, q in usage.items()})
+            for name, quantity in usage.items():
+                sums[name if name in centers else None] += Fraction(quantity)
         else:
             for share in shares:
                 if share["currency"] == currency and share["target"] and (share["rule"] == action["rule"] if "rule" in action else share["outcome"] == "direct"):
@@ -112,18 +118,26 @@ def basis_of(rule, shares, currency, closed, usage):
 
 
 def fractions_of(basis):
-    """[(target, weights before it, its weight, all)] in byte order of the targets; none where nothing can be split."""
+    """[(target, weights before it, its weight, all)] in byte order of the targets, None last; none where nothing can be split."""
     total, before, result = sum(basis.values()), Fraction(0), []
     if not basis or total == 0 or min(basis.values()) < 0:
         return []
-    for target in sorted(basis, key=lambda t: t.encode()):
+    for target in sorted(basis, key=lambda t: (t is None, (t or "").encode())):
         result.append((target, before, basis[target], total))
         before += basis[target]
     return result
 
 
+def fractions_then(past, rule, share):
+    """By which fractions the division of an earlier month split what a correction corrects; None where this rule did not split there.  An empty list: nothing could be split."""
+    if not (past and share["origin"]):
+        return None
+    then = next((r for r in past["rules"] if r["key"] == rule["key"] and holds_on(r, past["starts"] if "from_target" in r else share["day"])), None)
+    return then and past["fractions"].get((version(then), share["currency"]))
+
+
 def divide(rows, rules, centers, starts="", usage=None, past=None):
-    """({(rule, outcome, target, currency): amounts}, fractions by rule and currency).  past: the fractions of the closed month that corrections correct; starts: first day of the period."""
+    """({(rule, outcome, target, currency): amounts}, how it was done).  past: how the month was divided that corrections correct; starts: first day of the period."""
     shares, closed, used = cells_of(rows, rules, centers), set(), {}
     for rule in rules:
         giver = rule.get("from_target")
@@ -133,20 +147,18 @@ def divide(rows, rules, centers, starts="", usage=None, past=None):
             for share in taken:
                 share["outcome"] = "moved"
         elif not giver and "split" in rule["action"]:
-            taken = [s for s in shares if s["outcome"] == "pool" and s["rule"] == rule["key"]]
+            taken = [s for s in shares if s["outcome"] == "pool" and s["version"] == version(rule)]
         else:
             continue
         for currency in sorted({s["currency"] for s in taken}):
-            used[rule["key"], currency] = fractions = fractions_of(basis_of(rule, shares, currency, closed, usage or {}))
+            used[version(rule), currency] = now = fractions_of(basis_of(rule, shares, currency, closed, usage or {}, centers))
             for share in [s for s in taken if s["currency"] == currency]:
-                earlier = share["origin"] and (past or {}).get((rule["key"], currency))
-                if not (earlier or fractions):
-                    shares.append(dict(share, rule=rule["key"], outcome="unallocated", target=None))
-                for target, before, weight, total in earlier or fractions:
-                    shares.append(dict(share, rule=rule["key"], outcome="shared", target=target, amounts=[part(a, before, weight, total) if a else a for a in share["amounts"]]))
+                then = fractions_then(past, rule, share)
+                for target, before, weight, total in (now if then is None else then) or [(None, 0, 1, 1)]:
+                    shares.append(dict(share, rule=rule["key"], outcome="shared" if target else "unallocated", target=target, amounts=[part(a, before, weight, total) if a else a for a in share["amounts"]]))
     result = defaultdict(lambda: [Decimal(0)] * 4)
     for share in shares:
         if share["outcome"] in ("direct", "shared", "unallocated", "excluded"):
             key = (share["rule"], share["outcome"], share["target"], share["currency"])
             result[key] = [a + b for a, b in zip(result[key], share["amounts"])]
-    return dict(result), used
+    return dict(result), dict(rules=rules, starts=starts, fractions=used)

@@ -50,7 +50,7 @@ def random_action(rng, earlier, step):
     if roll < 0.4 and not step:
         return rng.choice([{"target_from": "tag:team"}, {"target_from": "column:SubAccountId"}, {"stop": True}, {"exclude": True}])
     if roll < 0.55:
-        return {"split": "fixed", "weights": {t: rng.choice(["1", "2.5", "33.333", "0.1"]) for t in rng.sample(CENTERS, rng.randint(1, 4))}}
+        return {"split": "fixed", "weights": {t: rng.choice(["1", "2.5", "33.333", "0.1", "1e-40"]) for t in rng.sample(CENTERS, rng.randint(1, 4))}}
     if roll < 0.7:
         return {"split": "even", "targets": rng.sample(CENTERS, rng.randint(1, 5))}
     if roll < 0.77:
@@ -75,6 +75,10 @@ def random_rules(rng, starts):
         rule["action"] = random_action(rng, [r["key"] for r in rules], "from_target" in rule)
         if rng.random() < 0.1:
             rule.update(valid_from=starts, valid_to=starts[:8] + rng.choice(["02", "03"]))
+        elif "from_target" not in rule and rng.random() < 0.1:    # from a day on, the rule does something else
+            changes = starts[:8] + rng.choice(["02", "03"])
+            rules.append(dict(rule, valid_to=changes))
+            rule = dict(rule, valid_from=changes, action=random_action(rng, [r["key"] for r in rules], False))
         rules.append(rule)
     return rules
 
@@ -156,8 +160,7 @@ def prepare(ledger):
             if rng.random() < 0.7:
                 quantity = Decimal(rng.randint(1, 10 ** 6)).scaleb(-3)
                 events.append(dict(id=starts + target, account="user", meter="load", at=starts + "T10:00:00Z", quantity=str(quantity), dimensions=dict(team=target)))
-                if target in CENTERS:
-                    usage.setdefault(starts, {})[target] = quantity
+                usage.setdefault(starts, {})[target] = quantity
     outcomes = ledger.rows("SELECT outcome, count(*) FROM billing.record_usage(%s) GROUP BY 1", json.dumps(events))
     if outcomes != [("accepted", len(events))]:
         raise RuntimeError(f"usage was {outcomes}")
@@ -235,10 +238,18 @@ def play(ledger, batch, usage):
         take(ledger, batch, lambda w: [(w.restated, 0)] if w.restated else [])
         allocate(ledger, batch, 0)
         found = shares_of(ledger, batch, 0)
+        restated = {s for s, in ledger.rows("SELECT scheme FROM billing.allocations WHERE chain_no = 2")}
         for world in batch:
             rows = world.restated or world.first
-            expected, _ = divide(rows, world.later, set(CENTERS), world.months[0], usage.get(world.months[0]))
+            expected, how = divide(rows, world.later, set(CENTERS), world.months[0], usage.get(world.months[0]))
             problems += compare(world, found.get(world.scheme, {}), expected, rows, by_rule=False)
+            if world.scheme in restated:
+                past[world.scheme] = how
+        allocate(ledger, batch, 1)      # once more: corrections now go by the newest division
+        found = shares_of(ledger, batch, 1)
+        for world in batch:
+            expected, _ = divide(world.second, world.later, set(CENTERS), world.months[1], usage.get(world.months[1]), past[world.scheme])
+            problems += compare(world, found.get(world.scheme, {}), expected, world.second)
     finally:
         ledger.connection.rollback()
     return problems

@@ -73,25 +73,30 @@ CREATE TABLE billing.allocation_fraction (
     allocation_id bigint NOT NULL,
     rule_id       int    NOT NULL,
     currency      text   NOT NULL,
-    target_id     bigint NOT NULL,
+    place         int    NOT NULL,
+    target_id     bigint,
+    reason        text   CHECK (reason IN ('zero_basis', 'mixed_basis', 'unknown_target')),
     basis         numeric NOT NULL,
     basis_before  numeric NOT NULL,
     basis_total   numeric NOT NULL,
     final         boolean NOT NULL DEFAULT false,
-    PRIMARY KEY (allocation_id, rule_id, currency, target_id, final)
+    PRIMARY KEY (allocation_id, rule_id, currency, place, final),
+    CHECK ((target_id IS NULL) = (reason IS NOT NULL))
 ) PARTITION BY LIST (final);
 CREATE TABLE billing.allocation_fraction_open PARTITION OF billing.allocation_fraction FOR VALUES IN (false);
 CREATE TABLE billing.allocation_fraction_closed PARTITION OF billing.allocation_fraction FOR VALUES IN (true);
 COMMENT ON TABLE billing.allocation_fraction_open IS 'Fractions of what is not closed; replaced by each run.';
 COMMENT ON TABLE billing.allocation_fraction_closed IS 'Fractions of closed periods. Append-only.';
-COMMENT ON TABLE billing.allocation_fraction IS 'How a rule split what it took: target_id got basis / basis_total of it.';
+COMMENT ON TABLE billing.allocation_fraction IS 'How a rule split what it took: target_id got basis / basis_total of it. A part that nobody could be given is here as well.';
 COMMENT ON COLUMN billing.allocation_fraction.allocation_id IS 'The allocation.';
 COMMENT ON COLUMN billing.allocation_fraction.rule_id IS 'The rule.';
 COMMENT ON COLUMN billing.allocation_fraction.currency IS 'Currency of what was split; cost of one currency is no basis for another.';
-COMMENT ON COLUMN billing.allocation_fraction.target_id IS 'The cost center that gets it.';
+COMMENT ON COLUMN billing.allocation_fraction.place IS 'Place in the byte order of the targets'' keys, from 1 on; what stays unallocated comes last.';
+COMMENT ON COLUMN billing.allocation_fraction.target_id IS 'The cost center that gets it; null = it stays unallocated.';
+COMMENT ON COLUMN billing.allocation_fraction.reason IS 'Why it stays unallocated: zero_basis, mixed_basis (then it is all), or unknown_target, usage that names no cost center.';
 COMMENT ON COLUMN billing.allocation_fraction.basis IS 'Its weight: percent, direct cost, quantity of usage, or 1.';
-COMMENT ON COLUMN billing.allocation_fraction.basis_before IS 'Sum of the weights of the targets before it in byte order of their keys.';
-COMMENT ON COLUMN billing.allocation_fraction.basis_total IS 'Sum of all weights.';
+COMMENT ON COLUMN billing.allocation_fraction.basis_before IS 'Sum of the weights of the targets before it.';
+COMMENT ON COLUMN billing.allocation_fraction.basis_total IS 'Sum of all weights; 0 where nothing could be split.';
 COMMENT ON COLUMN billing.allocation_fraction.final IS 'True: the allocation is closed, and nobody can change or delete the row.';
 
 CREATE TABLE billing.allocation_share (
@@ -135,7 +140,7 @@ COMMENT ON COLUMN billing.allocation_share.share_id IS 'Number of the share.';
 COMMENT ON COLUMN billing.allocation_share.allocation_id IS 'The allocation.';
 COMMENT ON COLUMN billing.allocation_share.parent_id IS 'The share it was split from; null = it comes from cost rows.';
 COMMENT ON COLUMN billing.allocation_share.rule_id IS 'The rule that gave it; null = none took it.';
-COMMENT ON COLUMN billing.allocation_share.fraction_of IS 'The allocation whose fractions were used: an earlier one for refunds of its period.';
+COMMENT ON COLUMN billing.allocation_share.fraction_of IS 'The allocation whose fractions were used: that of an earlier period for corrections of it.';
 COMMENT ON COLUMN billing.allocation_share.outcome IS 'direct (given whole), shared (a part of something split), unallocated, excluded; and on the way: pool (taken by a rule that splits), moved (given on by a later step).';
 COMMENT ON COLUMN billing.allocation_share.reason IS 'Of unallocated: no_rule, stopped, unknown_target, zero_basis, mixed_basis.';
 COMMENT ON COLUMN billing.allocation_share.target_id IS 'The cost center that bears it.';

@@ -170,9 +170,9 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.store_cells(billing.allocation, billing.allocation_rule[], text) IS 'First part of a division: the cells of its period, each with the rule that took it. Used by allocate(). Volatile.';
 
-CREATE FUNCTION billing.usage_by_target(meter text, word text, period daterange, kind text) RETURNS TABLE (target_id bigint, quantity numeric)
+CREATE FUNCTION billing.usage_by_target(meter text, word text, period daterange, kind text) RETURNS TABLE (target_id bigint, target text, quantity numeric)
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET timezone = 'UTC'
-    AS $$ SELECT k.cost_center_id, sum(u.quantity)
+    AS $$ SELECT k.cost_center_id, u.target, sum(u.quantity)
             FROM (SELECT coalesce(u.dimensions ->> word,
                                   (SELECT t.value FROM billing.resource_tag AS t WHERE t.account_id = u.account_id AND t.resource_id = u.resource_id AND t.tag = word AND t.valid @> u.ends_at AND upper_inf(t.known) LIMIT 1),
                                   a.key) AS target,
@@ -181,12 +181,12 @@ CREATE FUNCTION billing.usage_by_target(meter text, word text, period daterange,
                    WHERE u.meter_id = billing.find_item(meter, 'meter') AND u.ends_at >= lower(period)::timestamptz
                      AND u.ends_at < upper(period)::timestamptz + (SELECT s.longest_usage FROM billing.ledger_state AS s)
                      AND NOT EXISTS (SELECT FROM billing.usage_change AS x WHERE x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision)) AS u
-            JOIN billing.cost_center AS k ON k.kind = usage_by_target.kind AND k.key = u.target
-           GROUP BY k.cost_center_id HAVING sum(u.quantity) IS NOT NULL $$;
+            LEFT JOIN billing.cost_center AS k ON k.kind = usage_by_target.kind AND k.key = u.target
+           GROUP BY k.cost_center_id, u.target HAVING sum(u.quantity) IS NOT NULL $$;
 COMMENT ON FUNCTION billing.usage_by_target(text, text, daterange, text) IS
-'Usage of a meter in a period (UTC) by cost center of a kind: the one named by the dimension word of the usage, else by the tag word of its resource, else by the key of its account. Stable.';
+'Usage of a meter in a period (UTC) by cost center of a kind: the one named by the dimension word of the usage, else by the tag word of its resource, else by the key of its account; target is that name, and target_id null where no cost center has it. Stable.';
 
-CREATE FUNCTION billing.basis_of(this billing.allocation, rule billing.allocation_rule, kind text, in_currency text, closed bigint[]) RETURNS TABLE (target_id bigint, weight numeric)
+CREATE FUNCTION billing.basis_of(this billing.allocation, rule billing.allocation_rule, kind text, in_currency text, closed bigint[]) RETURNS TABLE (target_id bigint, weight numeric, unknown text)
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -194,11 +194,13 @@ DECLARE
 BEGIN
     IF rule.action ->> 'split' = 'usage' THEN
         RETURN QUERY
-            SELECT u.target_id, u.quantity FROM usage_by_target(rule.action ->> 'meter', rule.action ->> 'by', this.period, basis_of.kind) AS u
-             WHERE u.quantity <> 0 AND u.target_id <> ALL (closed) AND (NOT rule.action ? 'targets' OR u.target_id = ANY (named));
+            SELECT u.target_id, sum(u.quantity), string_agg(format('"%s"', u.target), ', ' ORDER BY u.target COLLATE "C") FILTER (WHERE u.target_id IS NULL)
+              FROM usage_by_target(rule.action ->> 'meter', rule.action ->> 'by', this.period, basis_of.kind) AS u
+             WHERE u.quantity <> 0 AND (u.target_id <> ALL (closed)) IS NOT FALSE AND (NOT rule.action ? 'targets' OR u.target_id = ANY (named))
+             GROUP BY u.target_id;
     ELSIF rule.action ->> 'split' = 'proportional' THEN
         RETURN QUERY
-            SELECT m.id, m.amount
+            SELECT m.id, m.amount, NULL::text
               FROM (SELECT s.target_id AS id, sum(CASE coalesce(rule.action ->> 'basis', 'effective') WHEN 'billed' THEN s.billed WHEN 'effective' THEN s.effective WHEN 'list' THEN s.list ELSE s.contracted END) AS amount
                       FROM (SELECT d.* FROM allocation_share_open AS d WHERE d.outcome = 'direct' AND NOT rule.action ? 'rule'
                             UNION ALL
@@ -207,59 +209,77 @@ BEGIN
                      GROUP BY s.target_id) AS m
              WHERE m.amount <> 0;
     ELSE
-        RETURN QUERY SELECT k.cost_center_id, w.weight FROM weights_of(rule.action) AS w JOIN cost_center AS k ON k.kind = basis_of.kind AND k.key = w.target WHERE w.weight <> 0;
+        RETURN QUERY SELECT k.cost_center_id, w.weight, NULL::text FROM weights_of(rule.action) AS w JOIN cost_center AS k ON k.kind = basis_of.kind AND k.key = w.target WHERE w.weight <> 0;
     END IF;
 END $$;
 COMMENT ON FUNCTION billing.basis_of(billing.allocation, billing.allocation_rule, text, text, bigint[]) IS
-'What a rule splits by: each target with its weight. Targets that have given their cost on in an earlier step (closed) are left out of measured bases. Used by allocate(). Stable.';
+'What a rule splits by: each target with its weight; usage that names no cost center has target_id null and the names in unknown. Targets that have given their cost on in an earlier step (closed) are left out of measured bases. Used by allocate(). Stable.';
 
-CREATE FUNCTION billing.store_fractions(this billing.allocation, rule billing.allocation_rule, kind text, in_currency text, closed bigint[]) RETURNS text
+CREATE FUNCTION billing.store_fractions(this billing.allocation, rule billing.allocation_rule, kind text, in_currency text, closed bigint[]) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     problem text;
+    finding text;
     basis   record;
 BEGIN
-    SELECT coalesce(sum(b.weight), 0) AS total, coalesce(min(b.weight), 0) AS least, array_agg(b.target_id ORDER BY k.key COLLATE "C") AS targets, array_agg(b.weight ORDER BY k.key COLLATE "C") AS weights INTO basis
-      FROM basis_of(this, rule, kind, in_currency, closed) AS b JOIN cost_center AS k ON k.cost_center_id = b.target_id;
+    SELECT coalesce(sum(b.weight), 0) AS total, coalesce(min(b.weight), 0) AS least, array_agg(b.target_id ORDER BY k.key COLLATE "C" NULLS LAST) AS targets, array_agg(b.weight ORDER BY k.key COLLATE "C" NULLS LAST) AS weights,
+           sum(b.weight) FILTER (WHERE b.target_id IS NULL) AS lost, max(b.unknown) AS unknown INTO basis
+      FROM basis_of(this, rule, kind, in_currency, closed) AS b LEFT JOIN cost_center AS k ON k.cost_center_id = b.target_id;
     problem := CASE WHEN basis.least < 0 THEN 'mixed_basis' WHEN basis.total = 0 THEN 'zero_basis' END;
-    IF problem IS NOT NULL THEN
-        INSERT INTO allocation_finding (allocation_id, severity, rule, message, mend)
-            VALUES (this.allocation_id, 'warning', rule.key,
-                    CASE problem WHEN 'zero_basis' THEN format('nothing to split by in %s: the basis is 0', in_currency) ELSE format('a basis in %s is negative (%s), so nothing is split', in_currency, basis.least) END,
-                    'What it took stays unallocated: choose another basis, or name weights.');
-        RETURN problem;
+    IF problem IS NULL THEN
+        INSERT INTO allocation_fraction (allocation_id, rule_id, currency, place, target_id, reason, basis, basis_before, basis_total)
+        SELECT this.allocation_id, rule.rule_id, in_currency, b.place, b.target_id, CASE WHEN b.target_id IS NULL THEN 'unknown_target' END, b.weight, sum(b.weight) OVER (ORDER BY b.place) - b.weight, basis.total
+          FROM unnest(basis.targets, basis.weights) WITH ORDINALITY AS b (target_id, weight, place);
+    ELSE
+        INSERT INTO allocation_fraction (allocation_id, rule_id, currency, place, reason, basis, basis_before, basis_total) VALUES (this.allocation_id, rule.rule_id, in_currency, 1, problem, 0, 0, 0);
     END IF;
-    INSERT INTO allocation_fraction (allocation_id, rule_id, currency, target_id, basis, basis_before, basis_total)
-    SELECT this.allocation_id, rule.rule_id, in_currency, b.target_id, b.weight, sum(b.weight) OVER (ORDER BY b.place) - b.weight, basis.total
-      FROM unnest(basis.targets, basis.weights) WITH ORDINALITY AS b (target_id, weight, place);
-    RETURN NULL;
+    finding := CASE WHEN problem = 'zero_basis' THEN format('nothing to split by in %s: the basis is 0', in_currency)
+                    WHEN problem = 'mixed_basis' THEN format('a basis in %s is negative (%s), so nothing is split', in_currency, basis.least)
+                    WHEN basis.lost > 0 THEN format('%s of %s of the usage name no cost center (%s): this part in %s stays unallocated', trim_scale(basis.lost), trim_scale(basis.total), basis.unknown, in_currency) END;
+    IF finding IS NOT NULL THEN
+        INSERT INTO allocation_finding (allocation_id, severity, rule, message, mend)
+            VALUES (this.allocation_id, 'warning', rule.key, finding,
+                    CASE WHEN problem IS NULL THEN 'Make these cost centers, correct the usage, or name the targets that count.' ELSE 'What it took stays unallocated: choose another basis, or name weights.' END);
+    END IF;
 END $$;
 COMMENT ON FUNCTION billing.store_fractions(billing.allocation, billing.allocation_rule, text, text, bigint[]) IS
-'Stores by which fractions a rule splits cost of a currency, or a finding; returns why it cannot split (zero_basis, mixed_basis) or null. Used by allocate(). Volatile.';
+'Stores by which fractions a rule splits cost of a currency; where it cannot split, the reason (zero_basis, mixed_basis) in place of fractions, and a finding. Used by allocate(). Volatile.';
 
-CREATE FUNCTION billing.split_cells(this billing.allocation, rule billing.allocation_rule, in_currency text, problem text) RETURNS void
+CREATE FUNCTION billing.rule_then(allocation billing.allocation, key text, day date, in_currency text) RETURNS int
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ SELECT f.rule_id FROM billing.allocation_fraction AS f JOIN billing.allocation_rule AS r USING (rule_id)
+           WHERE f.allocation_id OPERATOR(pg_catalog.=) allocation.allocation_id AND f.currency OPERATOR(pg_catalog.=) in_currency AND r.key OPERATOR(pg_catalog.=) rule_then.key
+             AND r.valid OPERATOR(pg_catalog.@>) CASE WHEN r.from_id IS NULL THEN rule_then.day ELSE pg_catalog.lower(allocation.period) END
+           LIMIT 1 $$;
+COMMENT ON FUNCTION billing.rule_then(billing.allocation, text, date, text) IS
+'The rule with that key by which an allocation split cost of a day and currency, or gave it on as a step; null = it split nothing. Stable.';
+
+CREATE FUNCTION billing.split_cells(this billing.allocation, rule billing.allocation_rule, in_currency text) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$ WITH taken AS (
-              SELECT s.*, CASE WHEN s.origin IS NULL THEN this.allocation_id ELSE coalesce((SELECT f.allocation_id FROM billing.allocation AS a JOIN billing.allocation_fraction AS f USING (allocation_id) JOIN billing.allocation_rule AS r USING (rule_id)
-                                     WHERE a.scheme_id = this.scheme_id AND a.period @> s.origin AND a.state = 'closed' AND r.key = rule.key AND f.currency = s.currency
-                                     ORDER BY a.allocation_id DESC LIMIT 1), this.allocation_id) END AS by_allocation
+              SELECT s.*, coalesce(e.allocation_id, this.allocation_id) AS by_allocation, coalesce(e.rule_id, rule.rule_id) AS by_rule
                 FROM (SELECT p.* FROM billing.allocation_share_open AS p WHERE rule.from_id IS NULL AND p.allocation_id = this.allocation_id AND p.outcome = 'pool' AND p.rule_id = rule.rule_id
                       UNION ALL
                       SELECT m.* FROM billing.allocation_share_open AS m WHERE m.allocation_id = this.allocation_id AND m.outcome = 'moved' AND m.target_id = rule.from_id) AS s
+                -- A correction goes by what this rule did with its day: in the newest division of the period, if the rule split there.
+                LEFT JOIN LATERAL (
+                      SELECT o.allocation_id, o.rule_id
+                        FROM (SELECT a.allocation_id, billing.rule_then(a, rule.key, s.day, in_currency) AS rule_id FROM billing.allocation AS a
+                               WHERE a.scheme_id = this.scheme_id AND a.period @> s.day AND NOT a.period && this.period AND a.state IN ('open', 'closed') ORDER BY a.chain_no DESC LIMIT 1) AS o
+                       WHERE s.origin IS NOT NULL AND o.rule_id IS NOT NULL) AS e ON true
                WHERE s.currency = in_currency)
           INSERT INTO billing.allocation_share (allocation_id, parent_id, rule_id, fraction_of, outcome, reason, target_id, window_id, day, origin, pool, category, provider, service, sub_account, currency, billed, effective, list, contracted)
-          SELECT this.allocation_id, t.share_id, rule.rule_id, t.by_allocation, CASE WHEN f.target_id IS NULL THEN 'unallocated' ELSE 'shared' END, CASE WHEN f.target_id IS NULL THEN problem END, f.target_id,
+          SELECT this.allocation_id, t.share_id, rule.rule_id, t.by_allocation, CASE WHEN f.target_id IS NULL THEN 'unallocated' ELSE 'shared' END, f.reason, f.target_id,
                  t.window_id, t.day, t.origin, t.pool, t.category, t.provider, t.service, t.sub_account, t.currency,
-                 CASE WHEN f.target_id IS NULL THEN t.billed ELSE billing.part_of(t.billed, f.basis_before, f.basis, f.basis_total) END,
-                 CASE WHEN f.target_id IS NULL THEN t.effective ELSE billing.part_of(t.effective, f.basis_before, f.basis, f.basis_total) END,
-                 CASE WHEN f.target_id IS NULL THEN t.list ELSE billing.part_of(t.list, f.basis_before, f.basis, f.basis_total) END,
-                 CASE WHEN f.target_id IS NULL THEN t.contracted ELSE billing.part_of(t.contracted, f.basis_before, f.basis, f.basis_total) END
+                 CASE WHEN f.basis_total = 0 THEN t.billed ELSE billing.part_of(t.billed, f.basis_before, f.basis, f.basis_total) END,
+                 CASE WHEN f.basis_total = 0 THEN t.effective ELSE billing.part_of(t.effective, f.basis_before, f.basis, f.basis_total) END,
+                 CASE WHEN f.basis_total = 0 THEN t.list ELSE billing.part_of(t.list, f.basis_before, f.basis, f.basis_total) END,
+                 CASE WHEN f.basis_total = 0 THEN t.contracted ELSE billing.part_of(t.contracted, f.basis_before, f.basis, f.basis_total) END
             FROM taken AS t
-            LEFT JOIN LATERAL (SELECT f.* FROM billing.allocation_fraction AS f JOIN billing.allocation_rule AS r USING (rule_id)
-                                WHERE f.allocation_id = t.by_allocation AND f.currency = t.currency AND r.key = rule.key AND (t.by_allocation <> this.allocation_id OR f.rule_id = rule.rule_id)) AS f ON true $$;
-COMMENT ON FUNCTION billing.split_cells(billing.allocation, billing.allocation_rule, text, text) IS
-'Splits what a rule took by its fractions; corrections of an earlier period by the fractions of that period where it was closed. Used by allocate(). Volatile.';
+            JOIN billing.allocation_fraction AS f ON f.allocation_id = t.by_allocation AND f.rule_id = t.by_rule AND f.currency = in_currency $$;
+COMMENT ON FUNCTION billing.split_cells(billing.allocation, billing.allocation_rule, text) IS
+'Splits what a rule took by its fractions; corrections of an earlier period as the newest division of that period split their day by the rule of that key. Used by allocate(). Volatile.';
 
 CREATE FUNCTION billing.apply_rule(this billing.allocation, rule billing.allocation_rule, kind text, closed bigint[]) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '256MB' SET enable_sort = off SET max_parallel_workers_per_gather = 0
@@ -275,10 +295,32 @@ BEGIN
         SELECT m.currency FROM allocation_share_open AS m WHERE m.allocation_id = this.allocation_id AND m.outcome = 'moved' AND m.target_id = rule.from_id
         ORDER BY 1
     LOOP
-        PERFORM split_cells(this, rule, in_currency, store_fractions(this, rule, kind, in_currency, closed));
+        PERFORM store_fractions(this, rule, kind, in_currency, closed);
+        PERFORM split_cells(this, rule, in_currency);
     END LOOP;
 END $$;
 COMMENT ON FUNCTION billing.apply_rule(billing.allocation, billing.allocation_rule, text, bigint[]) IS 'One step of a division: splits what a rule took from cost rows, or what its cost center has got so far. Used by allocate(). Volatile.';
+
+CREATE FUNCTION billing.check_conserved(this billing.allocation) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    wrong record;
+BEGIN
+    SELECT s.currency, d.kind, d.difference INTO wrong
+      FROM (SELECT o.currency, sum(o.billed * x.sign) AS billed, sum(o.effective * x.sign) AS effective, sum(o.list * x.sign) AS list, sum(o.contracted * x.sign) AS contracted
+              FROM allocation_share_open AS o
+             CROSS JOIN LATERAL (SELECT (o.outcome IN ('direct', 'shared', 'unallocated', 'excluded'))::int - (o.parent_id IS NULL)::int AS sign) AS x
+             WHERE o.allocation_id = this.allocation_id AND x.sign <> 0 GROUP BY o.currency) AS s
+     CROSS JOIN LATERAL (VALUES ('billed', s.billed), ('effective', s.effective), ('list', s.list), ('contracted', s.contracted)) AS d (kind, difference)
+     WHERE d.difference <> 0 ORDER BY 1, 2 LIMIT 1;
+    IF FOUND THEN
+        RAISE data_corrupted USING MESSAGE = format('shares of %s cost in %s differ from the cost by %s', wrong.kind, wrong.currency, trim_scale(wrong.difference)),
+            HINT = 'Nothing was written. This is a defect of billing: please report it with the rules of the scheme.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.check_conserved(billing.allocation) IS
+'Raises XX001 unless the final shares of a division add up to the cells it began with, for each currency and each kind of cost. Used by allocate(). Stable.';
 
 CREATE FUNCTION billing.divide(this billing.allocation, kind text) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
@@ -301,8 +343,9 @@ BEGIN
             PERFORM apply_rule(this, rule, kind, closed);
         END IF;
     END LOOP;
+    PERFORM check_conserved(this);
 END $$;
-COMMENT ON FUNCTION billing.divide(billing.allocation, text) IS 'Divides the cost of the period of an allocation by the rules of its scheme. Errors: 22023 a cycle. Used by allocate(). Volatile.';
+COMMENT ON FUNCTION billing.divide(billing.allocation, text) IS 'Divides the cost of the period of an allocation by the rules of its scheme. Errors: 22023 a cycle, XX001 shares that do not add up to the cost. Used by allocate(). Volatile.';
 
 CREATE FUNCTION billing.keep_difference(this billing.allocation) RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
@@ -334,8 +377,8 @@ BEGIN
     SELECT m.share_id, m.allocation_id, m.parent_id, m.rule_id, m.fraction_of, m.outcome, m.reason, m.target_id, m.window_id, m.day, m.origin, m.pool, m.category, m.provider, m.service, m.sub_account, m.currency,
            m.billed, m.effective, m.list, m.contracted, true FROM moved AS m;
     WITH moved AS (DELETE FROM allocation_fraction_open AS f WHERE f.allocation_id = keep_for_ever.allocation_id RETURNING f.*)
-    INSERT INTO allocation_fraction (allocation_id, rule_id, currency, target_id, basis, basis_before, basis_total, final)
-    SELECT m.allocation_id, m.rule_id, m.currency, m.target_id, m.basis, m.basis_before, m.basis_total, true FROM moved AS m;
+    INSERT INTO allocation_fraction (allocation_id, rule_id, currency, place, target_id, reason, basis, basis_before, basis_total, final)
+    SELECT m.allocation_id, m.rule_id, m.currency, m.place, m.target_id, m.reason, m.basis, m.basis_before, m.basis_total, true FROM moved AS m;
 END $$;
 COMMENT ON FUNCTION billing.keep_for_ever(bigint) IS 'Moves shares and fractions of an allocation that was closed to where nobody can change or delete them. Volatile.';
 
@@ -421,7 +464,7 @@ BEGIN
     UPDATE run AS r SET state = 'done', counts = jsonb_build_object('allocations', done), finished_at = clock_timestamp(), backend_pid = NULL WHERE r.run_id = allocate.run_id;
 END $$;
 COMMENT ON PROCEDURE billing.allocate(daterange, bigint, text) IS
-'Divides the cost of all billing periods that begin in the period (days, UTC) by each scheme, or by one. In the caller''s transaction: cost and rules of this transaction count. Run it again as often as cost or rules change: what is open is replaced, what is closed gets a difference (see set_allocation_scheme(), restatement). run_id: number of the run. Errors: 22023 no period or a cycle, 25001 unless READ COMMITTED, 42704 unknown scheme, 55000 a closed period overlaps.';
+'Divides the cost of all billing periods that begin in the period (days, UTC) by each scheme, or by one. In the caller''s transaction: cost and rules of this transaction count. Run it again as often as cost or rules change: what is open is replaced, what is closed gets a difference (see set_allocation_scheme(), restatement). run_id: number of the run. Errors: 22023 no period or a cycle, 25001 unless READ COMMITTED, 42704 unknown scheme, 55000 a closed period overlaps, XX001 shares that do not add up to the cost (nothing is written).';
 
 CREATE FUNCTION billing.close_allocation(period daterange, scheme text DEFAULT NULL) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp

@@ -70,15 +70,17 @@ CREATE FUNCTION billing.explain_share(share bigint) RETURNS TABLE (step int, wha
                  CASE WHEN w.outcome = 'pool' THEN 'taken to be split' WHEN w.outcome = 'moved' THEN concat('held by ', k.key, ' until the next step')
                       WHEN w.outcome = 'unallocated' THEN concat('unallocated: ', w.reason) WHEN w.outcome = 'excluded' THEN 'excluded' ELSE concat(w.outcome, ' cost of ', k.key) END,
                  r.key,
-                 CASE WHEN f.target_id IS NOT NULL THEN concat(r.action ->> 'split', ' ', f.basis, ' of ', f.basis_total, coalesce(' by ' || coalesce(r.action ->> 'basis', r.action ->> 'meter'), ''))
+                 CASE WHEN f.target_id IS NOT NULL THEN concat(u.action ->> 'split', ' ', f.basis, ' of ', f.basis_total, coalesce(' by ' || coalesce(u.action ->> 'basis', u.action ->> 'meter'), ''), CASE WHEN w.fraction_of <> w.allocation_id THEN ' as in ' || to_char(lower(a.period)::timestamp, 'YYYY-MM-DD') END)
                       WHEN w.parent_id IS NULL THEN concat_ws(', ', 'cost rows of ' || w.day, c.billing_account, w.sub_account, w.service, w.category, 'where ' || r.condition::text) END,
                  w.billed, w.effective, w.currency
             FROM way AS w
             LEFT JOIN billing.allocation_rule AS r ON r.rule_id = w.rule_id
             LEFT JOIN billing.cost_center AS k ON k.cost_center_id = w.target_id
             LEFT JOIN billing.cost_window AS c ON c.window_id = w.window_id
+            LEFT JOIN billing.allocation AS a ON a.allocation_id = w.fraction_of
             LEFT JOIN billing.allocation_fraction AS f ON w.parent_id IS NOT NULL AND f.allocation_id = w.fraction_of AND f.target_id = w.target_id AND f.currency = w.currency
-                 AND f.rule_id IN (SELECT x.rule_id FROM billing.allocation_rule AS x WHERE x.key = r.key AND x.scheme_id = r.scheme_id)
+                 AND f.rule_id = CASE WHEN w.fraction_of = w.allocation_id THEN w.rule_id ELSE billing.rule_then(a, r.key, w.day, w.currency) END
+            LEFT JOIN billing.allocation_rule AS u ON u.rule_id = f.rule_id
            ORDER BY 1 $$;
 COMMENT ON FUNCTION billing.explain_share(bigint) IS
 'How a share (column share of cost_shares) came to be, from the cost rows to the target: each step with its rule, its basis and fraction, and the amount after it. share_rows() gives the cost rows. Stable.';

@@ -1,0 +1,75 @@
+-- Corrections of an earlier period go by what was done with the original: by the rule of its day, by the newest division, and
+-- unallocated where the original was.
+\set ECHO none
+\set test_database billing_allocation_corrections
+\getenv source PG_ABS_SRCDIR
+\set include :source /lib/cost.psql
+\i :include
+CREATE FUNCTION public.take_month(month date) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    said record;
+BEGIN
+    UPDATE public.staged SET billing_period_start = to_char(month::timestamp, 'YYYY-MM-DD"T00:00:00Z"'), billing_period_end = to_char(month + interval '1 month', 'YYYY-MM-DD"T00:00:00Z"');
+    SELECT * INTO said FROM billing.import_focus('public.staged', 'payer', daterange(month, (month + interval '1 month')::date));
+    TRUNCATE public.staged;
+    RETURN said.outcome;
+END $$;
+\set ECHO all
+-- the rule changed in the middle of the month that is corrected
+SELECT set_allocation_scheme('department');
+SELECT set_allocation_rule('department', 'shared', 10, '{"split": "fixed", "weights": {"search": 50, "ads": 50}}', '{"column": "ServiceName", "equals": "shared"}');
+SELECT set_allocation_rule('department', 'shared', 10, '{"split": "fixed", "weights": {"search": 80, "ads": 20}}', '{"column": "ServiceName", "equals": "shared"}', valid_from => '2026-10-15');
+SELECT stage('A', 'shared', 100, starts => '2026-10-05Z'), stage('A', 'shared', 100, starts => '2026-10-20Z');
+SELECT take_month('2026-10-01');
+CALL allocate('[2026-10-01,2026-11-01)');
+SELECT close_allocation('[2026-10-01,2026-11-01)');
+SELECT stage('A', 'shared', -100, starts => '2026-10-20Z', class => 'Correction'), stage('A', 'shared', -10, starts => '2026-10-05Z', class => 'Correction'), stage('A', 'shared', 10, starts => '2026-11-20Z');
+SELECT take_month('2026-11-01');
+CALL allocate('[2026-11-01,2026-12-01)');
+SELECT day, cost_center, outcome, trim_scale(billed) AS billed FROM cost_shares WHERE period = '[2026-11-01,2026-12-01)' ORDER BY 1, 2;
+SELECT trim_scale(sum(billed)) FROM cost_shares WHERE period = '[2026-11-01,2026-12-01)';
+SELECT x.step, x.what, x.rule, x.detail, trim_scale(x.billed) FROM cost_shares AS c, explain_share(c.share) AS x WHERE c.day = '2026-10-20' AND c.period = '[2026-11-01,2026-12-01)' AND c.cost_center = 'ads';
+SELECT x.step, x.what, x.rule, x.detail, trim_scale(x.billed) FROM cost_shares AS c, explain_share(c.share) AS x WHERE c.day = '2026-10-20' AND c.period = '[2026-10-01,2026-11-01)' AND c.cost_center = 'ads';
+
+-- what stayed unallocated is refunded to nobody
+SELECT set_allocation_rule('department', 'team', 1, '{"target_from": "tag:team"}', '{"tag": "team", "exists": true}');
+SELECT set_allocation_rule('department', 'others', 20, '{"split": "proportional"}');
+SELECT stage('A', 'other', 100, starts => '2026-12-05Z');
+SELECT take_month('2026-12-01');
+CALL allocate('[2026-12-01,2027-01-01)');
+SELECT close_allocation('[2026-12-01,2027-01-01)');
+SELECT stage('A', 'other', -100, starts => '2026-12-05Z', class => 'Correction'), stage('A', 'compute', 10, tags => '{"team": "search"}', starts => '2027-01-05Z');
+SELECT take_month('2027-01-01');
+CALL allocate('[2027-01-01,2027-02-01)');
+SELECT cost_center, outcome, reason, trim_scale(billed) AS billed FROM cost_shares WHERE period = '[2027-01-01,2027-02-01)' ORDER BY 1;
+
+-- restated twice: the newest division counts, in which nothing could be split again
+SELECT set_allocation_scheme('department', restatement => 'book');
+SELECT stage('A', 'other', 120, starts => '2026-12-05Z'), stage('A', 'compute', 1, tags => '{"team": "ads"}', starts => '2026-12-05Z');
+SELECT take_month('2026-12-01');
+CALL allocate('[2026-12-01,2027-01-01)');
+CALL allocate('[2027-01-01,2027-02-01)');
+SELECT cost_center, outcome, reason, trim_scale(billed) AS billed FROM cost_shares WHERE period = '[2027-01-01,2027-02-01)' ORDER BY 1;
+SELECT stage('A', 'other', 100, starts => '2026-12-05Z');
+SELECT take_month('2026-12-01');
+CALL allocate('[2026-12-01,2027-01-01)');
+SELECT chain_no, state FROM allocations WHERE period = '[2026-12-01,2027-01-01)' ORDER BY 1;
+SELECT cost_center, outcome, reason, trim_scale(sum(billed)) AS billed FROM cost_shares WHERE period = '[2026-12-01,2027-01-01)' GROUP BY 1, 2, 3 HAVING sum(billed) <> 0 ORDER BY 1;
+CALL allocate('[2027-01-01,2027-02-01)');
+SELECT cost_center, outcome, reason, trim_scale(billed) AS billed FROM cost_shares WHERE period = '[2027-01-01,2027-02-01)' ORDER BY 1;
+
+-- a month that is divided but not closed is followed too
+SELECT stage('A', 'other', -10, starts => '2027-01-05Z', class => 'Correction'), stage('A', 'compute', 10, tags => '{"team": "web"}', starts => '2027-02-05Z'), stage('A', 'other', 10, starts => '2027-01-06Z');
+SELECT take_month('2027-02-01');
+SELECT stage('A', 'other', 30, starts => '2027-01-05Z'), stage('A', 'compute', 10, tags => '{"team": "search"}', starts => '2027-01-05Z');
+SELECT take_month('2027-01-01');
+CALL allocate('[2027-01-01,2027-02-01)');
+CALL allocate('[2027-02-01,2027-03-01)');
+SELECT day, cost_center, outcome, trim_scale(billed) AS billed FROM cost_shares WHERE period = '[2027-02-01,2027-03-01)' ORDER BY 1, 2;
+SELECT severity, rule, message, mend FROM allocation_findings WHERE period = '[2027-02-01,2027-03-01)';
+
+-- a division that does not conserve is not written
+BEGIN;
+CREATE OR REPLACE FUNCTION billing.part_of(amount numeric, basis_before numeric, basis numeric, basis_total numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$ SELECT amount * basis / basis_total + 0.01 $$;
+SELECT fails($$ CALL allocate('[2027-02-01,2027-03-01)') $$);
+ROLLBACK;
