@@ -91,7 +91,7 @@ CREATE FUNCTION billing.operand_sql(operand pg_catalog.text) RETURNS pg_catalog.
                  WHEN 'column:ListCost' THEN 'c.list::text' WHEN 'column:ContractedCost' THEN 'c.contracted::text'
                  WHEN 'column:ChargePeriodStart' THEN 'to_char(c.charge_start AT TIME ZONE ''UTC'', ''YYYY-MM-DD"T"HH24:MI:SS"Z"'')'
                  WHEN 'column:ChargePeriodEnd' THEN 'to_char(c.charge_end AT TIME ZONE ''UTC'', ''YYYY-MM-DD"T"HH24:MI:SS"Z"'')'
-                 WHEN 'column:BillingPeriodStart' THEN 'lower(c.billing_period)::text' WHEN 'column:BillingPeriodEnd' THEN 'upper(c.billing_period)::text'
+                 WHEN 'column:BillingPeriodStart' THEN 'to_char(lower(c.billing_period)::timestamp, ''YYYY-MM-DD'')' WHEN 'column:BillingPeriodEnd' THEN 'to_char(upper(c.billing_period)::timestamp, ''YYYY-MM-DD'')'
                  ELSE format('(c.attributes ->> %L)', substr(operand, 8)) END END $$;
 COMMENT ON FUNCTION billing.operand_sql(pg_catalog.text) IS
 'SQL that reads an operand (column:NAME or tag:NAME) from c, a row of cost_rows. A column is any of FOCUS, any other the provider delivered, or Source, the key of the cost source, or CostCenter, that of the cost center of the billing account. Immutable.';

@@ -96,7 +96,7 @@ CREATE FUNCTION billing.set_allocation_rule(scheme text, key text, place int, ac
 AS $$
 DECLARE
     of_scheme allocation_scheme := find_scheme(set_allocation_rule.scheme);
-    span      daterange := daterange(valid_from, valid_to);
+    span      daterange := check_dates(valid_from, valid_to);
     giver     bigint := CASE WHEN from_target IS NOT NULL THEN find_cost_center(of_scheme.kind, from_target) END;
     stamp     timestamptz;
     new_id    int;
@@ -104,9 +104,9 @@ DECLARE
 BEGIN
     PERFORM check_ledger();
     PERFORM check_key('an allocation rule', set_allocation_rule.key);
-    IF set_allocation_rule.place IS NULL OR isempty(span) OR set_allocation_rule.pools IS NULL OR NOT set_allocation_rule.pools <@ '{cost,tax,credit,unused_commitment}' THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('place %s, pools %s, days %s: one of them cannot be', coalesce(set_allocation_rule.place::text, 'null'), coalesce(set_allocation_rule.pools::text, 'null'), span),
-            HINT = 'place is a number, pools some of cost, tax, credit, unused_commitment, and valid_from is before valid_to.';
+    IF set_allocation_rule.place IS NULL OR set_allocation_rule.pools IS NULL OR NOT set_allocation_rule.pools <@ '{cost,tax,credit,unused_commitment}' THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('place %s, pools %s: one of them cannot be', coalesce(set_allocation_rule.place::text, 'null'), coalesce(set_allocation_rule.pools::text, 'null')),
+            HINT = 'place is a number, pools some of cost, tax, credit, unused_commitment.';
     END IF;
     PERFORM condition_sql(set_allocation_rule.condition, '{}');
     PERFORM check_object('action', set_allocation_rule.action);
@@ -155,6 +155,6 @@ BEGIN
         RAISE undefined_object USING MESSAGE = format('scheme "%s" has no rule "%s"', remove_allocation_rule.scheme, remove_allocation_rule.key);
     END IF;
     PERFORM billing.lock_until_commit(1651076213, of_scheme.scheme_id);
-    PERFORM remove_allocation_rule_on(of_scheme.scheme_id, remove_allocation_rule.key, daterange(valid_from, valid_to));
+    PERFORM remove_allocation_rule_on(of_scheme.scheme_id, remove_allocation_rule.key, check_dates(valid_from, valid_to));
 END $$;
 COMMENT ON FUNCTION billing.remove_allocation_rule(text, text, date, date) IS 'Takes the rule of a scheme with that key away, for charge days from valid_from to valid_to (null = without border). Errors: 42704 unknown scheme or rule. Volatile.';

@@ -16,10 +16,10 @@ COMMENT ON FUNCTION billing.rules_of(int, daterange, timestamptz) IS 'Rules of a
 CREATE FUNCTION billing.rule_takes_sql(rule billing.allocation_rule, operands text[]) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT format('pool = ANY (%L) AND ', rule.pools)
-              || CASE WHEN lower_inf(rule.valid) THEN '' ELSE format('v%s >= %L AND ', array_position(operands, 'column:ChargeDay'), lower(rule.valid)) END
-              || CASE WHEN upper_inf(rule.valid) THEN '' ELSE format('v%s < %L AND ', array_position(operands, 'column:ChargeDay'), upper(rule.valid)) END
+              || CASE WHEN lower_inf(rule.valid) THEN '' ELSE format('day >= %L::date AND ', to_char(lower(rule.valid)::timestamp, 'YYYY-MM-DD')) END
+              || CASE WHEN upper_inf(rule.valid) THEN '' ELSE format('day < %L::date AND ', to_char(upper(rule.valid)::timestamp, 'YYYY-MM-DD')) END
               || billing.condition_sql(rule.condition, operands) $$;
-COMMENT ON FUNCTION billing.rule_takes_sql(billing.allocation_rule, text[]) IS 'SQL that is true where a rule takes a combination of operands. Stable.';
+COMMENT ON FUNCTION billing.rule_takes_sql(billing.allocation_rule, text[]) IS 'SQL that is true where a rule takes a combination of operands; it also reads the columns pool and day. Stable.';
 
 CREATE FUNCTION billing.cell_operands() RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -29,8 +29,7 @@ COMMENT ON FUNCTION billing.cell_operands() IS 'Operands of conditions that are 
 CREATE FUNCTION billing.rule_operands(rules billing.allocation_rule[]) RETURNS text[]
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$ WITH rule AS (SELECT r.* FROM unnest(rules) AS r WHERE r.from_id IS NULL),
-          whole AS (SELECT r.action ->> 'target_from' AS operand FROM rule AS r
-                    UNION SELECT 'column:ChargeDay' FROM rule AS r WHERE NOT (lower_inf(r.valid) AND upper_inf(r.valid))),
+          whole AS (SELECT DISTINCT r.action ->> 'target_from' AS operand FROM rule AS r),
           leaf AS (SELECT DISTINCT l AS leaf, coalesce('column:' || (l ->> 'column'), 'tag:' || (l ->> 'tag')) AS operand
                      FROM rule AS r, jsonb_path_query(r.condition, 'strict $.** ? (exists (@.column) || exists (@.tag))') AS l),
           -- A column with few comparisons is compared in each row, so that one with a value of its own in each row, such as ResourceId,
@@ -40,11 +39,10 @@ CREATE FUNCTION billing.rule_operands(rules billing.allocation_rule[]) RETURNS t
             FROM (SELECT w.operand FROM whole AS w UNION SELECT CASE WHEN c.as_leaf THEN 'leaf:' || c.leaf::text ELSE c.operand END FROM chosen AS c) AS o WHERE o.operand IS NOT NULL $$;
 COMMENT ON FUNCTION billing.rule_operands(billing.allocation_rule[]) IS 'What rules look at in cost rows, sorted: columns and tags, and single comparisons (leaf:…) of those that are compared with few values only. Stable.';
 
-CREATE FUNCTION billing.origin_sql(period daterange) RETURNS text
-    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
-    AS $$ SELECT format($q$CASE WHEN c.charge_start < %L AND c.attributes ->> 'ChargeClass' = 'Correction' THEN date_trunc('month', c.charge_start AT TIME ZONE 'UTC')::date END$q$,
-                        lower(period)::timestamp AT TIME ZONE 'UTC') $$;
-COMMENT ON FUNCTION billing.origin_sql(daterange) IS 'SQL of the month that a cost row c of a period corrects, null if it corrects none before the period. Stable.';
+CREATE FUNCTION billing.origin_sql() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT $q$CASE WHEN c.charge_start < lower($1)::timestamp AT TIME ZONE 'UTC' AND c.attributes ->> 'ChargeClass' = 'Correction' THEN date_trunc('month', c.charge_start AT TIME ZONE 'UTC')::date END$q$ $$;
+COMMENT ON FUNCTION billing.origin_sql() IS 'SQL of the month that a cost row c corrects, null if it corrects none before the period, which is parameter $1. Immutable.';
 
 CREATE FUNCTION billing.unused_sql() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -56,11 +54,11 @@ CREATE FUNCTION billing.pool_sql(unused text) RETURNS text
     AS $$ SELECT format($q$CASE WHEN c.category = 'Tax' THEN 'tax' WHEN c.category = 'Credit' THEN 'credit' WHEN %s THEN 'unused_commitment' ELSE 'cost' END$q$, unused) $$;
 COMMENT ON FUNCTION billing.pool_sql(text) IS 'SQL of the pool of a cost row c; unused: SQL that is true of an unused commitment. Immutable.';
 
-CREATE FUNCTION billing.cell_columns_sql(period daterange) RETURNS text
-    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+CREATE FUNCTION billing.cell_columns_sql() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT format($q$c.window_id, (c.charge_start AT TIME ZONE 'UTC')::date AS day, %s AS origin, %s AS pool, c.category, c.provider, c.service, c.sub_account, c.currency$q$,
-                        origin_sql(cell_columns_sql.period), pool_sql(unused_sql())) $$;
-COMMENT ON FUNCTION billing.cell_columns_sql(daterange) IS 'SQL of the columns that make a cell, read from c, a cost row. Stable.';
+                        origin_sql(), pool_sql(unused_sql())) $$;
+COMMENT ON FUNCTION billing.cell_columns_sql() IS 'SQL of the columns that make a cell, read from c, a cost row; parameter $1 is the period. Immutable.';
 
 CREATE FUNCTION billing.look_up_of(rules billing.allocation_rule[]) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -137,7 +135,7 @@ BEGIN
                                          GROUP BY c.window_id, c.charge_start, c.origin, c.unused, c.category, c.provider, c.service, c.sub_account, c.currency%5$s%7$s) AS c %13$s) AS c) AS d OFFSET 0) AS g $q$,
         coalesce(named, 'WHEN NULL THEN NULL::text'), first_rule_sql(rules, operands), pool_sql('c.unused'), last, values_,
         CASE WHEN classes IS NULL THEN 'NULL::jsonb' ELSE 's.tags' END, CASE WHEN classes IS NOT NULL THEN ', k.tag_class' END,
-        origin_sql(cells_sql.period), unused_sql(), early, tagged_cost_sql(),
+        origin_sql(), unused_sql(), early, tagged_cost_sql(),
         'LEFT JOIN ' || classes || ' AS k USING (tag_set_id)', CASE WHEN classes IS NOT NULL THEN 'LEFT JOIN billing.tag_set AS s ON s.tag_set_id = c.tag_class' END);
 END $$;
 COMMENT ON FUNCTION billing.cells_sql(billing.allocation_rule[], daterange) IS

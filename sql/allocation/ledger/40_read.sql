@@ -71,7 +71,7 @@ CREATE FUNCTION billing.explain_share(share bigint) RETURNS TABLE (step int, wha
                       WHEN w.outcome = 'unallocated' THEN concat('unallocated: ', w.reason) WHEN w.outcome = 'excluded' THEN 'excluded' ELSE concat(w.outcome, ' cost of ', k.key) END,
                  r.key,
                  CASE WHEN f.target_id IS NOT NULL THEN concat(u.action ->> 'split', ' ', f.basis, ' of ', f.basis_total, coalesce(' by ' || coalesce(u.action ->> 'basis', u.action ->> 'meter'), ''), CASE WHEN w.fraction_of <> w.allocation_id THEN ' as in ' || to_char(lower(a.period)::timestamp, 'YYYY-MM-DD') END)
-                      WHEN w.parent_id IS NULL THEN concat_ws(', ', 'cost rows of ' || w.day, c.billing_account, w.sub_account, w.service, w.category, 'where ' || r.condition::text) END,
+                      WHEN w.parent_id IS NULL THEN concat_ws(', ', 'cost rows of ' || to_char(w.day::timestamp, 'YYYY-MM-DD'), c.billing_account, w.sub_account, w.service, w.category, 'where ' || r.condition::text) END,
                  w.billed, w.effective, w.currency
             FROM way AS w
             LEFT JOIN billing.allocation_rule AS r ON r.rule_id = w.rule_id
@@ -113,7 +113,7 @@ BEGIN
         SELECT c.cost_id, c.resource, c.billed, c.effective, c.list, c.contracted, c.currency, c.tags
           FROM (SELECT c.cost_id, c.resource, c.billed, c.effective, c.list, c.contracted, c.tags, %s%s FROM (%s) AS c WHERE c.window_id = $3.window_id) AS c
          WHERE (c.day, c.origin, c.pool, c.category, c.provider, c.service, c.sub_account, c.currency) IS NOT DISTINCT FROM ($3.day, $3.origin, $3.pool, $3.category, $3.provider, $3.service, $3.sub_account, $3.currency)
-           AND %s IS NOT DISTINCT FROM $3.rule_id%s ORDER BY c.cost_id $q$, cell_columns_sql(this.period), columns, tagged_cost_sql(), first_rule_sql(rules, operands), coalesce(named, ''))
+           AND %s IS NOT DISTINCT FROM $3.rule_id%s ORDER BY c.cost_id $q$, cell_columns_sql(), columns, tagged_cost_sql(), first_rule_sql(rules, operands), coalesce(named, ''))
         USING this.period, this.known_at, cell;
 END $$;
 COMMENT ON FUNCTION billing.share_rows(bigint) IS
