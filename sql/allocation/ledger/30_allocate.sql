@@ -168,22 +168,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.store_cells(billing.allocation, billing.allocation_rule[], text) IS 'First part of a division: the cells of its period, each with the rule that took it. Used by allocate(). Volatile.';
 
-CREATE FUNCTION billing.usage_by_target(meter text, word text, period daterange, kind text) RETURNS TABLE (target_id bigint, target text, quantity numeric)
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET timezone = 'UTC'
-    AS $$ SELECT k.cost_center_id, u.target, sum(u.quantity)
-            FROM (SELECT coalesce(u.dimensions ->> word,
-                                  (SELECT t.value FROM billing.resource_tag AS t WHERE t.account_id = u.account_id AND t.resource_id = u.resource_id AND t.tag = word AND t.valid @> u.ends_at AND upper_inf(t.known) LIMIT 1),
-                                  a.key) AS target,
-                         billing.quantity(billing.clip(u.consumed, lower(period)::timestamptz, upper(period)::timestamptz)) AS quantity
-                    FROM billing.usage AS u JOIN billing.account AS a USING (account_id)
-                   WHERE u.meter_id = billing.find_item(meter, 'meter') AND u.ends_at >= lower(period)::timestamptz
-                     AND u.ends_at < upper(period)::timestamptz + (SELECT s.longest_usage FROM billing.ledger_state AS s)
-                     AND NOT EXISTS (SELECT FROM billing.usage_change AS x WHERE x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision)) AS u
-            LEFT JOIN billing.cost_center AS k ON k.kind = usage_by_target.kind AND k.key = u.target
-           GROUP BY k.cost_center_id, u.target HAVING sum(u.quantity) IS NOT NULL $$;
-COMMENT ON FUNCTION billing.usage_by_target(text, text, daterange, text) IS
-'Usage of a meter in a period (UTC) by cost center of a kind: the one named by the dimension word of the usage, else by the tag word of its resource, else by the key of its account; target is that name, and target_id null where no cost center has it. Stable.';
-
 CREATE FUNCTION billing.basis_of(this billing.allocation, rule billing.allocation_rule, kind text, in_currency text, closed bigint[]) RETURNS TABLE (target_id bigint, weight numeric, unknown text)
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -193,7 +177,7 @@ BEGIN
     IF rule.action ->> 'split' = 'usage' THEN
         RETURN QUERY
             SELECT u.target_id, sum(u.quantity), string_agg(format('"%s"', u.target), ', ' ORDER BY u.target COLLATE "C") FILTER (WHERE u.target_id IS NULL)
-              FROM usage_by_target(rule.action ->> 'meter', rule.action ->> 'by', this.period, basis_of.kind) AS u
+              FROM usage_by_target(rule.action ->> 'meter', rule.action ->> 'by', this.period, basis_of.kind, this.known_at) AS u
              WHERE u.quantity <> 0 AND (u.target_id <> ALL (closed)) IS NOT FALSE AND (NOT rule.action ? 'targets' OR u.target_id = ANY (named))
              GROUP BY u.target_id;
     ELSIF rule.action ->> 'split' = 'proportional' THEN

@@ -70,7 +70,7 @@ CREATE FUNCTION billing.explain_share(share bigint) RETURNS TABLE (step int, wha
                  CASE WHEN w.outcome = 'pool' THEN 'taken to be split' WHEN w.outcome = 'moved' THEN concat('held by ', k.key, ' until the next step')
                       WHEN w.outcome = 'unallocated' THEN concat('unallocated: ', w.reason) WHEN w.outcome = 'excluded' THEN 'excluded' ELSE concat(w.outcome, ' cost of ', k.key) END,
                  r.key,
-                 CASE WHEN f.target_id IS NOT NULL THEN concat(u.action ->> 'split', ' ', f.basis, ' of ', f.basis_total, coalesce(' by ' || coalesce(u.action ->> 'basis', u.action ->> 'meter'), ''), CASE WHEN w.fraction_of <> w.allocation_id THEN ' as in ' || to_char(lower(a.period)::timestamp, 'YYYY-MM-DD') END)
+                 CASE WHEN f.place IS NOT NULL THEN concat(u.action ->> 'split', ' ', f.basis, ' of ', f.basis_total, coalesce(' by ' || coalesce(u.action ->> 'basis', u.action ->> 'meter'), ''), CASE WHEN w.fraction_of <> w.allocation_id THEN ' as in ' || to_char(lower(a.period)::timestamp, 'YYYY-MM-DD') END)
                       WHEN w.parent_id IS NULL THEN concat_ws(', ', 'cost rows of ' || to_char(w.day::timestamp, 'YYYY-MM-DD'), c.billing_account, w.sub_account, w.service, w.category, 'where ' || r.condition::text) END,
                  w.billed, w.effective, w.currency
             FROM way AS w
@@ -78,7 +78,7 @@ CREATE FUNCTION billing.explain_share(share bigint) RETURNS TABLE (step int, wha
             LEFT JOIN billing.cost_center AS k ON k.cost_center_id = w.target_id
             LEFT JOIN billing.cost_window AS c ON c.window_id = w.window_id
             LEFT JOIN billing.allocation AS a ON a.allocation_id = w.fraction_of
-            LEFT JOIN billing.allocation_fraction AS f ON w.parent_id IS NOT NULL AND f.allocation_id = w.fraction_of AND f.target_id = w.target_id AND f.currency = w.currency
+            LEFT JOIN billing.allocation_fraction AS f ON w.parent_id IS NOT NULL AND f.allocation_id = w.fraction_of AND f.target_id IS NOT DISTINCT FROM w.target_id AND f.currency = w.currency AND f.basis_total > 0
                  AND f.rule_id = CASE WHEN w.fraction_of = w.allocation_id THEN w.rule_id ELSE billing.rule_then(a, r.key, w.day, w.currency) END
             LEFT JOIN billing.allocation_rule AS u ON u.rule_id = f.rule_id
            ORDER BY 1 $$;
