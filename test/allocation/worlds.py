@@ -260,7 +260,7 @@ def cycles(ledger):
     problems, rng = [], random.Random(1)
     long = [dict(key=f"{a} to {b}", place=n, pools=["cost"], condition={}, from_target=a, action={"target": b}) for n, (a, b) in enumerate(zip("abce", "bcea"))]
     for number in range(60):
-        rules = [dict(r, condition={}) for r in random_rules(rng, month(0)) if "from_target" in r] if number else long
+        rules = [dict(r, condition={}, action={k: v for k, v in r["action"].items() if k != "rule"}) for r in random_rules(rng, month(0)) if "from_target" in r] if number else long
         refused = False
         try:
             ledger.set_rules("w0", rules)

@@ -53,14 +53,18 @@ DECLARE
     words  text[] := ARRAY(SELECT k FROM jsonb_object_keys(action) AS k ORDER BY k);
     method text := action ->> 'split';
     right_ boolean;
+    twice  text;
 BEGIN
-    right_ := CASE WHEN words = '{target}' OR words = '{exclude}' OR words = '{stop}' THEN NOT is_step OR words = '{target}'
+    right_ := CASE WHEN words = '{target}' THEN jsonb_typeof(action -> 'target') = 'string'
+                   WHEN words = '{exclude}' OR words = '{stop}' THEN NOT is_step AND action -> words[1] = 'true'
                    WHEN words = '{target_from}' THEN NOT is_step AND action ->> 'target_from' ~ '^(column|tag):.'
-                   WHEN method = 'fixed' THEN words = '{split,weights}'
+                   WHEN method = 'fixed' THEN words = '{split,weights}' AND jsonb_typeof(action -> 'weights') = 'object'
+                         AND NOT EXISTS (SELECT FROM jsonb_each_text(action -> 'weights') AS w WHERE w.value !~ '^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d{1,3})?$' OR w.value IS NULL)
                    WHEN method = 'even' THEN words = '{split,targets}'
                    WHEN method = 'proportional' THEN words <@ '{split,targets,basis,rule}' AND coalesce(action ->> 'basis', 'effective') IN ('billed', 'effective', 'list', 'contracted')
                    WHEN method = 'usage' THEN words <@ '{split,targets,meter,by}' AND words @> '{by,meter}'
-                   ELSE false END;
+                   ELSE false END
+              AND coalesce(jsonb_typeof(action -> 'targets') = 'array' AND NOT action @? '$.targets[*] ? (@.type() != "string")', NOT action ? 'targets');
     IF right_ IS NOT TRUE THEN
         RAISE invalid_parameter_value USING MESSAGE = format('action %s is not understood', action),
             HINT = 'Write {"target": key}, {"target_from": "tag:team"}, {"split": "fixed", "weights": {…}}, {"split": "even", "targets": […]}, {"split": "proportional", "basis": "effective"}, {"split": "usage", "meter": …, "by": …}, {"exclude": true} or {"stop": true}; a step with from can only target or split.';
@@ -69,6 +73,13 @@ BEGIN
         PERFORM find_item(action ->> 'meter', 'meter');
     END IF;
     PERFORM find_cost_center(scheme.kind, w.target) FROM weights_of(action) AS w;
+    twice := (SELECT min(w.target) FROM (SELECT w.target FROM weights_of(action) AS w GROUP BY w.target HAVING count(*) > 1) AS w);
+    IF twice IS NOT NULL THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('target "%s" is named twice', twice), HINT = 'Name each target once; weights give one more than another.';
+    END IF;
+    IF action ? 'targets' AND action -> 'targets' = '[]' THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'targets names nobody', HINT = 'Name targets, or leave the word out where the basis says who gets a part.';
+    END IF;
     IF EXISTS (SELECT FROM weights_of(action) AS w WHERE w.weight < 0 OR w.weight >= 'Infinity') OR method = 'fixed' AND coalesce((SELECT sum(w.weight) FROM weights_of(action) AS w), 0) = 0 THEN
         RAISE invalid_parameter_value USING MESSAGE = format('weights %s cannot split anything', action -> 'weights'), HINT = 'They are not negative, and one is above 0.';
     END IF;
@@ -78,17 +89,17 @@ COMMENT ON FUNCTION billing.check_action(billing.allocation_scheme, jsonb, boole
 CREATE FUNCTION billing.allocation_cycle(scheme_id int) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0
     AS $$ WITH RECURSIVE edge AS (
-              SELECT DISTINCT f.key AS giver, w.target AS taker
+              SELECT DISTINCT f.key AS giver, w.target AS taker, r.valid
                 FROM billing.allocation_rule AS r
                 JOIN billing.cost_center AS f ON f.cost_center_id = r.from_id
                CROSS JOIN LATERAL billing.weights_of(r.action) AS w
                WHERE r.scheme_id = allocation_cycle.scheme_id AND upper_inf(r.known)),
-          way (ends, path) AS (
-              SELECT e.taker, ARRAY[e.giver, e.taker] FROM edge AS e
+          way (ends, path, valid) AS (
+              SELECT e.taker, ARRAY[e.giver, e.taker], e.valid FROM edge AS e
               UNION ALL
-              SELECT e.taker, w.path || e.taker FROM way AS w JOIN edge AS e ON e.giver = w.ends WHERE w.ends <> ALL (w.path[:cardinality(w.path) - 1]))
+              SELECT e.taker, w.path || e.taker, w.valid * e.valid FROM way AS w JOIN edge AS e ON e.giver = w.ends AND e.valid && w.valid WHERE w.ends <> ALL (w.path[:cardinality(w.path) - 1]))
           SELECT array_to_string(w.path, ' → ') FROM way AS w WHERE w.ends = w.path[1] ORDER BY cardinality(w.path), w.path LIMIT 1 $$;
-COMMENT ON FUNCTION billing.allocation_cycle(int) IS 'A cycle among the steps of a scheme, such as platform → web → platform; null = there is none. Stable.';
+COMMENT ON FUNCTION billing.allocation_cycle(int) IS 'A cycle among steps of a scheme that hold on the same day, such as platform → web → platform; null = there is none. Stable.';
 
 CREATE FUNCTION billing.set_allocation_rule(scheme text, key text, place int, action jsonb, condition jsonb DEFAULT '{}', from_target text DEFAULT NULL,
                                             pools text[] DEFAULT '{cost}', valid_from date DEFAULT NULL, valid_to date DEFAULT NULL) RETURNS int
@@ -111,6 +122,10 @@ BEGIN
     PERFORM condition_sql(set_allocation_rule.condition, '{}');
     PERFORM check_object('action', set_allocation_rule.action);
     PERFORM check_action(of_scheme, set_allocation_rule.action, giver IS NOT NULL);
+    IF set_allocation_rule.action ? 'rule' AND NOT EXISTS (SELECT FROM allocation_rule AS r WHERE r.scheme_id = of_scheme.scheme_id AND r.key = set_allocation_rule.action ->> 'rule' AND r.key <> set_allocation_rule.key AND upper_inf(r.known)) THEN
+        RAISE undefined_object USING MESSAGE = format('scheme "%s" has no other rule "%s" to go by', set_allocation_rule.scheme, set_allocation_rule.action ->> 'rule'),
+            HINT = 'A rule goes by what another rule gave, which must have been set and comes before it.';
+    END IF;
     PERFORM billing.lock_until_commit(1651076213, of_scheme.scheme_id);
     stamp := remove_allocation_rule_on(of_scheme.scheme_id, set_allocation_rule.key, span);
     INSERT INTO allocation_rule (scheme_id, key, place, condition, from_id, action, pools, valid, known)

@@ -364,6 +364,11 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.keep_for_ever(bigint) IS 'Moves shares and fractions of an allocation that was closed to where nobody can change or delete them. Volatile.';
 
+CREATE FUNCTION billing.date_span(period daterange) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT format('[%s,%s)', to_char(lower(period)::timestamp, 'YYYY-MM-DD'), to_char(upper(period)::timestamp, 'YYYY-MM-DD')) $$;
+COMMENT ON FUNCTION billing.date_span(daterange) IS 'A period of days as [2026-10-01,2026-11-01), in any session. Immutable.';
+
 CREATE FUNCTION billing.start_allocation(scheme billing.allocation_scheme, period daterange, run bigint, known_at timestamptz) RETURNS billing.allocation
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -378,6 +383,10 @@ BEGIN
     END IF;
     -- What is not closed is replaced, with what overlaps it.
     FOR this IN SELECT a.* FROM allocation AS a WHERE a.scheme_id = scheme.scheme_id AND a.period && start_allocation.period AND a.state IN ('open', 'held', 'ignored') LOOP
+        IF this.period <> start_allocation.period THEN
+            RAISE WARNING USING MESSAGE = format('scheme "%s": the open division of %s is replaced by one of %s', scheme.key, date_span(this.period), date_span(start_allocation.period)),
+                HINT = 'Cost of days outside of the new period is divided by nobody now; allocate the former period again unless that is meant.';
+        END IF;
         DELETE FROM allocation_share_open AS s WHERE s.allocation_id = this.allocation_id;
         DELETE FROM allocation_fraction_open AS f WHERE f.allocation_id = this.allocation_id;
         DELETE FROM allocation_finding AS f WHERE f.allocation_id = this.allocation_id;
@@ -418,6 +427,38 @@ END $$;
 COMMENT ON FUNCTION billing.allocate_scheme(billing.allocation_scheme, daterange, bigint, timestamptz) IS
 'Divides the cost of a period by one scheme; returns the number of the allocation, null where a closed period has no difference. Used by allocate(). Volatile.';
 
+CREATE FUNCTION billing.newer_facts(scheme_id int, period daterange, known_at timestamptz) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT string_agg(n.what, ', ')
+            FROM (SELECT format('%s loads of cost', count(DISTINCT l.load_id)) AS what, count(*) AS found
+                    FROM billing.cost_load AS l JOIN billing.cost_window_load AS c USING (load_id) JOIN billing.cost_window AS w USING (window_id)
+                   WHERE l.recorded_at > newer_facts.known_at AND c.added + c.removed > 0 AND newer_facts.period @> lower(w.period)
+                  UNION ALL
+                  SELECT format('%s changes of rules', count(*)), count(*) FROM billing.allocation_rule AS r
+                   WHERE r.scheme_id = newer_facts.scheme_id AND (lower(r.known) > newer_facts.known_at OR upper(r.known) > newer_facts.known_at)
+                  UNION ALL
+                  SELECT format('%s changes of auto-tag rules', count(*)), count(*) FROM billing.auto_tag_rule AS r WHERE lower(r.known) > newer_facts.known_at OR upper(r.known) > newer_facts.known_at) AS n
+           WHERE n.found > 0 $$;
+COMMENT ON FUNCTION billing.newer_facts(int, daterange, timestamptz) IS
+'What was recorded after an instant and bears on the division of a period by a scheme: loads of cost, changes of rules and of auto-tag rules, in words; null = nothing. Stable.';
+
+CREATE FUNCTION billing.note_newer_facts(this billing.allocation, held_by jsonb) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    newer CONSTANT text := newer_facts(this.scheme_id, this.period, this.known_at);
+    scheme CONSTANT text := (SELECT s.key FROM allocation_scheme AS s WHERE s.scheme_id = this.scheme_id);
+BEGIN
+    IF newer IS NULL THEN
+        RETURN;
+    END IF;
+    INSERT INTO allocation_finding (allocation_id, severity, message, mend)
+        VALUES (this.allocation_id, 'error', format('%s are newer than what this division counts', newer), 'Run allocate() again when no other session is recording; billing.recording_sessions shows who is.');
+    RAISE WARNING USING MESSAGE = format('scheme "%s": %s are newer than what this division counts', scheme, newer),
+        DETAIL = CASE WHEN held_by IS NOT NULL THEN format('Sessions that are recording: %s.', held_by) END, HINT = 'Run billing.allocate() again when no other session is recording.';
+END $$;
+COMMENT ON FUNCTION billing.note_newer_facts(billing.allocation, jsonb) IS 'Writes a finding and a warning where facts are newer than those that a division counts; held_by: the sessions behind whose facts it stops. Used by allocate(). Volatile.';
+
 CREATE FUNCTION billing.check_period(period daterange) RETURNS void
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -434,14 +475,22 @@ AS $$
 DECLARE
     this_scheme allocation_scheme;
     known_at    timestamptz;
+    held_by     jsonb;
+    one         bigint;
     done        jsonb := '{}';
 BEGIN
     PERFORM check_ledger();
     PERFORM check_period(allocate.period);
-    known_at := coalesce(own_stamp(), watermark());
-    INSERT INTO run (procedure, through, known_at, own_at) VALUES ('allocate', upper(allocate.period), known_at, own_stamp()) RETURNING run.run_id INTO run_id;
+    SELECT w.known_at, w.held_by INTO known_at, held_by FROM read_watermark() AS w;
+    IF own_stamp() IS NOT NULL THEN
+        known_at := own_stamp();
+        held_by := NULL;
+    END IF;
+    INSERT INTO run (procedure, through, known_at, own_at, watermark_held_by) VALUES ('allocate', upper(allocate.period), known_at, own_stamp(), held_by) RETURNING run.run_id INTO run_id;
     FOR this_scheme IN SELECT s.* FROM allocation_scheme AS s WHERE allocate.scheme IS NULL OR s.scheme_id = (find_scheme(allocate.scheme)).scheme_id ORDER BY s.scheme_id LOOP
-        done := done || jsonb_build_object(this_scheme.key, allocate_scheme(this_scheme, allocate.period, run_id, known_at));
+        one := allocate_scheme(this_scheme, allocate.period, run_id, known_at);
+        PERFORM note_newer_facts(a, held_by) FROM allocation AS a WHERE a.allocation_id = one;
+        done := done || jsonb_build_object(this_scheme.key, one);
     END LOOP;
     UPDATE run AS r SET state = 'done', counts = jsonb_build_object('allocations', done), finished_at = clock_timestamp(), backend_pid = NULL WHERE r.run_id = allocate.run_id;
 END $$;
@@ -452,27 +501,41 @@ CREATE FUNCTION billing.close_allocation(period daterange, scheme text DEFAULT N
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    one    bigint;
-    closed int := 0;
+    of_scheme allocation_scheme;
+    this      allocation;
+    known     int := 0;
+    closed    int := 0;
 BEGIN
     PERFORM check_ledger();
-    FOR one IN
-        UPDATE allocation AS a SET state = 'closed', recorded_at = clock_timestamp(), recorded_by = session_user
-         WHERE a.period = close_allocation.period AND a.state = 'open' AND (close_allocation.scheme IS NULL OR a.scheme_id = (find_scheme(close_allocation.scheme)).scheme_id)
-        RETURNING a.allocation_id
-    LOOP
-        PERFORM keep_for_ever(one);
-        closed := closed + 1;
+    PERFORM check_period(close_allocation.period);
+    FOR of_scheme IN SELECT s.* FROM allocation_scheme AS s WHERE close_allocation.scheme IS NULL OR s.scheme_id = (find_scheme(close_allocation.scheme)).scheme_id ORDER BY s.scheme_id LOOP
+        PERFORM billing.lock_until_commit(1651076213, of_scheme.scheme_id);
+        FOR this IN SELECT a.* FROM allocation AS a WHERE a.scheme_id = of_scheme.scheme_id AND a.period = close_allocation.period AND a.chain_no = 1 LOOP
+            known := known + 1;
+            CONTINUE WHEN this.state <> 'open';
+            IF newer_facts(this.scheme_id, this.period, this.known_at) IS NOT NULL THEN
+                RAISE object_not_in_prerequisite_state USING MESSAGE = format('scheme "%s": %s are newer than the division of %s', of_scheme.key, newer_facts(this.scheme_id, this.period, this.known_at), date_span(this.period)),
+                    HINT = 'Run billing.allocate() again, look at what came of it, then close it.';
+            END IF;
+            UPDATE allocation AS a SET state = 'closed', recorded_at = clock_timestamp(), recorded_by = session_user WHERE a.allocation_id = this.allocation_id;
+            PERFORM keep_for_ever(this.allocation_id);
+            closed := closed + 1;
+        END LOOP;
     END LOOP;
+    IF known = 0 THEN
+        RAISE undefined_object USING MESSAGE = format('no scheme has a division of %s', date_span(close_allocation.period)), HINT = 'See the view billing.allocations for periods that were divided.';
+    END IF;
     RETURN closed;
 END $$;
-COMMENT ON FUNCTION billing.close_allocation(daterange, text) IS 'Closes the open allocations of a period, of all schemes or of one: from then on it changes only by differences. Returns how many. Errors: 42704 unknown scheme. Volatile.';
+COMMENT ON FUNCTION billing.close_allocation(daterange, text) IS
+'Closes the open allocations of a period, of all schemes or of one: from then on it changes only by differences. Returns how many; 0 = they were closed before. Waits for a run of allocate(). Errors: 22023 no period, 42704 unknown scheme or a period that was not divided, 55000 cost or rules are newer than the division. Volatile.';
 
 CREATE FUNCTION billing.approve_allocation(allocation bigint, reason text) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
     PERFORM check_ledger();
+    PERFORM billing.lock_until_commit(1651076213, a.scheme_id) FROM allocation AS a WHERE a.allocation_id = approve_allocation.allocation;
     UPDATE allocation AS a SET state = 'closed', reason = approve_allocation.reason, recorded_at = clock_timestamp(), recorded_by = session_user
      WHERE a.allocation_id = approve_allocation.allocation AND a.state IN ('held', 'ignored');
     IF NOT FOUND THEN

@@ -197,19 +197,25 @@ CREATE FUNCTION billing.allocation_problems(this billing.allocation, scheme bill
            WHERE r.from_id IS NULL
           UNION ALL
           SELECT 'warning', r.key, format('has the same condition as rule "%s" before it', e.key), 'Take one of them away, or give them days or pools of their own.'
-            FROM rule AS r JOIN rule AS e ON e.from_id IS NULL AND e.condition = r.condition AND e.condition <> '{}' AND e.valid && r.valid AND e.pools && r.pools AND (e.place, e.key COLLATE "C") < (r.place, r.key COLLATE "C")
+            FROM rule AS r
+           CROSS JOIN LATERAL (SELECT x.key FROM rule AS x WHERE x.from_id IS NULL AND x.condition = r.condition AND x.condition <> '{}' AND x.valid && r.valid AND x.pools && r.pools AND (x.place, x.key COLLATE "C") < (r.place, r.key COLLATE "C")
+                                ORDER BY x.place, x.key COLLATE "C" LIMIT 1) AS e
            WHERE r.from_id IS NULL
           UNION ALL
           SELECT 'warning', r.key, 'takes no cost row of the period', 'Look at its condition, or at the rules before it.'
-            FROM rule AS r WHERE r.from_id IS NULL AND r.valid && this.period AND NOT EXISTS (SELECT FROM billing.allocation_share AS s WHERE s.allocation_id = this.allocation_id AND s.rule_id = r.rule_id)
+            FROM rule AS r WHERE r.from_id IS NULL AND r.valid && this.period AND r.rule_id <> ALL (ARRAY(SELECT DISTINCT s.rule_id FROM billing.allocation_share_open AS s WHERE s.allocation_id = this.allocation_id AND s.rule_id IS NOT NULL))
           UNION ALL
           SELECT 'warning', r.key, format('percentages add up to %s, not 100; each counts as its part of the sum', t.total), 'Mend the weights, unless they are meant as plain weights.'
             FROM rule AS r CROSS JOIN LATERAL (SELECT sum(w.weight) AS total FROM billing.weights_of(r.action) AS w) AS t
-           WHERE r.action ->> 'split' = 'fixed' AND t.total BETWEEN 90 AND 110 AND t.total <> 100
+           WHERE r.action ->> 'split' = 'fixed' AND t.total > 50 AND t.total < 200 AND t.total <> 100
           UNION ALL
-          SELECT 'warning', r.key, format('gives to "%s", which has given its cost on in an earlier step', k.key), 'Put this step before the other.'
-            FROM rule AS r JOIN billing.allocation_share AS s ON s.allocation_id = this.allocation_id AND s.rule_id = r.rule_id AND s.outcome IN ('direct', 'shared')
-            JOIN rule AS e ON e.from_id = s.target_id AND (e.place, e.key COLLATE "C") < (r.place, r.key COLLATE "C") JOIN billing.cost_center AS k ON k.cost_center_id = s.target_id WHERE r.from_id IS NOT NULL GROUP BY r.key, k.key
+          SELECT 'warning', r.key, format('gives to "%s", which has given its cost on in an earlier step: %s %s billed stays there', k.key, trim_scale(sum(s.billed)), s.currency), 'Put this rule before that step.'
+            FROM billing.allocation_share_open AS s JOIN rule AS r ON r.rule_id = s.rule_id
+            JOIN rule AS e ON e.from_id = s.target_id AND e.valid @> lower(this.period) AND (e.place, e.key COLLATE "C") < (r.place, r.key COLLATE "C") JOIN billing.cost_center AS k ON k.cost_center_id = s.target_id
+           WHERE s.allocation_id = this.allocation_id AND s.outcome IN ('direct', 'shared') GROUP BY r.key, k.key, s.currency
+          UNION ALL
+          SELECT 'warning', r.key, format('a step that holds from %s on does nothing in this period', to_char(lower(r.valid)::timestamp, 'YYYY-MM-DD')), 'Let it begin with the first day of a period.'
+            FROM rule AS r WHERE r.from_id IS NOT NULL AND r.valid && this.period AND NOT r.valid @> lower(this.period)
           UNION ALL
           SELECT 'warning', NULL, format('required tag "%s" is missing on %s rows', t.tag, sum(t.rows - t.tagged_rows)), 'See tag_compliance(), or set an auto-tag rule.'
             FROM billing.tag_compliance(this.period) AS t WHERE t.tag = scheme.kind GROUP BY t.tag HAVING sum(t.rows - t.tagged_rows) > 0

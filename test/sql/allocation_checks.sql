@@ -1,0 +1,44 @@
+-- What is refused when a rule is said, and what a division tells of itself.
+\set ECHO none
+\set test_database billing_allocation_checks
+\getenv source PG_ABS_SRCDIR
+\set include :source /lib/cost.psql
+\i :include
+\set ECHO all
+SELECT set_allocation_scheme('department');
+SELECT action, fails(format($$ SELECT set_allocation_rule('department', 'x', 1, %L) $$, action)) FROM unnest(ARRAY[
+    '{"split": "even", "targets": ["ads", "ads", "search"]}', '{"split": "even", "targets": []}', '{"split": "even", "targets": "ads"}', '{"split": "proportional", "targets": [1]}', '{"exclude": false}', '{"stop": false}', '{"exclude": "true"}',
+    '{"target": ["ads"]}', '{"target": null}', '{"split": "fixed", "weights": {"ads": null, "search": 1}}', '{"split": "fixed", "weights": {"ads": "abc", "search": 1}}', '{"split": "fixed", "weights": {"ads": "NaN"}}', '{"split": "fixed", "weights": [1, 2]}',
+    '{"split": "proportional", "rule": "nobody"}', '{"split": "proportional", "rule": "x"}']) AS action;
+SELECT count(*) FROM allocation_rules;
+
+-- steps of different days are no cycle
+SELECT set_allocation_rule('department', 'step', 20, '{"target": "search"}', from_target => 'platform', valid_to => '2027-01-01');
+SELECT set_allocation_rule('department', 'back', 21, '{"target": "platform"}', from_target => 'search', valid_from => '2027-01-01');
+SELECT fails($$ SELECT set_allocation_rule('department', 'back', 21, '{"target": "platform"}', from_target => 'search', valid_from => '2026-12-31') $$);
+SELECT remove_allocation_rule('department', 'back');
+
+-- what stays with a giver, steps that begin too late, and percentages
+SELECT set_allocation_rule('department', 'late', 30, '{"split": "even", "targets": ["platform", "ads"]}', '{"column": "ServiceName", "equals": "late"}');
+SELECT set_allocation_rule('department', 'later', 40, '{"split": "fixed", "weights": {"ads": 50, "web": 35}}', '{"column": "ServiceName", "equals": "late"}');
+SELECT set_allocation_rule('department', 'latest', 50, '{"target": "ads"}', '{"column": "ServiceName", "equals": "late"}');
+SELECT set_allocation_rule('department', 'ads', 60, '{"target": "web"}', from_target => 'ads', valid_from => '2026-10-10');
+SELECT stage('A', 'late', 10);
+SELECT take();
+CALL allocate('[2026-10-01,2026-11-01)');
+SELECT rule, message FROM validate_allocation('[2026-10-01,2026-11-01)') ORDER BY 1, 2;
+
+-- closing: a period that was divided, and as it is known
+SELECT fails($$ SELECT close_allocation('[2026-10-01,2026-10-31)') $$);
+SELECT stage('A', 'late', 20);
+SELECT take();
+SELECT fails($$ SELECT close_allocation('[2026-10-01,2026-11-01)') $$);
+SELECT remove_allocation_rule('department', 'ads');
+SELECT fails($$ SELECT close_allocation('[2026-10-01,2026-11-01)') $$);
+CALL allocate('[2026-10-01,2026-11-01)');
+SET client_min_messages = warning;
+CALL allocate('[2026-10-05,2026-10-12)');
+CALL allocate('[2026-10-01,2026-11-01)');
+RESET client_min_messages;
+SELECT close_allocation('[2026-10-01,2026-11-01)');
+SELECT close_allocation('[2026-10-01,2026-11-01)');
