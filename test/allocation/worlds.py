@@ -78,7 +78,7 @@ def random_rules(rng, starts):
         elif "from_target" not in rule and rng.random() < 0.1:    # from a day on, the rule does something else
             changes = starts[:8] + rng.choice(["02", "03"])
             rules.append(dict(rule, valid_to=changes))
-            rule = dict(rule, valid_from=changes, action=random_action(rng, [r["key"] for r in rules], False))
+            rule = dict(rule, valid_from=changes, action=random_action(rng, [r["key"] for r in rules if r["key"] != rule["key"]], False))
         rules.append(rule)
     return rules
 
