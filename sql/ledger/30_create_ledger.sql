@@ -104,9 +104,14 @@ BEGIN
     REVOKE ALL ON FUNCTION billing_guard.guard_ledger() FROM PUBLIC;
     CREATE EVENT TRIGGER billing_ledger_guard ON sql_drop EXECUTE FUNCTION billing_guard.guard_ledger();
     COMMENT ON EVENT TRIGGER billing_ledger_guard IS 'Refuses to drop the billing extension or schema while a ledger exists.';
+    IF EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'billing_endpoint_guard') THEN
+        DROP EVENT TRIGGER billing_endpoint_guard;
+    END IF;
+    CREATE EVENT TRIGGER billing_endpoint_guard ON ddl_command_start WHEN TAG IN ('ALTER SERVER') EXECUTE FUNCTION billing.guard_endpoint_name();
+    COMMENT ON EVENT TRIGGER billing_endpoint_guard IS 'Refuses to rename an endpoint while messages and their keys are stored under its name.';
 END $procedure$;
 COMMENT ON PROCEDURE billing.create_ledger_guard() IS
-'Creates the event trigger that refuses DROP EXTENSION billing CASCADE and the like while a ledger exists, and schema billing_guard with its function. create_ledger() calls it when run by a superuser.';
+'Creates the event trigger that refuses DROP EXTENSION billing CASCADE and the like while a ledger exists, and schema billing_guard with its function; and the one that refuses to rename endpoints in use. create_ledger() calls it when run by a superuser.';
 REVOKE ALL ON PROCEDURE billing.create_ledger_guard() FROM PUBLIC;
 
 CREATE PROCEDURE billing.upgrade_ledger()
@@ -150,6 +155,7 @@ BEGIN
     END IF;
     PERFORM set_config('billing.allow_ledger_drop', 'on', true);
     IF EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'billing_ledger_guard') THEN
+        DROP EVENT TRIGGER IF EXISTS billing_endpoint_guard;
         DROP EVENT TRIGGER billing_ledger_guard;
         DROP FUNCTION billing_guard.guard_ledger();
         DROP SCHEMA billing_guard;

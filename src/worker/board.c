@@ -95,20 +95,38 @@ board_say(WorkerSlot *slot, const char *state, const char *detail)
 	LWLockRelease(worker_link.lock);
 }
 
-/* This process is the worker of the slot from now on. */
-void
+/*
+ * board_enter(slot) -> 0, or the process that delivers this database's
+ *	  messages already.  This process is the worker of the slot from now on.
+ *	  The board itself keeps a second one out: unlike a lock of SQL, nobody
+ *	  but a worker can be on it.
+ */
+int
 board_enter(WorkerSlot *slot)
 {
+	int			holder = 0;
+
 	LWLockAcquire(worker_link.lock, LW_EXCLUSIVE);
-	slot->pid = MyProcPid;
-	slot->latch = MyLatch;
-	slot->database_oid = MyDatabaseId;
+	for (int i = 0; i < WORKER_SLOTS; i++)
+	{
+		WorkerSlot *other = &worker_link.board->slot[i];
+
+		if (other->pid != 0 && other->pid != MyProcPid && (other == slot || other->database_oid == MyDatabaseId))
+			holder = other->pid;
+	}
+	if (holder == 0)
+	{
+		slot->pid = MyProcPid;
+		slot->latch = MyLatch;
+		slot->database_oid = MyDatabaseId;
+	}
 	LWLockRelease(worker_link.lock);
+	return holder;
 }
 
-/* This process is no longer the worker of the slot, if it was. */
+/* This process is no longer the worker of the slot, if it was; error: what has ended it, empty = it was to end. */
 void
-board_leave(WorkerSlot *slot)
+board_leave(WorkerSlot *slot, const char *error)
 {
 	LWLockAcquire(worker_link.lock, LW_EXCLUSIVE);
 	if (slot->pid == MyProcPid)
@@ -116,10 +134,34 @@ board_leave(WorkerSlot *slot)
 		slot->pid = 0;
 		slot->latch = NULL;
 	}
+	if (slot->pid == 0 && error[0] != '\0')
+	{
+		if (strcmp(slot->state, "failing") != 0)
+			slot->since = GetCurrentTimestamp();
+		strlcpy(slot->state, "failing", sizeof(slot->state));
+		strlcpy(slot->detail, error, sizeof(slot->detail));
+	}
 	LWLockRelease(worker_link.lock);
 }
 
-/* The names in billing_worker.databases, palloc'ed; what cannot be read is no name. */
+/* Whether the value of billing_worker.databases is a list of names that there is room for; *problem says why not. */
+bool
+databases_can_be_read(const char *names, const char **problem)
+{
+	char	   *copy = pstrdup(names);
+	List	   *databases = NIL;
+
+	*problem = NULL;
+	if (!SplitIdentifierString(copy, ',', &databases))
+		*problem = "Names are separated by commas, each quoted if it is no plain identifier.";
+	else if (list_length(databases) > WORKER_SLOTS)
+		*problem = "There are more names than workers.";
+	list_free(databases);
+	pfree(copy);
+	return *problem == NULL;
+}
+
+/* The names in billing_worker.databases, palloc'ed. */
 List *
 databases_wanted(void)
 {

@@ -64,6 +64,9 @@ static TimestampTz look_after_at = 0;
 static TimestampTz clean_at = 0;
 static bool look_at_once = true;	/* something may wait that was not seen yet */
 static bool ledger_ready = false;
+static bool origin_noted = false;
+static char last_error[256] = "";
+static emit_log_hook_type former_log_hook = NULL;
 static int64 fatal_call = 0;	/* message whose connector has ended the former worker, not counted yet */
 
 /* ---- deliveries ---- */
@@ -133,7 +136,6 @@ find_ledger(void)
 	switch (outbox_ledger_state(&protocol))
 	{
 		case LEDGER_READY:
-			board_say(my_slot, "running", NULL);
 			return true;
 		case LEDGER_MISSING:
 			board_say(my_slot, "no ledger", NULL);
@@ -518,6 +520,22 @@ join(List *list, List *more)
 	return list;
 }
 
+/* At the first sight of a ledger: whether another server may have delivered its messages. */
+static void
+note_origin(void)
+{
+	int64		uncertain;
+
+	if (origin_noted)
+		return;
+	uncertain = outbox_note_origin();
+	origin_noted = true;
+	if (uncertain > 0)
+		ereport(LOG,
+				(errmsg("another server may have sent " INT64_FORMAT " messages of database \"%s\" that are not finished here", uncertain, my_slot->database),
+				 errdetail("This server was promoted, or is a copy. The messages are marked uncertain.")));
+}
+
 /* Everything that is done with the outbox in a turn; returns deliveries that have been recorded. */
 static List *
 deliver(TimestampTz now)
@@ -525,6 +543,7 @@ deliver(TimestampTz now)
 	List	   *done;
 	ListCell   *cell;
 
+	note_origin();
 	if (fatal_call != 0)
 		count_fatal_call();
 	if (endpoints_refresh())
@@ -546,14 +565,22 @@ turn(TimestampTz now)
 {
 	List	   *done = NIL;
 
+	bool		looks = !ledger_ready || now >= look_after_at;
+
 	begin_transaction("delivering messages");
-	if (!ledger_ready || now >= look_after_at)
+	if (looks)
 		ledger_ready = find_ledger();
 	if (ledger_ready)
 		done = deliver(now);
 	else
+	{
 		look_after_at = now + LONGEST_SLEEP * INT64CONST(1000);
+		origin_noted = false;
+	}
 	end_transaction();
+	/* only now it is known that it does */
+	if (looks && ledger_ready)
+		board_say(my_slot, "running", NULL);
 	send_or_forget(done, GetCurrentTimestamp());
 	list_free(done);
 }
@@ -665,7 +692,17 @@ wait_for_something(WaitEventSet *set)
 static void
 leave_board(int code, Datum argument)
 {
-	board_leave(my_slot);
+	board_leave(my_slot, last_error);
+}
+
+/* Keeps what ends the process, for worker_status; errors of connectors do not come here. */
+static void
+keep_error(ErrorData *error)
+{
+	if (error->elevel >= ERROR && error->message != NULL)
+		strlcpy(last_error, error->message, sizeof(last_error));
+	if (former_log_hook)
+		former_log_hook(error);
 }
 
 /*
@@ -716,23 +753,22 @@ heed_settings(void)
 static void
 start_worker(int slot)
 {
-	bool		alone;
+	int			holder;
 
 	my_slot = &worker_link.board->slot[slot];
+	former_log_hook = emit_log_hook;
+	emit_log_hook = keep_error;
+	on_shmem_exit(leave_board, (Datum) 0);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(my_slot->database, WORKER_ROLE, 0);
 	pgstat_report_appname("billing worker");
 	force_settings();
-	begin_transaction("looking for another worker");
-	alone = outbox_lock_database();
-	end_transaction();
-	if (!alone)
-		ereport(FATAL, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("another worker delivers the messages of database \"%s\"", my_slot->database)));
+	holder = board_enter(my_slot);
+	if (holder != 0)
+		ereport(FATAL, (errcode(ERRCODE_OBJECT_IN_USE), errmsg("process %d delivers the messages of database \"%s\" already", holder, my_slot->database)));
 	fatal_call = journal_open();
-	board_enter(my_slot);
-	before_shmem_exit(leave_board, (Datum) 0);
 	endpoints_watch_catalog();
 	transfer_start_engine();
 }

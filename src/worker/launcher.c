@@ -72,7 +72,11 @@ start_worker(WorkerSlot *slot)
 	snprintf(worker.bgw_name, BGW_MAXLEN, "billing worker %s", slot->database);
 	strlcpy(worker.bgw_type, "billing worker", BGW_MAXLEN);
 	if (RegisterDynamicBackgroundWorker(&worker, &handles[number]))
-		board_say(slot, "starting", NULL);
+	{
+		/* of one that fails again and again it stays to be seen why */
+		if (strcmp(slot->state, "failing") != 0)
+			board_say(slot, "starting", NULL);
+	}
 	else
 	{
 		/* once a time that it happens, not every few seconds */

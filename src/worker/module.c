@@ -34,13 +34,25 @@ static shmem_startup_hook_type former_shmem_startup_hook = NULL;
 
 void		_PG_init(void);
 
+/* A list that cannot be read would end every worker without a word. */
+static bool
+check_databases(char **value, void **extra, GucSource source)
+{
+	const char *problem;
+
+	if (databases_can_be_read(*value, &problem))
+		return true;
+	GUC_check_errdetail("%s", problem);
+	return false;
+}
+
 static void
 define_settings(void)
 {
 	DefineCustomStringVariable("billing_worker.databases",
 							   "Databases whose messages are delivered.",
 							   "Names separated by commas, each quoted if it is no plain identifier.",
-							   &worker_databases, "", PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+							   &worker_databases, "", PGC_SIGHUP, GUC_LIST_INPUT, check_databases, NULL, NULL);
 	DefineCustomStringVariable("billing_worker.secret_directory",
 							   "Folder of the files that options like password_file name.",
 							   "Only the worker reads them; nothing outside this folder is read.",

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/array.h"
@@ -175,17 +176,20 @@ outbox_ledger_state(int *protocol)
 	return *protocol == WORKER_PROTOCOL ? LEDGER_READY : LEDGER_UNKNOWN_PROTOCOL;
 }
 
-/* Keeps other workers out of this database for the life of the process; false when one is there. */
-bool
-outbox_lock_database(void)
+/*
+ * Has the ledger compare this server with the one that delivered last: after
+ * a promotion or in a copy nobody knows what that one has sent since.  Returns
+ * of how many messages that is so.
+ */
+int64
+outbox_note_origin(void)
 {
-	char	   *statement = psprintf("SELECT pg_catalog.pg_try_advisory_lock(%d, %d) AS locked", WORKER_LOCK_CLASS, WORKER_LOCK_OF_DATABASE);
-	Row			row;
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {INT8OID, INT4OID};
+	Datum		arguments[] = {Int64GetDatum((int64) GetSystemIdentifier()), Int32GetDatum((int32) GetWALInsertionTimeLine())};
 
-	if (SPI_execute(statement, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not take the worker's lock");
-	row = row_at(0);
-	return value_bool(row, "locked");
+	execute(keep_plan(&plan, "SELECT billing.worker_note_origin($1, $2) AS uncertain", 2, types), arguments, NULL);
+	return value_int8(row_at(0), "uncertain");
 }
 
 /* One endpoint, in a memory context of its own. */

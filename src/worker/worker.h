@@ -39,10 +39,6 @@
 
 #define WORKER_ROLE "billing_worker"
 
-/* First key of the advisory lock that keeps a second worker out; the second is a constant */
-#define WORKER_LOCK_CLASS 1651076210
-#define WORKER_LOCK_OF_DATABASE 21
-
 extern char *worker_databases;
 extern char *worker_secret_directory;
 extern WorkerLink worker_link;
@@ -175,8 +171,9 @@ extern void board_create(void);
 extern WorkerSlot *board_find(const char *database);
 extern WorkerSlot *board_take(const char *database);
 extern void board_say(WorkerSlot *slot, const char *state, const char *detail);
-extern void board_enter(WorkerSlot *slot);
-extern void board_leave(WorkerSlot *slot);
+extern int	board_enter(WorkerSlot *slot);
+extern void board_leave(WorkerSlot *slot, const char *error);
+extern bool databases_can_be_read(const char *names, const char **problem);
 extern List *databases_wanted(void);
 extern bool database_is_wanted(const char *database);
 
@@ -196,7 +193,7 @@ extern TimestampTz outbox_look_after(List *in_flight);
 extern int64 outbox_clean(int row_limit);
 extern void outbox_count_fatal_call(int64 message_id);
 extern void outbox_note(List *endpoints);
-extern bool outbox_lock_database(void);
+extern int64 outbox_note_origin(void);
 
 /* journal.c */
 extern int64 journal_open(void);

@@ -139,6 +139,33 @@ SELECT endpoint, kind, reason, last_status, messages, dead, most_attempts FROM d
 UPDATE message SET endpoint = 'gone' WHERE state = 'waiting';
 SELECT endpoint, state, waiting FROM outbox ORDER BY 1;
 
+-- a name is kept while anything is stored under it
+SELECT fails($$ ALTER SERVER a RENAME TO other $$);
+CREATE SERVER unused FOREIGN DATA WRAPPER billing_custom OPTIONS (url 'https://a.example', connector 'x.y');
+ALTER SERVER unused RENAME TO other;
+ALTER SERVER a OPTIONS (ADD rate_limit '5');
+-- whoever owns a foreign server of another kind has nothing to do with this
+CREATE ROLE stranger;
+CREATE FOREIGN DATA WRAPPER elsewhere;
+CREATE SERVER theirs FOREIGN DATA WRAPPER elsewhere;
+GRANT USAGE ON FOREIGN DATA WRAPPER elsewhere TO stranger;
+ALTER SERVER theirs OWNER TO stranger;
+SET ROLE stranger;
+ALTER SERVER theirs RENAME TO theirs_too;
+RESET ROLE;
+DROP FOREIGN DATA WRAPPER elsewhere CASCADE;
+DROP ROLE stranger;
+DROP SERVER other;
+
+-- another server than the one that delivered before: it may have sent anything that is not finished here
+SELECT worker_note_origin(1, 1);
+SELECT enqueue_message('a', 'order') > 0 AS ok;
+SELECT worker_note_origin(1, 1), (SELECT count(*) FROM message WHERE uncertain) AS uncertain;
+SELECT worker_note_origin(1, 2) = (SELECT count(*) FROM message WHERE state NOT IN ('delivered', 'discarded')) AS all_of_them;
+SELECT state, bool_and(uncertain), bool_or(uncertain) FROM message GROUP BY 1 ORDER BY 1;
+SELECT worker_note_origin(1, 2), worker_note_origin(2, 2);
+SELECT system_identifier, timeline FROM worker_origin;
+
 -- who may do what
 CREATE FUNCTION public.may(role_name text, statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

@@ -1069,6 +1069,40 @@ def check_status(stub):
     state = lambda: one("SELECT state FROM billing.worker_status")
     def setting(name, value):
         sql(f"ALTER SYSTEM SET {name} = '{value}'")
+    # a worker that fails again and again says why
+    sql("REVOKE EXECUTE ON FUNCTION billing.worker_look_after(bigint[]) FROM billing_worker")
+    wait_for(lambda: sql("SELECT state, detail, pid, advice IS NOT NULL FROM billing.worker_status") == [("failing", "permission denied for function worker_look_after", None, True)], 15, "failing, with the reason")
+    expect(len([None for _ in range(100) if time.sleep(0.03) or state() == "failing"]) > 80, "failing, but called running most of the time")
+    sql("GRANT EXECUTE ON FUNCTION billing.worker_look_after(bigint[]) TO billing_worker")
+    wait_for_worker()
+    # what cannot be read is refused and changes nothing
+    before = worker_pid()
+    try:
+        setting("billing_worker.databases", "billing,,other")
+        raise Failure("a list of databases that cannot be read was taken")
+    except psycopg2.errors.InvalidParameterValue:
+        pass
+    conf = SERVER / "data" / "postgresql.conf"
+    text = conf.read_text()
+    conf.write_text(text + "\nbilling_worker.databases = 'billing,,other'\n")
+    sql("SELECT pg_reload_conf()")
+    wait_for(lambda: 'invalid value for parameter "billing_worker.databases"' in (SERVER / "log").read_text(errors="replace"), 10, "a line in the log")
+    time.sleep(0.3)
+    expect((state(), worker_pid()) == ("running", before), f"after a setting that cannot be read: {state()}")
+    conf.write_text(text)
+    sql("SELECT pg_reload_conf()")
+    # nobody who may log in can keep the worker away
+    sql("DROP ROLE IF EXISTS passer_by; CREATE ROLE passer_by LOGIN")
+    passer_by = psycopg2.connect(dbname="billing", user="passer_by")
+    with passer_by.cursor() as cursor:
+        cursor.execute("SELECT count(pg_try_advisory_lock(1651076210, n)) FROM generate_series(0, 100) AS n")
+        os.kill(before, signal.SIGTERM)
+        wait_for(lambda: state() == "running" and worker_pid() not in (None, before), 15, "the worker beside a session that holds advisory locks")
+        cursor.execute("SELECT count(pg_try_advisory_lock(1651076210, n)) FROM generate_series(0, 100) AS n")
+        os.kill(worker_pid(), signal.SIGTERM)
+        time.sleep(0.2)
+        wait_for(lambda: state() == "running", 15, "the worker beside a session that holds all of its advisory locks")
+    passer_by.close()
     sql("ALTER ROLE billing_worker RENAME TO renamed_worker")
     os.kill(worker_pid(), signal.SIGTERM)
     wait_for(lambda: state() == "no role", 15, "no role")
@@ -1133,14 +1167,26 @@ def check_standby(stub):
         with standby.cursor() as cursor:
             ask = lambda statement: (cursor.execute(statement), cursor.fetchall())[1]
             expect(ask("SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'billing worker%'") == [(0,)], "a worker runs on a standby")
+            expect(ask("SELECT state, advice LIKE 'Nothing: %' FROM billing.worker_status") == [("standby", True)], f"{ask('SELECT * FROM billing.worker_status')}")
+            # what the first server sends when the standby has lost it nobody knows here: it is looked up; what it has not sent is delivered
+            stub.admin("reset")
+            for name in ("n_lost", "n_standby"):
+                endpoint(name, stub.url())
+            enqueue("n_lost", ["lost"], not_before="now() + interval '3 s'")
+            enqueue("n_standby", ["standby"], not_before="now() + interval '10 s'")
+            wait_for(lambda: ask("SELECT count(*) FROM billing.message WHERE endpoint IN ('n_lost', 'n_standby') AND state = 'delayed'") == [(2,)], 15, "replication")
+            cursor.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            ask("SELECT pg_reload_conf()")
+            wait_for(lambda: ask("SELECT count(*) FROM pg_stat_wal_receiver") == [(0,)], 15, "the standby cut off")
+            wait_until_finished("n_lost")
             sql("ALTER SYSTEM SET billing_worker.databases = ''")
             sql("SELECT pg_reload_conf()")
             wait_for(lambda: one("SELECT state FROM billing.worker_status") == "not wanted", 15, "the first server's worker gone")
-            endpoint("n_standby", stub.url())
-            enqueue("n_standby", ["standby"])
-            wait_for(lambda: ask("SELECT count(*) FROM billing.message WHERE endpoint = 'n_standby'") == [(1,)], 15, "replication")
+            expect(stub.effects() == {"lost": 1} and ask("SELECT state, uncertain FROM billing.message WHERE endpoint = 'n_lost'") == [("delayed", False)], f"{stub.effects()}")
             pg_ctl("promote", folder=folder)
-            wait_for(lambda: ask("SELECT state FROM billing.message WHERE endpoint = 'n_standby'") == [("delivered",)], 20, "delivery by the promoted standby")
+            for name in ("n_lost", "n_standby"):
+                wait_for(lambda: ask(f"SELECT state, uncertain FROM billing.message WHERE endpoint = '{name}'")[0][0] == "delivered", 20, f"delivery of {name} by the promoted standby")
+            expect(stub.effects() == {"lost": 1, "standby": 1}, f"effects by two servers {stub.effects()}")
     finally:
         standby.close()
         pg_ctl("stop", "-m", "immediate", folder=folder, check=False)

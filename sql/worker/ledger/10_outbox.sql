@@ -94,6 +94,18 @@ COMMENT ON COLUMN billing.endpoint_state.last_failure_at IS 'When one was last n
 COMMENT ON COLUMN billing.endpoint_state.last_failure IS 'What that failure was.';
 COMMENT ON COLUMN billing.endpoint_state.last_sync_at IS 'When option sync_every last asked for a message of kind sync.';
 
+CREATE TABLE billing.worker_origin (
+    only_row          boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
+    system_identifier bigint      NOT NULL,
+    timeline          int         NOT NULL,
+    since             timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+COMMENT ON TABLE billing.worker_origin IS 'The server whose worker delivers the messages, so that one which was promoted or is a copy knows that it is another one: one row.';
+COMMENT ON COLUMN billing.worker_origin.only_row IS 'Always true: there is one row.';
+COMMENT ON COLUMN billing.worker_origin.system_identifier IS 'Identifies the cluster; a base backup keeps it, a restored dump has another one.';
+COMMENT ON COLUMN billing.worker_origin.timeline IS 'Timeline of its write-ahead log; a promotion and a restore to a point in time begin another one.';
+COMMENT ON COLUMN billing.worker_origin.since IS 'Since when this server delivers.';
+
 CREATE FUNCTION billing.find_endpoint(endpoint text) RETURNS oid
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -177,6 +189,26 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.enqueue_message(text, text, jsonb, text, text, int, timestamptz, int) IS
 'Writes a message to an endpoint in the caller''s transaction and returns its number; the worker sends it after the commit. Endpoints of a kind that brings its connector, such as billing_killbill, have functions of their own for that. kind and payload: what the endpoint''s connector understands. idempotency_key: a message with a key that the endpoint has had is not written again, and the former one''s number is returned (null = a new key); those of the ledger itself begin with billing: and others must not. ordering_key: messages of one key go one after the other. priority: -100 to 100, greater first. not_before: not to be sent earlier. max_attempts: instead of the endpoint''s option. Errors: 42704 unknown endpoint, 42501 an endpoint with functions of its own, 42939 a key of the ledger, 22004, 22023 bad argument, 23505 the key belongs to another kind or payload. Volatile.';
+
+CREATE FUNCTION billing.endpoint_is_used(endpoint text) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    holder  name;
+    is_used boolean;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfdw WHERE s.srvname = endpoint_is_used.endpoint AND w.fdwname LIKE 'billing\_%') THEN
+        RETURN false;
+    END IF;
+    FOR holder IN SELECT c.relname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+                   WHERE c.relnamespace = 'billing'::regnamespace AND c.relkind = 'r' AND a.attname = 'endpoint' AND a.atttypid = 'text'::regtype AND NOT a.attisdropped LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM billing.%I AS t WHERE t.endpoint = $1)', holder) INTO is_used USING endpoint_is_used.endpoint;
+        EXIT WHEN is_used;
+    END LOOP;
+    RETURN coalesce(is_used, false);
+END $$;
+COMMENT ON FUNCTION billing.endpoint_is_used(text) IS
+'Whether any table of the ledger has something of the endpoint of that name: messages, keys, or what a connector remembers. Such an endpoint cannot be renamed. Stable.';
 
 CREATE FUNCTION billing.let_next_go(message_id bigint[]) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp

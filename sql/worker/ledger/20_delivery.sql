@@ -70,6 +70,25 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.worker_endpoints() IS 'The endpoints as the worker needs them: durations in milliseconds, secret_headers as names and templates in turn. Stable.';
 
+CREATE FUNCTION billing.worker_note_origin(system_identifier bigint, timeline int) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    uncertain_now bigint := 0;
+BEGIN
+    INSERT INTO worker_origin (system_identifier, timeline) VALUES (worker_note_origin.system_identifier, worker_note_origin.timeline) ON CONFLICT DO NOTHING;
+    UPDATE worker_origin AS o SET system_identifier = worker_note_origin.system_identifier, timeline = worker_note_origin.timeline, since = clock_timestamp()
+     WHERE (o.system_identifier, o.timeline) IS DISTINCT FROM (worker_note_origin.system_identifier, worker_note_origin.timeline);
+    IF FOUND THEN
+        -- What the other server has sent since this copy was made nobody can see here, also of messages that have not been tried here.
+        UPDATE message AS m SET uncertain = true WHERE m.state IN ('waiting', 'queued', 'sending', 'delayed', 'dead') AND NOT m.uncertain;
+        GET DIAGNOSTICS uncertain_now = ROW_COUNT;
+    END IF;
+    RETURN uncertain_now;
+END $$;
+COMMENT ON FUNCTION billing.worker_note_origin(bigint, int) IS
+'Notes which server delivers: its system identifier and the timeline of its write-ahead log. When another one did before, all messages that are not finished become uncertain, because that one may have sent them; returns how many. Volatile.';
+
 CREATE FUNCTION billing.worker_claim(endpoint text[], free int[], mode text[])
         RETURNS TABLE (message_id bigint, to_endpoint text, kind text, payload jsonb, idempotency_key text, ordering_key text, attempts int, excused int, progress jsonb, uncertain boolean, max_attempts int)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET enable_seqscan = off SET jit = off

@@ -69,22 +69,25 @@ CREATE VIEW billing.worker_status AS
       FROM (SELECT) AS always
       LEFT JOIN billing.worker_slots() AS w ON w.database = current_database()
      CROSS JOIN LATERAL (
-        SELECT CASE WHEN w.state IS NULL AND NOT l.loaded THEN 'not preloaded' WHEN w.state IS NULL THEN 'not wanted' END AS state,
+        SELECT CASE WHEN w.state IS NULL AND NOT l.loaded THEN 'not preloaded' WHEN w.state IS NULL AND pg_is_in_recovery() THEN 'standby' WHEN w.state IS NULL THEN 'not wanted' END AS state,
                CASE WHEN w.state = 'running' THEN CASE WHEN w.library_version <> billing.extension_version()
                                                        THEN format('The library is of version %s, the extension of %s: restart the server, or ALTER EXTENSION billing UPDATE.', w.library_version, billing.extension_version()) END
                     WHEN w.state = 'starting' THEN 'Wait a few seconds; if it stays so, the server''s log says why the worker ends: perhaps role billing_worker may not connect to this database.'
+                    WHEN w.state = 'failing' THEN 'The worker ends with the error in column detail and is started again every two seconds: mend its cause. The server''s log says more.'
                     WHEN w.state = 'no database' THEN 'billing_worker.databases names a database that does not exist.'
                     WHEN w.state = 'no role' THEN 'Role billing_worker is missing: CREATE ROLE billing_worker LOGIN IN ROLE billing_reader, then CALL billing.grant_ledger().'
                     WHEN w.state = 'no worker slot' THEN 'Increase max_worker_processes and restart the server.'
                     WHEN w.state = 'no ledger' THEN 'CREATE EXTENSION billing, then CALL billing.create_ledger().'
                     WHEN w.state = 'other version' THEN 'ALTER EXTENSION billing UPDATE and CALL billing.upgrade_ledger(), or restart the server if its library is the older one.'
                     WHEN NOT l.loaded THEN 'Add billing_worker to shared_preload_libraries and restart the server.'
+                    WHEN pg_is_in_recovery() THEN 'Nothing: the messages are delivered by the first server, and here once this one is promoted and this database is in billing_worker.databases.'
                     ELSE format('Add %I to billing_worker.databases and SELECT pg_reload_conf().', current_database()) END AS advice
           FROM (SELECT billing.worker_library_version() IS NOT NULL AS loaded) AS l) AS a;
 COMMENT ON VIEW billing.worker_status IS 'How the background worker of this database is, and what to do when it does not run: always one row.';
 COMMENT ON COLUMN billing.worker_status.database IS 'This database.';
 COMMENT ON COLUMN billing.worker_status.pid IS 'Process of the worker; null = it does not run.';
-COMMENT ON COLUMN billing.worker_status.state IS 'running, starting, not preloaded, not wanted, no database, no role, no worker slot, no ledger or other version.';
+COMMENT ON COLUMN billing.worker_status.state IS 'running, starting, failing, standby, not preloaded, not wanted, no database, no role, no worker slot, no ledger or other version.';
 COMMENT ON COLUMN billing.worker_status.since IS 'Since when.';
 COMMENT ON COLUMN billing.worker_status.library_version IS 'Version of the library that the server has loaded.';
+COMMENT ON COLUMN billing.worker_status.detail IS 'What belongs to the state, such as the error that ends the worker; null = nothing.';
 COMMENT ON COLUMN billing.worker_status.advice IS 'What to do about it; null = nothing.';
