@@ -17,7 +17,7 @@ COMMENT ON FUNCTION billing.worker_library_version() IS
 'Version of billing_worker that the server has preloaded; null = none, or one that this library does not know. Stable.';
 
 CREATE FUNCTION billing.guard_endpoint_name() RETURNS event_trigger
-    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'guard_endpoint_name';
+    LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'guard_endpoint_name';
 COMMENT ON FUNCTION billing.guard_endpoint_name() IS
 'Event trigger function: refuses to rename an endpoint while messages or anything else is stored under its name. Errors: 55006. Volatile.';
 REVOKE ALL ON FUNCTION billing.guard_endpoint_name() FROM PUBLIC;

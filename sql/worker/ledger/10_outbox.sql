@@ -191,7 +191,7 @@ COMMENT ON FUNCTION billing.enqueue_message(text, text, jsonb, text, text, int, 
 'Writes a message to an endpoint in the caller''s transaction and returns its number; the worker sends it after the commit. Endpoints of a kind that brings its connector, such as billing_killbill, have functions of their own for that. kind and payload: what the endpoint''s connector understands. idempotency_key: a message with a key that the endpoint has had is not written again, and the former one''s number is returned (null = a new key); those of the ledger itself begin with billing: and others must not. ordering_key: messages of one key go one after the other. priority: -100 to 100, greater first. not_before: not to be sent earlier. max_attempts: instead of the endpoint''s option. Errors: 42704 unknown endpoint, 42501 an endpoint with functions of its own, 42939 a key of the ledger, 22004, 22023 bad argument, 23505 the key belongs to another kind or payload. Volatile.';
 
 CREATE FUNCTION billing.endpoint_is_used(endpoint text) RETURNS boolean
-    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     holder  name;
