@@ -78,7 +78,7 @@ FAULTS = (
     Fault("the difference is not rounded", "rating_step", "max(billing.round(s.counted, s.rounding_mode)) FILTER (WHERE s.variant = 0)",
           "max(s.counted) FILTER (WHERE s.variant = 0)"),
     Fault("a charge that cannot be rated owes nothing", "rating_step", "coalesce(sum(s.failed) FILTER (WHERE s.variant >= 0), 0) > 0 AS failed",
-          "false AS failed"),
+          "false AS failed", steps=LATE_FAILURES),
     Fault("a stub is not prorated", "rating_step", "s.date_to - s.full_from)::numeric AS nominal_days",
           "s.date_to - s.from_date)::numeric AS nominal_days"),
     Fault("tiers never carry on", "rating_step", "CASE WHEN s.carries THEN coalesce", "CASE WHEN false THEN coalesce", steps=CARRIED),
