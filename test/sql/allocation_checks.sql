@@ -42,3 +42,22 @@ CALL allocate('[2026-10-01,2026-11-01)');
 RESET client_min_messages;
 SELECT close_allocation('[2026-10-01,2026-11-01)');
 SELECT close_allocation('[2026-10-01,2026-11-01)');
+
+-- what if: everything recorded counts in both columns; dates count; what is not understood is refused
+SELECT stage('A', 'late', 40);
+SELECT take();
+SELECT cost_center, billed_now, billed_then, nobody FROM what_if('department', '[2026-10-01,2026-11-01)', '[]');
+SELECT cost_center, billed_now, billed_then, nobody FROM what_if('department', '[2026-10-01,2026-11-01)', '[{"key": "late", "place": 30, "action": {"target": "web"}, "valid_from": "2026-10-15"}, {"key": "later", "place": 40, "action": {"exclude": true}}, {"key": "latest"}]');
+SELECT fails($$ SELECT what_if('department', '[2026-10-01,2026-11-01)', NULL) $$);
+SELECT fails($$ SELECT what_if('department', '[2026-10-01,2026-11-01)', '{"key": 1}') $$);
+SELECT fails($$ SELECT what_if('department', '[2026-10-01,2026-11-01)', '[{"key": "late", "acton": {"target": "web"}}]') $$);
+SELECT fails($$ SELECT what_if('department', '[2026-10-01,2026-11-01)', '[{"key": "late", "place": 1, "action": {"target": "web"}, "pools": []}]') $$);
+
+-- the rows of a closed share stay when an auto-tag rule goes
+SELECT set_auto_tag_rule('team', 'team', '{"column": "ServiceName", "equals": "late"}', value => 'web') \g /dev/null
+SELECT set_allocation_rule('department', 'by team', 1, '{"target_from": "tag:team"}', '{"tag": "team", "exists": true}') \g /dev/null
+SELECT set_allocation_scheme('department', restatement => 'book');
+CALL allocate('[2026-10-01,2026-11-01)');
+SELECT c.billed, count(r.cost_id) FROM cost_shares AS c LEFT JOIN LATERAL share_rows(c.share) AS r ON true WHERE c.rule = 'by team' GROUP BY 1;
+SELECT set_auto_tag_rule('team', NULL) \g /dev/null
+SELECT c.billed, count(r.cost_id) FROM cost_shares AS c LEFT JOIN LATERAL share_rows(c.share) AS r ON true WHERE c.rule = 'by team' GROUP BY 1;

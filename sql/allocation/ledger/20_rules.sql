@@ -115,7 +115,7 @@ DECLARE
 BEGIN
     PERFORM check_ledger();
     PERFORM check_key('an allocation rule', set_allocation_rule.key);
-    IF set_allocation_rule.place IS NULL OR set_allocation_rule.pools IS NULL OR NOT set_allocation_rule.pools <@ '{cost,tax,credit,unused_commitment}' THEN
+    IF set_allocation_rule.place IS NULL OR coalesce(set_allocation_rule.pools, '{}') = '{}' OR NOT set_allocation_rule.pools <@ '{cost,tax,credit,unused_commitment}' THEN
         RAISE invalid_parameter_value USING MESSAGE = format('place %s, pools %s: one of them cannot be', coalesce(set_allocation_rule.place::text, 'null'), coalesce(set_allocation_rule.pools::text, 'null')),
             HINT = 'place is a number, pools some of cost, tax, credit, unused_commitment.';
     END IF;

@@ -113,51 +113,75 @@ BEGIN
         SELECT c.cost_id, c.resource, c.billed, c.effective, c.list, c.contracted, c.currency, c.tags
           FROM (SELECT c.cost_id, c.resource, c.billed, c.effective, c.list, c.contracted, c.tags, %s%s FROM (%s) AS c WHERE c.window_id = $3.window_id) AS c
          WHERE (c.day, c.origin, c.pool, c.category, c.provider, c.service, c.sub_account, c.currency) IS NOT DISTINCT FROM ($3.day, $3.origin, $3.pool, $3.category, $3.provider, $3.service, $3.sub_account, $3.currency)
-           AND %s IS NOT DISTINCT FROM $3.rule_id%s ORDER BY c.cost_id $q$, cell_columns_sql(), columns, tagged_cost_sql(), first_rule_sql(rules, operands), coalesce(named, ''))
+           AND %s IS NOT DISTINCT FROM $3.rule_id%s ORDER BY c.cost_id $q$, cell_columns_sql(), columns, tagged_cost_sql(known_at => this.known_at), first_rule_sql(rules, operands), coalesce(named, ''))
         USING this.period, this.known_at, cell;
 END $$;
 COMMENT ON FUNCTION billing.share_rows(bigint) IS
 'The cost rows behind a share: those of its cell, as known when it was divided. A share of something split is a part of all of them. A difference of a closed period has the rows of its cell as known at that difference. Stable.';
+
+CREATE FUNCTION billing.tried_shares(scheme billing.allocation_scheme, period daterange, known_at timestamptz) RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    this allocation;
+BEGIN
+    INSERT INTO allocation (scheme_id, period, chain_no, state, known_at)
+    SELECT scheme.scheme_id, tried_shares.period, coalesce(max(a.chain_no), 0) + 1000000, 'ignored', tried_shares.known_at
+      FROM allocation AS a WHERE a.scheme_id = scheme.scheme_id AND a.period = tried_shares.period RETURNING * INTO this;
+    PERFORM divide(this, scheme.kind);
+    RETURN (SELECT jsonb_agg(x) FROM (
+                SELECT s.target_id, s.currency, CASE WHEN s.target_id IS NULL THEN s.outcome END AS nobody, sum(s.billed) AS billed, sum(s.effective) AS effective FROM allocation_share AS s
+                 WHERE s.allocation_id = this.allocation_id AND s.outcome IN ('direct', 'shared', 'unallocated', 'excluded') GROUP BY 1, 2, 3) AS x);
+END $$;
+COMMENT ON FUNCTION billing.tried_shares(billing.allocation_scheme, daterange, timestamptz) IS
+'Divides a period by the rules of a scheme as known at an instant and returns what each cost center bears, as a list; the caller takes the division back. Used by what_if(). Volatile.';
+
+CREATE FUNCTION billing.try_rule(scheme text, rule jsonb) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET DateStyle = 'ISO, YMD'
+AS $$
+BEGIN
+    IF jsonb_typeof(rule) <> 'object' OR NOT rule ? 'key' OR EXISTS (SELECT FROM jsonb_object_keys(rule) AS k WHERE k <> ALL ('{key,place,condition,action,from_target,pools,valid_from,valid_to}')) THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('rule %s is not understood', rule), HINT = 'Its members are key, place, condition, action, from_target, pools, valid_from, valid_to; without action the rule is taken away.';
+    ELSIF rule ? 'action' THEN
+        PERFORM set_allocation_rule(try_rule.scheme, rule ->> 'key', (rule ->> 'place')::int, rule -> 'action', coalesce(rule -> 'condition', '{}'), rule ->> 'from_target',
+                                    CASE WHEN rule ? 'pools' THEN ARRAY(SELECT jsonb_array_elements_text(rule -> 'pools')) ELSE '{cost}' END, (rule ->> 'valid_from')::date, (rule ->> 'valid_to')::date);
+    ELSE
+        PERFORM remove_allocation_rule(try_rule.scheme, rule ->> 'key', (rule ->> 'valid_from')::date, (rule ->> 'valid_to')::date);
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.try_rule(text, jsonb) IS 'Sets or takes away a rule that is said as an object. Used by what_if(). Errors: 22023 a member that is not known; those of set_allocation_rule() and remove_allocation_rule(). Volatile.';
 
 CREATE FUNCTION billing.what_if(scheme text, period daterange, rules jsonb) RETURNS TABLE (cost_center text, currency text, billed_now numeric, billed_then numeric, effective_now numeric, effective_then numeric, nobody text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     of_scheme allocation_scheme := find_scheme(what_if.scheme);
-    this      allocation;
-    wanted    jsonb;
-    found     jsonb;
+    stamp     timestamptz;
+    now_      jsonb;
+    then_     jsonb;
 BEGIN
     PERFORM check_period(what_if.period);
+    IF jsonb_typeof(rules) IS DISTINCT FROM 'array' THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('rules must be a list, not %s', coalesce(rules::text, 'null')), HINT = 'Such as [{"key": "support", "place": 10, "action": {"target": "platform"}}].';
+    END IF;
     BEGIN
-        FOR wanted IN SELECT e FROM jsonb_array_elements(rules) AS e LOOP
-            IF wanted ? 'action' THEN
-                PERFORM set_allocation_rule(what_if.scheme, wanted ->> 'key', (wanted ->> 'place')::int, wanted -> 'action', coalesce(wanted -> 'condition', '{}'), wanted ->> 'from_target',
-                                            coalesce(ARRAY(SELECT jsonb_array_elements_text(wanted -> 'pools') WHERE wanted ? 'pools'), '{}') || CASE WHEN wanted ? 'pools' THEN '{}' ELSE '{cost}' END::text[]);
-            ELSE
-                PERFORM remove_allocation_rule(what_if.scheme, wanted ->> 'key');
-            END IF;
-        END LOOP;
-        INSERT INTO allocation (scheme_id, period, chain_no, state, known_at) SELECT of_scheme.scheme_id, what_if.period, coalesce(max(a.chain_no), 0) + 1000000, 'ignored', own_stamp()
-          FROM allocation AS a WHERE a.scheme_id = of_scheme.scheme_id AND a.period = what_if.period RETURNING * INTO this;
-        this.known_at := coalesce(this.known_at, watermark());
-        PERFORM divide(this, of_scheme.kind);
-        SELECT jsonb_agg(x) INTO found FROM (
-            SELECT s.target_id, s.currency, CASE WHEN s.target_id IS NULL THEN s.outcome END AS nobody, sum(s.billed) AS billed, sum(s.effective) AS effective FROM allocation_share AS s
-             WHERE s.allocation_id = this.allocation_id AND s.outcome IN ('direct', 'shared', 'unallocated', 'excluded') GROUP BY 1, 2, 3) AS x;
+        -- both divisions see the same cost: what is known at the stamp of the rules that are tried
+        stamp := stamp_after((SELECT max(lower(r.known)) FROM allocation_rule AS r WHERE r.scheme_id = of_scheme.scheme_id));
+        now_ := tried_shares(of_scheme, what_if.period, stamp);
+        PERFORM try_rule(what_if.scheme, e.rule) FROM jsonb_array_elements(rules) WITH ORDINALITY AS e (rule, place) ORDER BY e.place;
+        then_ := tried_shares(of_scheme, what_if.period, stamp);
         RAISE SQLSTATE 'BL000' USING MESSAGE = 'take everything back';
     EXCEPTION WHEN SQLSTATE 'BL000' THEN
         NULL;
     END;
     RETURN QUERY
         SELECT k.key, coalesce(t.currency, n.currency), n.billed, t.billed, n.effective, t.effective, coalesce(t.nobody, n.nobody)
-          FROM jsonb_to_recordset(coalesce(found, '[]')) AS t (target_id bigint, currency text, nobody text, billed numeric, effective numeric)
-          FULL JOIN (SELECT c.cost_center_id AS target_id, c.currency, CASE WHEN c.cost_center_id IS NULL THEN c.outcome END AS nobody, sum(c.billed) AS billed, sum(c.effective) AS effective FROM cost_shares AS c
-                      WHERE c.scheme = what_if.scheme AND c.period = what_if.period GROUP BY 1, 2, 3) AS n ON (n.target_id, n.nobody) IS NOT DISTINCT FROM (t.target_id, t.nobody) AND n.currency = t.currency
+          FROM jsonb_to_recordset(coalesce(then_, '[]')) AS t (target_id bigint, currency text, nobody text, billed numeric, effective numeric)
+          FULL JOIN jsonb_to_recordset(coalesce(now_, '[]')) AS n (target_id bigint, currency text, nobody text, billed numeric, effective numeric) ON (n.target_id, n.nobody) IS NOT DISTINCT FROM (t.target_id, t.nobody) AND n.currency = t.currency
           LEFT JOIN cost_center AS k ON k.cost_center_id = coalesce(t.target_id, n.target_id) ORDER BY 1 NULLS LAST, 2, 7;
 END $$;
 COMMENT ON FUNCTION billing.what_if(text, daterange, jsonb) IS
-'What each cost center bears in a period now and what it would bear with other rules, side by side; nothing is written. rules: a list of rules as set_allocation_rule() takes them, {"key", "place", "condition", "action", "from_target", "pools"}, each in place of the one with its key; without action it is taken away. cost_center null = what nobody bears, a row each for nobody = unallocated and excluded. Errors: as set_allocation_rule(). Volatile, and yet changes nothing.';
+'What each cost center bears in a period by the rules and the cost of now, and what it would bear by other rules, side by side, with all that has been recorded; nothing is written. rules: a list of rules as set_allocation_rule() takes them, {"key", "place", "condition", "action", "from_target", "pools", "valid_from", "valid_to"}, each in place of the one with its key; without action it is taken away. cost_center null = what nobody bears, a row each for nobody = unallocated and excluded. Errors: as set_allocation_rule(). Volatile, and yet changes nothing.';
 
 CREATE FUNCTION billing.validate_allocation(period daterange, scheme text DEFAULT NULL) RETURNS TABLE (scheme_key text, severity text, rule text, message text, mend text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp

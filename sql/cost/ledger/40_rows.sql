@@ -33,11 +33,11 @@ CREATE FUNCTION billing.cost_rows(period daterange, known_at timestamptz)
 COMMENT ON FUNCTION billing.cost_rows(daterange, timestamptz) IS
 'Cost rows as known at an instant of all windows whose billing period begins within the period (days in UTC), with the tags that provider and people gave them; tag_set_id: those of the provider alone. Stable.';
 
-CREATE FUNCTION billing.tagged_cost_sql(more_rules billing.auto_tag_rule[] DEFAULT '{}') RETURNS text
+CREATE FUNCTION billing.tagged_cost_sql(more_rules billing.auto_tag_rule[] DEFAULT '{}', known_at timestamptz DEFAULT NULL) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    rules    auto_tag_rule[] := ARRAY(SELECT r FROM auto_tag_rule AS r WHERE upper_inf(r.known) AND r.key <> ALL (ARRAY(SELECT m.key FROM unnest(more_rules) AS m)) ORDER BY r.place, r.key) || more_rules;
+    rules    auto_tag_rule[] := ARRAY(SELECT r FROM auto_tag_rule AS r WHERE coalesce(r.known @> tagged_cost_sql.known_at, upper_inf(r.known)) AND r.key <> ALL (ARRAY(SELECT m.key FROM unnest(more_rules) AS m)) ORDER BY r.place, r.key) || more_rules;
     operands text[] := ARRAY(SELECT DISTINCT o FROM unnest(rules) AS r, unnest(condition_operands(r.condition) || r.value_from) AS o WHERE o IS NOT NULL ORDER BY 1);
     tags     text;
 BEGIN
@@ -54,7 +54,8 @@ BEGIN
           FROM billing.cost_rows($1, $2) AS c CROSS JOIN LATERAL (SELECT %s) AS o $q$, tags,
         coalesce((SELECT string_agg(format('%s AS v%s', operand_sql(o.operand), o.place), ', ' ORDER BY o.place) FROM unnest(operands) WITH ORDINALITY AS o (operand, place)), '1'));
 END $$;
-COMMENT ON FUNCTION billing.tagged_cost_sql(billing.auto_tag_rule[]) IS 'SQL of cost_rows($1, $2) with the tags of the auto-tag rules too; more_rules: rules to add or to put in place of those with the same key, for a preview. Stable.';
+COMMENT ON FUNCTION billing.tagged_cost_sql(billing.auto_tag_rule[], timestamptz) IS
+'SQL of cost_rows($1, $2) with the tags of the auto-tag rules too; more_rules: rules to add or to put in place of those with the same key, for a preview; known_at: the auto-tag rules as known then, null = as they are. Stable.';
 
 CREATE FUNCTION billing.auto_tag_rule_of(key text, tag text, condition jsonb, value text, value_from text, place int) RETURNS billing.auto_tag_rule
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
