@@ -61,3 +61,7 @@ CALL allocate('[2026-10-01,2026-11-01)');
 SELECT c.billed, count(r.cost_id) FROM cost_shares AS c LEFT JOIN LATERAL share_rows(c.share) AS r ON true WHERE c.rule = 'by team' GROUP BY 1;
 SELECT set_auto_tag_rule('team', NULL) \g /dev/null
 SELECT c.billed, count(r.cost_id) FROM cost_shares AS c LEFT JOIN LATERAL share_rows(c.share) AS r ON true WHERE c.rule = 'by team' GROUP BY 1;
+
+-- keys of tags may be written as the provider writes them
+SELECT set_allocation_rule('department', 'unit', 2, '{"target_from": "tag:Business Unit"}', '{"and": [{"tag": "Business Unit", "exists": true}, {"not": {"or": [{"tag": "TEAM", "equals": "x"}]}}]}') \g /dev/null
+SELECT condition, action FROM allocation_rules WHERE rule = 'unit';
