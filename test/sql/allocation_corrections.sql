@@ -73,3 +73,7 @@ BEGIN;
 CREATE OR REPLACE FUNCTION billing.part_of(amount numeric, basis_before numeric, basis numeric, basis_total numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$ SELECT amount * basis / basis_total + 0.01 $$;
 SELECT fails($$ CALL allocate('[2027-02-01,2027-03-01)') $$);
 ROLLBACK;
+
+-- a difference says what was borne before and what now, and has the rows of its cell
+SELECT c.cost_center, c.outcome, trim_scale(c.billed) AS billed, x.what, x.detail, (SELECT count(*) FROM share_rows(c.share)) AS rows FROM cost_shares AS c JOIN allocations AS a USING (allocation), explain_share(c.share) AS x
+ WHERE a.period = '[2026-12-01,2027-01-01)' AND a.chain_no > 1 ORDER BY a.chain_no, 1, 2;

@@ -71,12 +71,18 @@ CREATE FUNCTION billing.explain_share(share bigint) RETURNS TABLE (step int, wha
                       WHEN w.outcome = 'unallocated' THEN concat('unallocated: ', w.reason) WHEN w.outcome = 'excluded' THEN 'excluded' ELSE concat(w.outcome, ' cost of ', k.key) END,
                  r.key,
                  CASE WHEN f.place IS NOT NULL THEN concat(u.action ->> 'split', ' ', f.basis, ' of ', f.basis_total, coalesce(' by ' || coalesce(u.action ->> 'basis', u.action ->> 'meter'), ''), CASE WHEN w.fraction_of <> w.allocation_id THEN ' as in ' || to_char(lower(a.period)::timestamp, 'YYYY-MM-DD') END)
+                      WHEN n.chain_no > 1 THEN format('a difference of a closed period: %s billed before, %s now, of cost rows of %s', trim_scale(e.billed), trim_scale(e.billed + w.billed), concat_ws(', ', to_char(w.day::timestamp, 'YYYY-MM-DD'), c.billing_account, w.sub_account, w.service, w.category))
                       WHEN w.parent_id IS NULL THEN concat_ws(', ', 'cost rows of ' || to_char(w.day::timestamp, 'YYYY-MM-DD'), c.billing_account, w.sub_account, w.service, w.category, 'where ' || r.condition::text) END,
                  w.billed, w.effective, w.currency
             FROM way AS w
             LEFT JOIN billing.allocation_rule AS r ON r.rule_id = w.rule_id
             LEFT JOIN billing.cost_center AS k ON k.cost_center_id = w.target_id
             LEFT JOIN billing.cost_window AS c ON c.window_id = w.window_id
+            LEFT JOIN billing.allocation AS n ON n.allocation_id = w.allocation_id
+            LEFT JOIN LATERAL (SELECT coalesce(sum(s.billed), 0) AS billed FROM billing.allocation_share AS s JOIN billing.allocation AS o USING (allocation_id)
+                                WHERE n.chain_no > 1 AND o.scheme_id = n.scheme_id AND o.period = n.period AND o.chain_no < n.chain_no AND o.state = 'closed'
+                                  AND (s.outcome, s.reason, s.target_id, s.window_id, s.day, s.origin, s.pool, s.category, s.provider, s.service, s.sub_account, s.currency)
+                                      IS NOT DISTINCT FROM (w.outcome, w.reason, w.target_id, w.window_id, w.day, w.origin, w.pool, w.category, w.provider, w.service, w.sub_account, w.currency)) AS e ON true
             LEFT JOIN billing.allocation AS a ON a.allocation_id = w.fraction_of
             LEFT JOIN billing.allocation_fraction AS f ON w.parent_id IS NOT NULL AND f.allocation_id = w.fraction_of AND f.target_id IS NOT DISTINCT FROM w.target_id AND f.currency = w.currency AND f.basis_total > 0
                  AND f.rule_id = CASE WHEN w.fraction_of = w.allocation_id THEN w.rule_id ELSE billing.rule_then(a, r.key, w.day, w.currency) END
@@ -113,8 +119,8 @@ BEGIN
         SELECT c.cost_id, c.resource, c.billed, c.effective, c.list, c.contracted, c.currency, c.tags
           FROM (SELECT c.cost_id, c.resource, c.billed, c.effective, c.list, c.contracted, c.tags, %s%s FROM (%s) AS c WHERE c.window_id = $3.window_id) AS c
          WHERE (c.day, c.origin, c.pool, c.category, c.provider, c.service, c.sub_account, c.currency) IS NOT DISTINCT FROM ($3.day, $3.origin, $3.pool, $3.category, $3.provider, $3.service, $3.sub_account, $3.currency)
-           AND %s IS NOT DISTINCT FROM $3.rule_id%s ORDER BY c.cost_id $q$, cell_columns_sql(), columns, tagged_cost_sql(known_at => this.known_at), first_rule_sql(rules, operands), coalesce(named, ''))
-        USING this.period, this.known_at, cell;
+           AND ($4 OR %s IS NOT DISTINCT FROM $3.rule_id%s) ORDER BY c.cost_id $q$, cell_columns_sql(), columns, tagged_cost_sql(known_at => this.known_at), first_rule_sql(rules, operands), coalesce(named, ''))
+        USING this.period, this.known_at, cell, this.chain_no > 1;
 END $$;
 COMMENT ON FUNCTION billing.share_rows(bigint) IS
 'The cost rows behind a share: those of its cell, as known when it was divided. A share of something split is a part of all of them. A difference of a closed period has the rows of its cell as known at that difference. Stable.';
