@@ -65,3 +65,10 @@ SELECT c.billed, count(r.cost_id) FROM cost_shares AS c LEFT JOIN LATERAL share_
 -- keys of tags may be written as the provider writes them
 SELECT set_allocation_rule('department', 'unit', 2, '{"target_from": "tag:Business Unit"}', '{"and": [{"tag": "Business Unit", "exists": true}, {"not": {"or": [{"tag": "TEAM", "equals": "x"}]}}]}') \g /dev/null
 SELECT condition, action FROM allocation_rules WHERE rule = 'unit';
+
+-- a summary does not add hours to requests
+ALTER TABLE public.staged ADD COLUMN consumed_quantity text, ADD COLUMN consumed_unit text;
+SELECT stage('A', 'units', 1, tags => '{"Team": "ads"}'), stage('A', 'units', 2, tags => '{"Team": "ads"}'), stage('A', 'hours', 4);
+UPDATE public.staged SET consumed_quantity = billed_cost, consumed_unit = CASE billed_cost WHEN '2' THEN 'Requests' ELSE 'Hours' END;
+SELECT take();
+SELECT attributes, quantity, billed FROM summary('[2026-10-01,2026-11-01)', '{ServiceName,tag:TEAM}', 'total');

@@ -5,7 +5,7 @@ CREATE FUNCTION billing.summary(period daterange, group_by text[] DEFAULT '{}', 
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    groups   text[] := ARRAY(SELECT CASE WHEN g LIKE 'tag:_%' OR g LIKE 'column:_%' THEN g ELSE 'column:' || g END FROM unnest(group_by) AS g);
+    groups   text[] := ARRAY(SELECT CASE WHEN g LIKE 'tag:_%' THEN 'tag:' || normal_tag_key(substr(g, 5)) WHEN g LIKE 'column:_%' THEN g ELSE 'column:' || g END FROM unnest(group_by) AS g);
     operands text[] := ARRAY(SELECT DISTINCT o FROM unnest(groups || condition_operands(condition)) AS o ORDER BY 1);
     columns  text := coalesce((SELECT string_agg(format(', %s AS v%s', operand_sql(o.operand), o.place), '' ORDER BY o.place) FROM unnest(operands) WITH ORDINALITY AS o (operand, place)), '');
     named    text := coalesce((SELECT string_agg(format('%L, v%s', g.name, array_position(operands, g.operand)), ', ' ORDER BY g.place) FROM unnest(group_by, groups) WITH ORDINALITY AS g (name, operand, place)), '');
@@ -13,16 +13,16 @@ BEGIN
     PERFORM check_period(summary.period);
     PERFORM check_word('bucket', summary.bucket, '{day,week,month,quarter,year,total}');
     RETURN QUERY EXECUTE format($q$
-        SELECT b.begins, CASE $3 WHEN 'total' THEN upper($1) ELSE (b.begins + CASE $3 WHEN 'quarter' THEN interval '3 months' ELSE ('1 ' || $3)::interval END)::date END, b.attributes, b.currency, count(*), sum(b.quantity), sum(b.billed), sum(b.effective), sum(b.list), sum(b.contracted)
+        SELECT b.begins, CASE $3 WHEN 'total' THEN upper($1) ELSE (b.begins + CASE $3 WHEN 'quarter' THEN interval '3 months' ELSE ('1 ' || $3)::interval END)::date END, b.attributes, b.currency, count(*), CASE WHEN count(DISTINCT b.unit) FILTER (WHERE b.quantity IS NOT NULL) <= 1 THEN sum(b.quantity) END, sum(b.billed), sum(b.effective), sum(b.list), sum(b.contracted)
           FROM (SELECT CASE $3 WHEN 'total' THEN lower($1) ELSE date_trunc($3, c.charge_start AT TIME ZONE 'UTC')::date END AS begins, jsonb_build_object(%s) AS attributes, c.*
                   FROM (SELECT c.charge_start, c.currency, c.billed, c.effective, c.list, c.contracted,
-                               CASE WHEN c.attributes ->> 'ConsumedQuantity' ~ '^-?[0-9]+(\.[0-9]*)?$' THEN (c.attributes ->> 'ConsumedQuantity')::numeric END AS quantity%s FROM (%s) AS c) AS c
+                               CASE WHEN c.attributes ->> 'ConsumedQuantity' ~ '^-?[0-9]+(\.[0-9]*)?$' THEN (c.attributes ->> 'ConsumedQuantity')::numeric END AS quantity, coalesce(c.attributes ->> 'ConsumedUnit', '') AS unit%s FROM (%s) AS c) AS c
                  WHERE %s) AS b
          GROUP BY b.begins, b.attributes, b.currency ORDER BY b.begins, b.attributes, b.currency $q$, named, columns, tagged_cost_sql(), condition_sql(condition, operands))
         USING summary.period, clock_timestamp() + interval '1 day', summary.bucket;
 END $$;
 COMMENT ON FUNCTION billing.summary(daterange, text[], text, jsonb) IS
-'Cost of the billing periods that begin in a period, summed by any columns (ServiceName) and tags (tag:team) in group_by and by bucket of the charge day (day, week, month, quarter, year, total), where the condition holds. attributes: the values of the group. quantity: ConsumedQuantity. One row a currency. Errors: 22023 bad argument, 2201B regular expression. Stable.';
+'Cost of the billing periods that begin in a period, summed by any columns (ServiceName) and tags (tag:team) in group_by and by bucket of the charge day (day, week, month, quarter, year, total), where the condition holds. attributes: the values of the group. quantity: ConsumedQuantity, null where rows of a group have different units (ConsumedUnit). One row a currency. Errors: 22023 bad argument, 2201B regular expression. Stable.';
 
 CREATE FUNCTION billing.summary_json(period daterange, group_by text[] DEFAULT '{}', bucket text DEFAULT 'month', condition jsonb DEFAULT '{}', measure text DEFAULT 'billed', page_size int DEFAULT 100, page_offset int DEFAULT 0,
                                      format text DEFAULT 'table') RETURNS json
