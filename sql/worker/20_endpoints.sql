@@ -21,7 +21,10 @@ BEGIN
             wanted := CASE WHEN value !~ '^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$' THEN 'a function as schema.name' END;
         WHEN 'url' THEN
             wanted := CASE WHEN value !~* '^https?://([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%!$&''()*+,;=:@/-]*)?$'
-                           THEN 'https://host[:port][/path] without user, query and fragment' END;
+                           THEN 'https://host[:port][/path] without user, query and fragment'
+                           WHEN substring(value FROM '^[^/]*//[^/]*:([0-9]+)(?:/|$)')::int NOT BETWEEN 1 AND 65535 THEN 'a url with a port from 1 to 65535'
+                           WHEN value ~* '/(\.|%2e){1,2}(;[^/]*)?(/|$)' THEN 'a url without the segments . and ..'
+                           WHEN value ~* '%(?![0-9a-f]{2})|%[01]|%7f' THEN 'a url with % only before two hexadecimal digits of a character that can be printed' END;
         WHEN 'integer' THEN
             wanted := CASE WHEN value !~ '^[0-9]{1,9}$' OR value::int NOT BETWEEN split_part(form, ' ', 2)::int AND split_part(form, ' ', 3)::int
                            THEN format('a whole number from %s to %s', split_part(form, ' ', 2), split_part(form, ' ', 3)) END;
@@ -40,6 +43,20 @@ BEGIN
             EXCEPTION WHEN data_exception THEN
                 wanted := 'a JSON object';
             END;
+        WHEN 'headers' THEN
+            BEGIN
+                wanted := CASE WHEN jsonb_typeof(value::jsonb) <> 'object' THEN 'a JSON object' END;
+                wanted := coalesce(wanted, (SELECT format('a JSON object whose member %s is %s', to_jsonb(h.key), p.problem)
+                    FROM jsonb_each(value::jsonb) WITH ORDINALITY AS h (key, value, no)
+                   CROSS JOIN LATERAL (SELECT CASE
+                        WHEN h.key !~ '^[A-Za-z0-9!#$%&''*+.^_`|~-]+$' THEN 'named as a header field is'
+                        WHEN lower(h.key) IN ('host', 'content-length', 'transfer-encoding', 'connection', 'expect', 'upgrade', 'te', 'trailer') THEN 'not one that the worker makes itself'
+                        WHEN jsonb_typeof(h.value) <> 'string' OR h.value #>> '{}' !~ '[^ ]' OR h.value #>> '{}' !~ '^([ -z|~]|\{(base64 [a-z_]+(:[a-z_]+)*|[a-z_]+)\})*$'
+                        THEN 'one line of text with {NAME} and {base64 NAME:NAME}' END AS problem) AS p
+                   WHERE p.problem IS NOT NULL ORDER BY h.no LIMIT 1));
+            EXCEPTION WHEN data_exception THEN
+                wanted := 'a JSON object';
+            END;
         WHEN 'word' THEN
             allowed := string_to_array(split_part(form, ' ', 2), '|');
             wanted := CASE WHEN value <> ALL (allowed) THEN array_to_string(allowed, ' or ') END;
@@ -49,7 +66,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION billing.check_endpoint_value(text, text, text) IS
-'Raises HV024 unless the value of an endpoint''s option has the form: text, boolean, file, function, url, number, object, integer FROM TO, duration FROM TO or word A|B. Used by the validators. Immutable.';
+'Raises HV024 unless the value of an endpoint''s option has the form: text, boolean, file, function, url, number, object, headers (header fields with templates), integer FROM TO, duration FROM TO or word A|B. Used by the validators. Immutable.';
 
 CREATE FUNCTION billing.endpoint_option_forms() RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -74,11 +91,12 @@ DECLARE
         WHEN of_server THEN billing.endpoint_option_forms() || own_options
                             || coalesce((SELECT jsonb_object_agg(s || '_file', 'file') FROM unnest(secrets) AS s), '{}')
         WHEN of_mapping THEN coalesce((SELECT jsonb_object_agg(s, 'text') FROM unnest(secrets) AS s), '{}')
-        WHEN of_wrapper THEN '{"connector": "function", "secret_headers": "object"}'
+        WHEN of_wrapper THEN '{"connector": "function", "secret_headers": "headers"}'
         ELSE '{}' END;
     given jsonb := coalesce((SELECT jsonb_object_agg(split_part(o, '=', 1), substr(o, strpos(o, '=') + 1)) FROM unnest(options) AS o), '{}');
     option record;
     missing text;
+    longer  text[];     -- an option, and one that it must not be longer than
 BEGIN
     FOR option IN SELECT g.key, g.value FROM jsonb_each_text(given) AS g LOOP
         IF NOT forms ? option.key THEN
@@ -88,6 +106,17 @@ BEGIN
                             ELSE 'Options are: ' || (SELECT string_agg(f, ', ' ORDER BY f) FROM jsonb_object_keys(forms) AS f) || '.' END;
         END IF;
         PERFORM billing.check_endpoint_value(option.key, forms ->> option.key, option.value);
+    END LOOP;
+    SELECT n.name INTO missing FROM regexp_matches(given ->> 'secret_headers', '\{(?:base64 )?([a-z_:]+)\}', 'g') AS m (names) CROSS JOIN LATERAL string_to_table(m.names[1], ':') AS n (name)
+     WHERE n.name <> ALL (secrets) AND NOT CASE WHEN catalog = of_server THEN given ELSE billing.endpoint_option_forms() || own_options END ? n.name LIMIT 1;
+    IF FOUND THEN
+        RAISE fdw_invalid_attribute_value USING MESSAGE = format('option "secret_headers" speaks of "%s", which is neither a secret nor an option that is given', missing),
+            HINT = CASE WHEN secrets <> '{}' THEN 'Secrets are: ' || array_to_string(secrets, ', ') || '.' END;
+    END IF;
+    FOREACH longer SLICE 1 IN ARRAY '{{retry_delay, retry_limit}, {connect_timeout, timeout}}'::text[] LOOP
+        IF (given ->> longer[1])::interval > (given ->> longer[2])::interval THEN
+            RAISE fdw_invalid_attribute_value USING MESSAGE = format('option "%s" must not be longer than "%s": %s is longer than %s', longer[1], longer[2], given ->> longer[1], given ->> longer[2]);
+        END IF;
     END LOOP;
     IF catalog = of_server THEN
         SELECT r INTO missing FROM unnest(required || '{url}') AS r WHERE NOT given ? r LIMIT 1;
@@ -106,7 +135,7 @@ CREATE FUNCTION billing.custom_endpoint_options(options text[], catalog oid) RET
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM billing.check_endpoint_options(options, catalog, '{"connector": "function", "secret_headers": "object", "settings": "object", "user": "text"}'::jsonb,
+    PERFORM billing.check_endpoint_options(options, catalog, '{"connector": "function", "secret_headers": "headers", "settings": "object", "user": "text"}'::jsonb,
                                           '{connector}'::text[], '{password,token,secret}'::text[]);
 END $$;
 COMMENT ON FUNCTION billing.custom_endpoint_options(text[], oid) IS

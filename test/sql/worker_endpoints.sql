@@ -41,7 +41,32 @@ SELECT o.option, fails(format('CREATE SERVER x FOREIGN DATA WRAPPER billing_cust
     $$ url 'https://example.com', rate_limit '-1' $$,
     $$ url 'https://example.com', allow_private 'yes' $$,
     $$ url 'https://example.com', secret_headers '[1]' $$,
-    $$ url 'https://example.com', secret_headers '{' $$]) AS o (option);
+    $$ url 'https://example.com', secret_headers '{' $$,
+    -- what no request could be made of
+    $$ url 'https://example.com:0' $$,
+    $$ url 'https://[::1]:65536/x' $$,
+    $$ url 'https://example.com/a/../b' $$,
+    $$ url 'https://example.com/.%2E;a=b' $$,
+    $$ url 'https://example.com/a%0d%0ab' $$,
+    $$ url 'https://example.com/50%' $$,
+    $$ url 'https://example.com', secret_headers '{"A": {"x": 1}}' $$,
+    $$ url 'https://example.com', secret_headers '{"A": ""}' $$,
+    $$ url 'https://example.com', secret_headers '{"A b": "1"}' $$,
+    $$ url 'https://example.com', secret_headers '{"A\r\nB": "1"}' $$,
+    $$ url 'https://example.com', secret_headers '{"A": "1\r\nB: 2"}' $$,
+    $$ url 'https://example.com', secret_headers '{"Content-Length": "{token}"}' $$,
+    $$ url 'https://example.com', secret_headers '{"A": "{token"}' $$,
+    $$ url 'https://example.com', secret_headers '{"A": "{base32 token}"}' $$,
+    $$ url 'https://example.com', secret_headers '{"A": "{nosuch}"}' $$,
+    $$ url 'https://example.com', secret_headers '{"A": "{base64 user:password}"}' $$,
+    $$ url 'https://example.com', retry_delay '1h', retry_limit '10ms' $$,
+    $$ url 'https://example.com', timeout '100ms', connect_timeout '1min' $$]) AS o (option);
+-- and what looks like it but is fine
+CREATE SERVER odd FOREIGN DATA WRAPPER billing_custom
+    OPTIONS (connector 'a.b', url 'https://example.com:65535/.a/..b/...;.%2f', "user" 'u', retry_delay '1s', retry_limit '1s', timeout '1s', connect_timeout '1s',
+             secret_headers '{"Authorization": "Basic {base64 user:password}", "X-Key": "a {token}{secret}: \u007e"}');
+DROP SERVER odd;
+SELECT fails($$ ALTER FOREIGN DATA WRAPPER billing_killbill OPTIONS (SET secret_headers '{"A": "{base64 user:token}"}') $$);
 SELECT fails($$ CREATE SERVER x FOREIGN DATA WRAPPER billing_custom OPTIONS (url 'https://example.com') $$);
 SELECT fails($$ CREATE SERVER x FOREIGN DATA WRAPPER billing_custom OPTIONS (url 'https://example.com', connector 'drop table x') $$);
 SELECT fails($$ CREATE SERVER x FOREIGN DATA WRAPPER billing_killbill OPTIONS (url 'https://example.com', "user" 'admin') $$);

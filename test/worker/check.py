@@ -628,7 +628,7 @@ def check_breaker(stub):
     """A dead endpoint is left alone for a while and does not slow down a healthy one."""
     dead = free_port()
     endpoint("b_dead", f"http://127.0.0.1:{dead}/none/0", breaker_failures="3", breaker_pause="1s")
-    endpoint("b_hang", stub.url("late", 1000), timeout="500ms", breaker_failures="3", breaker_pause="1s")
+    endpoint("b_hang", stub.url("late", 1000), timeout="500ms", connect_timeout="500ms", breaker_failures="3", breaker_pause="1s")
     endpoint("b_good", stub.url())
     enqueue("b_good", [f"alone{n}" for n in range(500)])
     begun = time.monotonic()
@@ -900,7 +900,7 @@ def check_kills(stub):
     rounds = 1000 if FULL else 60 if SAMPLE else 12
     generator = random.Random(20261121)
     stub.admin("reset")
-    endpoint("x_kill", stub.url("brief", 1000000), timeout="300ms", max_parallel="16", max_attempts="1000")
+    endpoint("x_kill", stub.url("brief", 1000000), timeout="300ms", connect_timeout="300ms", max_parallel="16", max_attempts="1000")
     expected = []
     for number in range(rounds):
         keys = [f"{number}-{n}" for n in range(20)]
