@@ -143,7 +143,7 @@ SELECT DISTINCT recorded_by = session_user FROM account_setting;
 SELECT x.indexrelid::regclass FROM pg_index AS x JOIN pg_class AS c ON c.oid = x.indrelid JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'account_id' AND a.attnotnull
  WHERE c.relnamespace = 'billing'::regnamespace AND NOT c.relispartition AND x.indisunique AND x.indkey[0] <> a.attnum ORDER BY x.indexrelid::regclass::text;
 -- no triggers but the one that keeps closed allocations closed and the one that takes back what discarded messages were to tell; no foreign keys from usage and its keys
-SELECT t.tgrelid::regclass, t.tgname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid WHERE c.relnamespace = 'billing'::regnamespace AND NOT t.tgisinternal;
+SELECT t.tgrelid::regclass, t.tgname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid WHERE c.relnamespace = 'billing'::regnamespace AND NOT t.tgisinternal ORDER BY t.tgname;
 SELECT k.conrelid::regclass, k.conname FROM pg_constraint AS k WHERE k.connamespace = 'billing'::regnamespace AND k.contype = 'f' AND k.conrelid::regclass::text ~ '^(billing\.)?usage(_|$)';
 
 -- a publication of all tables lets facts be superseded
