@@ -187,7 +187,7 @@ BEGIN
                       FROM (SELECT d.* FROM allocation_share_open AS d WHERE d.outcome = 'direct' AND NOT rule.action ? 'rule'
                             UNION ALL
                             SELECT g.* FROM allocation_share_open AS g JOIN allocation_rule AS r ON r.rule_id = g.rule_id WHERE r.key = rule.action ->> 'rule') AS s
-                     WHERE s.allocation_id = this.allocation_id AND s.currency = in_currency AND s.target_id <> ALL (closed) AND (NOT rule.action ? 'targets' OR s.target_id = ANY (named))
+                     WHERE s.allocation_id = this.allocation_id AND s.currency = in_currency AND s.target_id IS NOT NULL AND s.target_id <> ALL (closed) AND (NOT rule.action ? 'targets' OR s.target_id = ANY (named))
                      GROUP BY s.target_id) AS m
              WHERE m.amount <> 0;
     ELSE
