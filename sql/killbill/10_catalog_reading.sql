@@ -4,7 +4,7 @@
 -- was uploaded: it wraps the versions in <catalogs> and spells defaults out; both forms are read.
 
 CREATE FUNCTION billing.killbill_instant(value text) RETURNS timestamptz
-    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     instant timestamptz;

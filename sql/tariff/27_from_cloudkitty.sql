@@ -1,7 +1,7 @@
 -- Rules of CloudKitty's module hashmap, as its v1 API lists them.
 
 CREATE FUNCTION billing.import_cloudkitty_time(row_of jsonb, member text) RETURNS timestamptz
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF row_of ->> member !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' THEN   -- no words as now, whose meaning changes

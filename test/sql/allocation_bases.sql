@@ -44,6 +44,12 @@ CALL allocate('[2026-10-01,2026-11-01)');
 SELECT rule, cost_center, outcome, reason, trim_scale(billed) FROM cost_shares WHERE rule = 'peak' ORDER BY 1, 2;
 SELECT severity, rule, message, mend FROM allocation_findings;
 SELECT x.step, x.what, x.detail FROM cost_shares AS c, explain_share(c.share) AS x WHERE c.rule = 'peak' AND c.outcome = 'unallocated';
+-- what is split by that rule's result goes to those whom it gave something
+SELECT stage('A', 'peak', 480), stage('A', 'echo', 300);
+SELECT take();
+SELECT set_allocation_rule('department', 'echo', 7, '{"split": "proportional", "basis": "billed", "rule": "peak"}', '{"column": "ServiceName", "equals": "echo"}');
+CALL allocate('[2026-10-01,2026-11-01)');
+SELECT rule, cost_center, outcome, trim_scale(billed) FROM cost_shares WHERE rule = 'echo' ORDER BY 1, 2;
 -- unless the rule names those that count
 SELECT set_allocation_rule('department', 'peak', 5, '{"split": "usage", "meter": "peak", "by": "department", "targets": ["search", "ads"]}', '{"column": "ServiceName", "equals": "peak"}');
 CALL allocate('[2026-10-01,2026-11-01)');

@@ -16,8 +16,8 @@ COMMENT ON FUNCTION billing.rules_of(int, daterange, timestamptz) IS 'Rules of a
 CREATE FUNCTION billing.rule_takes_sql(rule billing.allocation_rule, operands text[]) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT format('pool = ANY (%L) AND ', rule.pools)
-              || CASE WHEN lower_inf(rule.valid) THEN '' ELSE format('day >= %L::date AND ', to_char(lower(rule.valid)::timestamp, 'YYYY-MM-DD')) END
-              || CASE WHEN upper_inf(rule.valid) THEN '' ELSE format('day < %L::date AND ', to_char(upper(rule.valid)::timestamp, 'YYYY-MM-DD')) END
+              || CASE WHEN lower_inf(rule.valid) THEN '' ELSE format('day >= %L::date AND ', lower(rule.valid)) END
+              || CASE WHEN upper_inf(rule.valid) THEN '' ELSE format('day < %L::date AND ', upper(rule.valid)) END
               || billing.condition_sql(rule.condition, operands) $$;
 COMMENT ON FUNCTION billing.rule_takes_sql(billing.allocation_rule, text[]) IS 'SQL that is true where a rule takes a combination of operands; it also reads the columns pool and day. Stable.';
 
@@ -364,11 +364,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.keep_for_ever(bigint) IS 'Moves shares and fractions of an allocation that was closed to where nobody can change or delete them. Volatile.';
 
-CREATE FUNCTION billing.date_span(period daterange) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT format('[%s,%s)', to_char(lower(period)::timestamp, 'YYYY-MM-DD'), to_char(upper(period)::timestamp, 'YYYY-MM-DD')) $$;
-COMMENT ON FUNCTION billing.date_span(daterange) IS 'A period of days as [2026-10-01,2026-11-01), in any session. Immutable.';
-
 CREATE FUNCTION billing.start_allocation(scheme billing.allocation_scheme, period daterange, run bigint, known_at timestamptz) RETURNS billing.allocation
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -384,7 +379,7 @@ BEGIN
     -- What is not closed is replaced, with what overlaps it.
     FOR this IN SELECT a.* FROM allocation AS a WHERE a.scheme_id = scheme.scheme_id AND a.period && start_allocation.period AND a.state IN ('open', 'held', 'ignored') LOOP
         IF this.period <> start_allocation.period THEN
-            RAISE WARNING USING MESSAGE = format('scheme "%s": the open division of %s is replaced by one of %s', scheme.key, date_span(this.period), date_span(start_allocation.period)),
+            RAISE WARNING USING MESSAGE = format('scheme "%s": the open division of %s is replaced by one of %s', scheme.key, this.period, start_allocation.period),
                 HINT = 'Cost of days outside of the new period is divided by nobody now; allocate the former period again unless that is meant.';
         END IF;
         DELETE FROM allocation_share_open AS s WHERE s.allocation_id = this.allocation_id;
@@ -514,7 +509,7 @@ BEGIN
             known := known + 1;
             CONTINUE WHEN this.state <> 'open';
             IF newer_facts(this.scheme_id, this.period, this.known_at) IS NOT NULL THEN
-                RAISE object_not_in_prerequisite_state USING MESSAGE = format('scheme "%s": %s are newer than the division of %s', of_scheme.key, newer_facts(this.scheme_id, this.period, this.known_at), date_span(this.period)),
+                RAISE object_not_in_prerequisite_state USING MESSAGE = format('scheme "%s": %s are newer than the division of %s', of_scheme.key, newer_facts(this.scheme_id, this.period, this.known_at), this.period),
                     HINT = 'Run billing.allocate() again, look at what came of it, then close it.';
             END IF;
             UPDATE allocation AS a SET state = 'closed', recorded_at = clock_timestamp(), recorded_by = session_user WHERE a.allocation_id = this.allocation_id;
@@ -523,7 +518,7 @@ BEGIN
         END LOOP;
     END LOOP;
     IF known = 0 THEN
-        RAISE undefined_object USING MESSAGE = format('no scheme has a division of %s', date_span(close_allocation.period)), HINT = 'See the view billing.allocations for periods that were divided.';
+        RAISE undefined_object USING MESSAGE = format('no scheme has a division of %s', close_allocation.period), HINT = 'See the view billing.allocations for periods that were divided.';
     END IF;
     RETURN closed;
 END $$;

@@ -70,9 +70,9 @@ CREATE FUNCTION billing.explain_share(share bigint) RETURNS TABLE (step int, wha
                  CASE WHEN w.outcome = 'pool' THEN 'taken to be split' WHEN w.outcome = 'moved' THEN concat('held by ', k.key, ' until the next step')
                       WHEN w.outcome = 'unallocated' THEN concat('unallocated: ', w.reason) WHEN w.outcome = 'excluded' THEN 'excluded' ELSE concat(w.outcome, ' cost of ', k.key) END,
                  r.key,
-                 CASE WHEN f.place IS NOT NULL THEN concat(u.action ->> 'split', ' ', f.basis, ' of ', f.basis_total, coalesce(' by ' || coalesce(u.action ->> 'basis', u.action ->> 'meter'), ''), CASE WHEN w.fraction_of <> w.allocation_id THEN ' as in ' || to_char(lower(a.period)::timestamp, 'YYYY-MM-DD') END)
-                      WHEN n.chain_no > 1 THEN format('a difference of a closed period: %s billed before, %s now, of cost rows of %s', trim_scale(e.billed), trim_scale(e.billed + w.billed), concat_ws(', ', to_char(w.day::timestamp, 'YYYY-MM-DD'), c.billing_account, w.sub_account, w.service, w.category))
-                      WHEN w.parent_id IS NULL THEN concat_ws(', ', 'cost rows of ' || to_char(w.day::timestamp, 'YYYY-MM-DD'), c.billing_account, w.sub_account, w.service, w.category, 'where ' || r.condition::text) END,
+                 CASE WHEN f.place IS NOT NULL THEN concat(u.action ->> 'split', ' ', f.basis, ' of ', f.basis_total, coalesce(' by ' || coalesce(u.action ->> 'basis', u.action ->> 'meter'), ''), CASE WHEN w.fraction_of <> w.allocation_id THEN ' as in ' || lower(a.period) END)
+                      WHEN n.chain_no > 1 THEN format('a difference of a closed period: %s billed before, %s now, of cost rows of %s', trim_scale(e.billed), trim_scale(e.billed + w.billed), concat_ws(', ', w.day, c.billing_account, w.sub_account, w.service, w.category))
+                      WHEN w.parent_id IS NULL THEN concat_ws(', ', 'cost rows of ' || w.day, c.billing_account, w.sub_account, w.service, w.category, 'where ' || r.condition::text) END,
                  w.billed, w.effective, w.currency
             FROM way AS w
             LEFT JOIN billing.allocation_rule AS r ON r.rule_id = w.rule_id
@@ -143,7 +143,7 @@ COMMENT ON FUNCTION billing.tried_shares(billing.allocation_scheme, daterange, t
 'Divides a period by the rules of a scheme as known at an instant and returns what each cost center bears, as a list; the caller takes the division back. Used by what_if(). Volatile.';
 
 CREATE FUNCTION billing.try_rule(scheme text, rule jsonb) RETURNS void
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET DateStyle = 'ISO, YMD'
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
     IF jsonb_typeof(rule) <> 'object' OR NOT rule ? 'key' OR EXISTS (SELECT FROM jsonb_object_keys(rule) AS k WHERE k <> ALL ('{key,place,condition,action,from_target,pools,valid_from,valid_to}')) THEN

@@ -120,7 +120,7 @@ COMMENT ON FUNCTION billing.record_group_findings(bigint, int, daterange) IS
 'Records where the staged rows of a delivery break the rules in focus_group_rules(): of the rows of a group those whose value differs from that of the first. Used by import_focus(). Volatile.';
 
 CREATE FUNCTION billing.check_cost_windows(source_id int, period daterange) RETURNS void
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET timezone = 'UTC'
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     problem record;
@@ -158,7 +158,7 @@ COMMENT ON FUNCTION billing.store_tag_sets(int, daterange) IS 'Stores the sets o
 
 CREATE FUNCTION billing.change_cost_windows(load bigint, of_source int, of_period daterange, stamp timestamptz) RETURNS void
     -- The planner cannot guess how many rows a delivery has; loops over a million of them would never end.
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET timezone = 'UTC' SET enable_nestloop = off SET jit = off SET work_mem = '256MB'
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET enable_nestloop = off SET jit = off SET work_mem = '256MB'
 AS $$
 DECLARE
     identity   text := (SELECT string_agg(CASE WHEN f.name = ANY ('{BilledCost,EffectiveCost,ListCost,ContractedCost}') THEN format('trim_scale(s.%I::numeric)', f.name)

@@ -1,7 +1,7 @@
 -- Export in FOCUS 1.2: cost as it was imported, and our own charges in the same columns.
 
 CREATE FUNCTION billing.focus_of_cost(period daterange) RETURNS SETOF jsonb
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET timezone = 'UTC'
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT c.attributes || jsonb_strip_nulls(jsonb_build_object('BillingAccountId', c.billing_account,
                      'BillingPeriodStart', to_char(lower(c.billing_period), 'YYYY-MM-DD"T00:00:00Z"'), 'BillingPeriodEnd', to_char(upper(c.billing_period), 'YYYY-MM-DD"T00:00:00Z"'),
                      'ChargePeriodStart', to_char(c.charge_start, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), 'ChargePeriodEnd', to_char(c.charge_end, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
