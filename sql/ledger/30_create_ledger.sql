@@ -40,7 +40,7 @@ BEGIN
     EXECUTE format('GRANT EXECUTE ON FUNCTION billing.pack_pieces(bigint, int, timestamptz, timestamptz, int, int), billing.pass_totals(bytea),
                           billing.pass_usage(bytea, bigint, int, billing.usage_interval, timestamptz, timestamptz, timestamptz) TO %I', owner);
     GRANT EXECUTE ON FUNCTION billing.acquire_run_lock(), billing.release_run_lock(), billing.lock_until_commit(int, int) TO billing_operator;
-    EXECUTE format('GRANT EXECUTE ON FUNCTION billing.recording_stamp(timestamptz), billing.lock_until_commit(int, int) TO %I', owner);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION billing.recording_stamp(timestamptz), billing.recordable_usage(jsonb, text), billing.lock_until_commit(int, int) TO %I', owner);
     EXECUTE format('GRANT EXECUTE ON FUNCTION billing.wake_worker() TO %I', owner);
     EXECUTE format('GRANT EXECUTE ON PROCEDURE billing.fix_session_settings() TO %I', owner);
     IF NOT pg_has_role(current_user, owner, 'MEMBER') THEN

@@ -8,6 +8,15 @@ CREATE FUNCTION billing.read_usage(usage pg_catalog.jsonb)
 COMMENT ON FUNCTION billing.read_usage(pg_catalog.jsonb) IS
 'Reads usage in our own form or as CloudEvents 1.0, one object or an array: one row an object, numbered from 0. Where an object breaks a rule, reason is a word of the list in doc/metering.md and detail a sentence; otherwise both are null. Records nothing. Errors: 22023 when the argument is neither an object nor an array.';
 
+-- It reads tables of the ledger without asking for rights: for the ledger's owner alone, see create_ledger().
+CREATE FUNCTION billing.recordable_usage(usage pg_catalog.jsonb, ledger_version pg_catalog.text, OUT id pg_catalog.text, OUT account_id pg_catalog.int8, OUT meter_id pg_catalog.int4, OUT key pg_catalog.uuid,
+                                         OUT payload pg_catalog.int8, OUT consumed billing.usage_interval, OUT resource_id pg_catalog.int8, OUT dimensions pg_catalog.jsonb,
+                                         OUT load_id pg_catalog.int4, OUT recorded_at pg_catalog.timestamptz)
+    AS 'MODULE_PATHNAME' LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION billing.recordable_usage(pg_catalog.jsonb, pg_catalog.text) IS
+'Step of record_usage(): what is to be inserted for one object in our own form or as a CloudEvent, with its names looked up and the stamp of the transaction. Null when there is more to do: a ledger of another version, an object that breaks a rule, a name that is not known, an account that is or was closed, a sample, an interval above 31 days, the first call of a user and day. Errors: 42P01 without a ledger. Volatile.';
+REVOKE ALL ON FUNCTION billing.recordable_usage(pg_catalog.jsonb, pg_catalog.text) FROM PUBLIC;
+
 CREATE FUNCTION billing.usage_in_other_form(usage pg_catalog.jsonb) RETURNS pg_catalog.bool
     AS 'MODULE_PATHNAME' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION billing.usage_in_other_form(pg_catalog.jsonb) IS

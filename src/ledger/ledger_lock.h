@@ -15,6 +15,7 @@
 
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "utils/timestamp.h"
 
 /* The letters "bilg": recorders, by the second in which they began.  recorders() knows it too. */
 #define RECORDER_LOCK_CLASS 0x62696c67
@@ -23,5 +24,8 @@
 #define RUN_LOCK_CLASS 0x62696c72
 
 #define SET_LEDGER_LOCK_TAG(tag, class, number) SET_LOCKTAG_OBJECT(tag, MyDatabaseId, class, number, 2)
+
+/* watermark.c */
+extern TimestampTz stamp_after(TimestampTz not_before);
 
 #endif							/* LEDGER_LOCK_H */

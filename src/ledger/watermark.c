@@ -71,12 +71,11 @@ lock_as_recorder(void)
 }
 
 /*
- * recording_stamp(not_before) returns the stamp of this transaction's facts,
- * later than not_before unless that is null.  The same value is returned for
- * the rest of the transaction.
+ * The stamp of this transaction's facts, later than an instant (DT_NOBEGIN:
+ * than none).  The same for the rest of the transaction.
  */
-Datum
-recording_stamp(PG_FUNCTION_ARGS)
+TimestampTz
+stamp_after(TimestampTz not_before)
 {
 	if (stamp_lxid != CURRENT_LXID)
 	{
@@ -90,9 +89,16 @@ recording_stamp(PG_FUNCTION_ARGS)
 		stamp_subid = GetCurrentSubTransactionId();
 		stamp_lxid = CURRENT_LXID;
 	}
-	if (!PG_ARGISNULL(0) && stamp <= PG_GETARG_TIMESTAMPTZ(0))
-		stamp = PG_GETARG_TIMESTAMPTZ(0) + 1;
-	PG_RETURN_TIMESTAMPTZ(stamp);
+	if (stamp <= not_before)
+		stamp = not_before + 1;
+	return stamp;
+}
+
+/* recording_stamp(not_before): the same; null is no bound. */
+Datum
+recording_stamp(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(stamp_after(PG_ARGISNULL(0) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(0)));
 }
 
 /* own_stamp() returns the stamp of this transaction's facts, or null. */

@@ -43,6 +43,19 @@ typedef struct UsageProblem
 	char	   *detail;
 } UsageProblem;
 
+/* What a sound object says.  Strings point into the object. */
+typedef struct UsageFact
+{
+	UsageText	id;
+	UsageText	account;
+	UsageText	meter;
+	UsageText	resource;
+	UsageText	sample_type;
+	pg_uuid_t  *key;
+	UsageInterval *consumed;
+	Jsonb	   *dimensions;		/* NULL: none */
+} UsageFact;
+
 /* usage_fact.c */
 extern bool usage_problem(UsageProblem *problem, const char *reason, const char *format,...) pg_attribute_printf(3, 4);
 extern char *usage_quote(UsageText text);
@@ -79,5 +92,9 @@ extern UsageTimeResult usage_time_parse(const char *text, int length, TimestampT
 
 /* usage_key.c */
 extern void usage_key_compute(UsageText source, UsageText id, pg_uuid_t *key);
+extern int64 usage_payload_compute(int32 meter_id, const UsageInterval *consumed, UsageText resource, Jsonb *dimensions);
+
+/* usage_json.c */
+extern bool usage_read_object(Jsonb *input, UsageFact *fact);
 
 #endif							/* BILLING_USAGE_FACT_H */

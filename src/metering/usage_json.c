@@ -331,6 +331,70 @@ read_members(JsonbValue *element, UsageObject *object, UsageProblem *problem)
 	return read_own_form(container, object, problem);
 }
 
+/*
+ * Checks a fact whose members are known, and says what it says.
+ */
+static bool
+read_fact(UsageObject *object, UsageFact *fact, UsageProblem *problem)
+{
+	UsageText	source = text_of(&object->members[MEMBER_SOURCE]);
+	UsageInterval consumed;
+	Fixed		quantity;
+
+	fact->id = text_of(&object->members[MEMBER_ID]);
+	fact->account = text_of(&object->members[MEMBER_ACCOUNT]);
+	fact->meter = text_of(&object->members[MEMBER_METER]);
+	fact->resource = text_of(&object->members[MEMBER_RESOURCE]);
+	fact->sample_type = text_of(&object->members[MEMBER_SAMPLE_TYPE]);
+	if (source.length == 0)
+		source.data = NULL;
+	if (fact->resource.length == 0)
+		fact->resource.data = NULL;
+	if (!check_strings(object, problem) ||
+		!check_sample_type(object, problem) ||
+		!usage_check_name(source, "source", false, problem) ||
+		!usage_check_name(fact->id, "id", true, problem) ||
+		!usage_check_name(fact->account, "account", true, problem) ||
+		!usage_check_name(fact->meter, "meter", true, problem) ||
+		!read_times(object, &consumed, problem) ||
+		!read_quantity(object, &quantity, problem) ||
+		!usage_check_name(fact->resource, "resource", false, problem) ||
+		!read_dimensions(object, problem))
+		return false;
+	fact->key = palloc(sizeof(pg_uuid_t));
+	usage_key_compute(source, fact->id, fact->key);
+	fact->consumed = usage_interval_new(consumed.start, consumed.end, quantity);
+	fact->dimensions = object->dimensions;
+	return true;
+}
+
+/* The outermost object of a value, as an element of an array would be. */
+static JsonbValue
+root_element(Jsonb *input)
+{
+	JsonbValue	element;
+
+	element.type = jbvBinary;
+	element.val.binary.data = &input->root;
+	element.val.binary.len = VARSIZE(input) - VARHDRSZ;
+	return element;
+}
+
+/*
+ * Reads a value that is one object in our own form or a CloudEvent; false when
+ * it is anything else, or breaks a rule.
+ */
+bool
+usage_read_object(Jsonb *input, UsageFact *fact)
+{
+	JsonbValue	element = root_element(input);
+	UsageObject object;
+
+	return JB_ROOT_IS_OBJECT(input) && read_members(&element, &object, NULL) && read_fact(&object, fact, NULL);
+}
+
+/* ---- rows -------------------------------------------------------------- */
+
 /* Puts a text into a column of the result, if it is there. */
 static void
 put_text(UsageText text, int column, Datum *values, bool *nulls)
@@ -340,44 +404,17 @@ put_text(UsageText text, int column, Datum *values, bool *nulls)
 		values[column] = PointerGetDatum(cstring_to_text_with_len(text.data, text.length));
 }
 
-/*
- * Checks a fact whose members are known and fills the columns that only a
- * sound one has.
- */
-static bool
-put_sound_columns(UsageObject *object, Datum *values, bool *nulls, UsageProblem *problem)
+/* Fills the columns that only a sound fact has. */
+static void
+put_fact(const UsageFact *fact, Datum *values, bool *nulls)
 {
-	UsageText	id = text_of(&object->members[MEMBER_ID]);
-	UsageText	source = text_of(&object->members[MEMBER_SOURCE]);
-	UsageText	resource = text_of(&object->members[MEMBER_RESOURCE]);
-	UsageInterval consumed;
-	Fixed		quantity;
-	pg_uuid_t  *key = palloc(sizeof(pg_uuid_t));
-
-	if (source.length == 0)
-		source.data = NULL;
-	if (resource.length == 0)
-		resource.data = NULL;
-	if (!check_strings(object, problem) ||
-		!check_sample_type(object, problem) ||
-		!usage_check_name(source, "source", false, problem) ||
-		!usage_check_name(id, "id", true, problem) ||
-		!usage_check_name(text_of(&object->members[MEMBER_ACCOUNT]), "account", true, problem) ||
-		!usage_check_name(text_of(&object->members[MEMBER_METER]), "meter", true, problem) ||
-		!read_times(object, &consumed, problem) ||
-		!read_quantity(object, &quantity, problem) ||
-		!usage_check_name(resource, "resource", false, problem) ||
-		!read_dimensions(object, problem))
-		return false;
-	usage_key_compute(source, id, key);
-	values[COLUMN_KEY] = UUIDPGetDatum(key);
-	values[COLUMN_CONSUMED] = PointerGetDatum(usage_interval_new(consumed.start, consumed.end, quantity));
+	values[COLUMN_KEY] = UUIDPGetDatum(fact->key);
+	values[COLUMN_CONSUMED] = PointerGetDatum(fact->consumed);
 	nulls[COLUMN_KEY] = nulls[COLUMN_CONSUMED] = false;
-	put_text(resource, COLUMN_RESOURCE, values, nulls);
-	put_text(text_of(&object->members[MEMBER_SAMPLE_TYPE]), COLUMN_SAMPLE_TYPE, values, nulls);
-	nulls[COLUMN_DIMENSIONS] = object->dimensions == NULL;
-	values[COLUMN_DIMENSIONS] = PointerGetDatum(object->dimensions);
-	return true;
+	put_text(fact->resource, COLUMN_RESOURCE, values, nulls);
+	put_text(fact->sample_type, COLUMN_SAMPLE_TYPE, values, nulls);
+	nulls[COLUMN_DIMENSIONS] = fact->dimensions == NULL;
+	values[COLUMN_DIMENSIONS] = PointerGetDatum(fact->dimensions);
 }
 
 /*
@@ -387,6 +424,7 @@ static void
 put_element(ReturnSetInfo *result, int ordinal, JsonbValue *element)
 {
 	UsageObject object;
+	UsageFact	fact;
 	UsageProblem problem = {NULL, NULL};
 	Datum		values[COLUMN_COUNT];
 	bool		nulls[COLUMN_COUNT];
@@ -399,7 +437,9 @@ put_element(ReturnSetInfo *result, int ordinal, JsonbValue *element)
 	put_text(text_of(&object.members[MEMBER_ID]), COLUMN_ID, values, nulls);
 	put_text(text_of(&object.members[MEMBER_ACCOUNT]), COLUMN_ACCOUNT, values, nulls);
 	put_text(text_of(&object.members[MEMBER_METER]), COLUMN_METER, values, nulls);
-	if (!sound || !put_sound_columns(&object, values, nulls, &problem))
+	if (sound && read_fact(&object, &fact, &problem))
+		put_fact(&fact, values, nulls);
+	else
 	{
 		values[COLUMN_REASON] = CStringGetTextDatum(problem.reason);
 		values[COLUMN_DETAIL] = CStringGetTextDatum(problem.detail);
@@ -434,9 +474,7 @@ read_usage(PG_FUNCTION_ARGS)
 	caller = MemoryContextSwitchTo(per_element);
 	if (JB_ROOT_IS_OBJECT(input))
 	{
-		element.type = jbvBinary;
-		element.val.binary.data = &input->root;
-		element.val.binary.len = VARSIZE(input) - VARHDRSZ;
+		element = root_element(input);
 		put_element(result, ordinal, &element);
 		MemoryContextSwitchTo(caller);
 		return (Datum) 0;

@@ -230,6 +230,25 @@ payload_in_month(uint64 hash, const UsageInterval *consumed)
 	return (int64) ((hash & ~PAYLOAD_MONTH_MASK) | (uint64) payload_months(consumed->end));
 }
 
+/*
+ * Hash of what a fact says, with its month.  An absent resource differs from
+ * every present one; empty dimensions are absent ones.
+ */
+int64
+usage_payload_compute(int32 meter_id, const UsageInterval *consumed, UsageText resource, Jsonb *dimensions)
+{
+	uint64		hash = payload_add(0, (uint64) (uint32) meter_id);
+
+	hash = payload_add(hash, (uint64) consumed->start);
+	hash = payload_add(hash, (uint64) consumed->end);
+	hash = payload_add_fixed(hash, usage_interval_quantity(consumed));
+	if (resource.data != NULL)
+		hash = payload_add_bytes(hash, resource.data, resource.length);
+	if (dimensions != NULL && JB_ROOT_COUNT(dimensions) > 0)
+		hash = payload_add_dimensions(payload_add(hash, 1), dimensions);
+	return payload_in_month(hash, consumed);
+}
+
 PG_FUNCTION_INFO_V1(usage_payload);
 PG_FUNCTION_INFO_V1(usage_payload_moved);
 PG_FUNCTION_INFO_V1(usage_payload_month);
@@ -237,32 +256,24 @@ PG_FUNCTION_INFO_V1(usage_payload_same);
 
 /*
  * usage_payload(meter_id int, consumed usage_interval, resource text,
- * dimensions jsonb) returns a hash of what a fact says, with its month.  Null
- * for a null meter or interval; an absent resource differs from every present
- * one, empty dimensions are absent ones.
+ * dimensions jsonb); null for a null meter or interval.
  */
 Datum
 usage_payload(PG_FUNCTION_ARGS)
 {
-	UsageInterval *consumed;
-	uint64		hash;
+	UsageText	resource = {NULL, 0};
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	consumed = PG_GETARG_USAGE_INTERVAL_P(1);
-	hash = payload_add(0, (uint64) (uint32) PG_GETARG_INT32(0));
-	hash = payload_add(hash, (uint64) consumed->start);
-	hash = payload_add(hash, (uint64) consumed->end);
-	hash = payload_add_fixed(hash, usage_interval_quantity(consumed));
 	if (!PG_ARGISNULL(2))
 	{
-		text	   *resource = PG_GETARG_TEXT_PP(2);
+		text	   *argument = PG_GETARG_TEXT_PP(2);
 
-		hash = payload_add_bytes(hash, VARDATA_ANY(resource), VARSIZE_ANY_EXHDR(resource));
+		resource.data = VARDATA_ANY(argument);
+		resource.length = VARSIZE_ANY_EXHDR(argument);
 	}
-	if (!PG_ARGISNULL(3) && JB_ROOT_COUNT(PG_GETARG_JSONB_P(3)) > 0)
-		hash = payload_add_dimensions(payload_add(hash, 1), PG_GETARG_JSONB_P(3));
-	PG_RETURN_INT64(payload_in_month(hash, consumed));
+	PG_RETURN_INT64(usage_payload_compute(PG_GETARG_INT32(0), PG_GETARG_USAGE_INTERVAL_P(1), resource,
+										  PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3)));
 }
 
 /*

@@ -101,3 +101,34 @@ SELECT count(*) FROM recorded WHERE ends_at = '2026-10-08T10:00:00Z';
 
 -- a look at it all
 SELECT severity, code, account, sum(usage_rows) FROM validate_usage() WHERE code <> 'no_partition' GROUP BY severity, code, account ORDER BY code;
+
+-- a single call inserts at once what is sound and known; whatever needs more goes the general way, and both record the same
+SELECT set_account('initech', currency => 'EUR', time_zone => 'UTC') IS NOT NULL;
+SELECT outcome FROM record_usage('{"id": "vm-1", "account": "initech", "meter": "tokens", "at": "2026-10-08T10:00:00Z", "quantity": 1, "resource": "vm-1"}');
+SELECT set_account('closed', currency => 'EUR', time_zone => 'UTC') IS NOT NULL;
+SELECT set_account('closed', status => 'closed', from_date => '2026-11-01') IS NOT NULL;
+CREATE TABLE single (no int, says text, usage jsonb);
+INSERT INTO single
+SELECT no, says, jsonb_strip_nulls('{"account": "initech", "meter": "tokens", "at": "2026-10-09T10:00:00Z", "quantity": 1}'::jsonb || jsonb_build_object('id', 'single-' || no) || changes_json)
+  FROM (VALUES (1, 'sound', '{}'), (2, 'with a resource that is there', '{"resource": "vm-1"}'), (3, 'with a new resource', '{"resource": "vm-2"}'),
+               (4, 'an interval', '{"at": null, "start": "2026-10-09T10:00:00Z", "end": "2026-10-09T11:00:00Z"}'),
+               (5, 'more than 31 days', '{"at": null, "start": "2026-10-09T10:00:00Z", "end": "2026-11-09T11:00:00Z"}'),
+               (6, 'unknown account', '{"account": "nobody"}'), (7, 'unknown meter', '{"meter": "nothing"}'), (8, 'of another account', '{"account": "globex", "resource": "vm-1"}'),
+               (9, 'account closed later', '{"account": "closed"}'), (10, 'account closed', '{"account": "closed", "at": "2026-11-02T10:00:00Z"}'),
+               (11, 'a sample', '{"sample_type": "delta"}'), (12, 'bad number', '{"quantity": "1e"}'), (13, 'unknown member', '{"quantiy": 1}'), (14, 'dimensions', '{"dimensions": {"b": 1, "a": "x"}}')) AS c (no, says, changes)
+ CROSS JOIN LATERAL (SELECT c.changes::jsonb) AS j (changes_json);
+INSERT INTO single VALUES (15, 'an event', '{"specversion": "1.0", "id": "single-15", "source": "/api", "type": "tokens", "subject": "initech", "time": "2026-10-09T12:00:00Z", "data": {"quantity": 7, "resource": "vm-1", "region": "us"}}'),
+                          (16, 'no object', '[]'), (17, 'empty', '{}');
+SELECT s.no, s.says, f.id IS NOT NULL AS at_once, f.account_id = a.account_id AS of_account, f.key = r.key AS same_key, f.resource_id IS NOT NULL AS resource, f.dimensions,
+       f.payload = usage_payload(f.meter_id, r.consumed, r.resource, r.dimensions) AS same_payload, f.recorded_at = own_stamp() AS stamped
+  FROM single AS s
+  LEFT JOIN LATERAL read_usage(s.usage) AS r ON true
+  LEFT JOIN account AS a ON a.key = r.account
+ CROSS JOIN LATERAL recordable_usage(s.usage, extension_version()) AS f ORDER BY s.no;
+SELECT recordable_usage(s.usage, '0.0.0') IS NULL AS other_version FROM single AS s WHERE s.no = 1;
+SELECT s.no, s.says, r.outcome, r.detail FROM single AS s CROSS JOIN LATERAL record_usage(s.usage) AS r WHERE s.no < 16 ORDER BY s.no;
+SELECT s.no, r.outcome FROM single AS s CROSS JOIN LATERAL record_usage(s.usage || '{"at": "2026-10-09T10:00:01Z"}') AS r WHERE s.no = 1;
+SELECT a.key AS account, r.key AS resource, u.starts_at, u.ends_at, u.quantity, u.dimensions
+  FROM (SELECT *, starts_at(consumed) AS starts_at, quantity(consumed) FROM usage) AS u
+  JOIN account AS a USING (account_id) LEFT JOIN resource AS r USING (account_id, resource_id)
+  JOIN single AS s ON u.key = usage_key_of(s.usage ->> 'id', s.usage ->> 'source') ORDER BY s.no, u.ends_at;

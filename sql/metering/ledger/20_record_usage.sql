@@ -180,28 +180,15 @@ DECLARE
     recorded record;
 BEGIN
     IF jsonb_typeof(usage) = 'object' THEN
-        SELECT f.id, f.key, f.consumed, f.resource, f.dimensions, a.account_id, i.item_id AS meter_id, r.resource_id, t.stamp,
-               billing.ends_at(f.consumed) AS ends_at, billing.ends_at(f.consumed) - billing.starts_at(f.consumed) AS lasts,
-               (SELECT l.load_id FROM usage_load AS l
-                 WHERE l.recorded_by = session_user AND l.source = 'record_usage' AND l.recorded_at >= date_trunc('day', t.stamp, 'UTC') LIMIT 1) AS load_id
-          INTO fact
-          FROM ledger_state AS s
-         CROSS JOIN LATERAL (SELECT billing.recording_stamp(NULLIF(s.last_watermark, '-infinity')) AS stamp OFFSET 0) AS t   -- as recorded_at() does
-         CROSS JOIN billing.read_usage(usage) AS f
-          JOIN account AS a ON a.key = f.account
-          JOIN item AS i ON i.kind = 'meter' AND i.key = f.meter
-          LEFT JOIN resource AS r ON r.account_id = a.account_id AND r.key = f.resource
-         WHERE s.ledger_version = billing.extension_version() AND f.reason IS NULL AND f.sample_type IS NULL AND (f.resource IS NULL OR r.resource_id IS NOT NULL)
-           AND NOT EXISTS (SELECT FROM account_setting AS c WHERE c.account_id = a.account_id AND c.status = 'closed');
-        IF fact.load_id IS NOT NULL AND fact.lasts <= '31 days' THEN
-            INSERT INTO usage_key (account_id, key, payload)
-            VALUES (fact.account_id, fact.key, billing.usage_payload(fact.meter_id, fact.consumed, fact.resource, fact.dimensions))
+        fact := billing.recordable_usage(usage, billing.extension_version());
+        IF fact IS DISTINCT FROM NULL THEN
+            INSERT INTO usage_key (account_id, key, payload) VALUES (fact.account_id, fact.key, fact.payload)
                 ON CONFLICT (account_id, key) DO NOTHING;
             IF FOUND THEN
                 INSERT INTO usage (account_id, ends_at, consumed, recorded_at, key, meter_id, load_id, resource_id, dimensions)
-                VALUES (fact.account_id, fact.ends_at, fact.consumed, fact.stamp, fact.key, fact.meter_id, fact.load_id, fact.resource_id, fact.dimensions);
-                IF fact.lasts > '0' THEN
-                    PERFORM billing.note_longest_usage(fact.lasts);
+                VALUES (fact.account_id, billing.ends_at(fact.consumed), fact.consumed, fact.recorded_at, fact.key, fact.meter_id, fact.load_id, fact.resource_id, fact.dimensions);
+                IF billing.starts_at(fact.consumed) < billing.ends_at(fact.consumed) THEN
+                    PERFORM billing.note_longest_usage(billing.ends_at(fact.consumed) - billing.starts_at(fact.consumed));
                 END IF;
                 id := fact.id;
                 outcome := 'accepted';
