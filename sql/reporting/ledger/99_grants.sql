@@ -66,7 +66,7 @@ DECLARE
                                    killbill_set_unit,killbill_set_threshold,killbill_credit,killbill_set_clock,
                                    finalize_invoices,void_invoice,cancel_invoice,retry_message,discard_message,decide,freeze_charge,unfreeze_charge,approve_corrections,
                                    seal_period,seal_periods_of_run,recorded_before,drop_sealed_usage,remove_price,end_agreement,end_subscription,end_rating_rule,delete_rating_rule,apply_rating_rules}';
-    costing   CONSTANT text[] := '{import_focus,open_cost_part,take_staged_cost,withdraw_cost,discard_staged_cost,allocate,what_if,validate_allocation,check_budgets,charge_back,generate_report,run_reports}';
+    costing   CONSTANT text[] := '{import_focus,open_cost_part,take_staged_cost,withdraw_cost,discard_staged_cost,allocate,what_if,validate_allocation,check_budgets,charge_back,take_back_charges,generate_report,run_reports}';
     closing   CONSTANT text[] := '{close_allocation,approve_allocation,remove_allocation_rule,reset_alert,confirm_month}';
     routine record;
     view    regclass;
