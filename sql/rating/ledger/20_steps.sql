@@ -148,17 +148,11 @@ AS $function$
           FROM billing.usage AS u
           JOIN rated_contract AS c ON c.consumer_id = u.account_id
           JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_id = u.meter_id
-          LEFT JOIN billing.usage_change AS x ON x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision
-           AND billing.known(x.recorded_at, c.usage_at, c.usage_own)
+          {changes}
           LEFT JOIN billing.resource AS r ON r.account_id = u.account_id AND r.resource_id = u.resource_id
          CROSS JOIN LATERAL (SELECT CASE WHEN s.charge_by = '{}' THEN '{}' ELSE billing.charge_group(s.charge_by, u.dimensions, r.key) END AS charge_group,
                                     CASE WHEN coalesce(cardinality(s.rate_by), 0) = 0 THEN '{}' ELSE billing.chosen_dimensions(s.rate_by, billing.rated_dimensions(s.by_tenant, u.dimensions, u.account_id), r.key) END AS rate_group) AS g
-         CROSS JOIN LATERAL (SELECT billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) AS part, NULL::timestamp AS window_at
-                              WHERE s.rate_window IS NULL
-                              UNION ALL
-                             SELECT i.part, date_trunc(s.rate_window, billing.starts_at(i.part) AT TIME ZONE s.time_zone)
-                               FROM billing.split(billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)), s.rate_window, s.time_zone) AS i(part)
-                              WHERE s.rate_window IS NOT NULL) AS w
+         CROSS JOIN LATERAL ({parts}) AS w
          -- a row that is changed as a whole counts with the part of its time
          CROSS JOIN LATERAL (SELECT CASE WHEN NOT s.mutates THEN billing.quantity(w.part)
                                          WHEN w.part = u.consumed THEN billing.mutated_quantity(billing.quantity(u.consumed), s.multiply_by, s.divide_by, s.offset_by, s.mutate, s.mutate_map)
@@ -171,11 +165,44 @@ AS $function$
            AND billing.known(u.recorded_at, c.usage_at, c.usage_own)
            AND NOT s.plain AND NOT s.looks_back AND s.by_rows = {by_rows} AND s.item_kind = 'meter' AND s.enabled AND c.rate_usage AND c.batch = {batch}
            AND (s.filter = '{}' OR billing.meter_accepts(s.filter, u.dimensions, billing.quantity(u.consumed)))
-           AND x.account_id IS NULL AND w.part IS NOT NULL
+           AND {unchanged} AND w.part IS NOT NULL
     $step$
 $function$;
 COMMENT ON FUNCTION billing.counted_rows() IS
-'SQL text of the usage rows of meters that do not only add up, by contract and segment, as changed by their meter (value). Holds the words of rating_step(), and {by_rows}: whether of those that a chain of rating modules prices. Immutable.';
+'SQL text of the usage rows of meters that do not only add up, by contract and segment, as changed by their meter (value). Holds the words of rating_step(); {by_rows}: whether of those that a chain of rating modules prices; {changes}, {unchanged}: the join of their changes and that there is none; {parts}: the parts of a row by window. Immutable.';
+REVOKE ALL ON FUNCTION billing.counted_rows() FROM PUBLIC;
+
+CREATE FUNCTION billing.counted_rows(by_rows text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT replace(replace(replace(replace(billing.counted_rows(), '{by_rows}', by_rows), '{changes}', $step$
+          LEFT JOIN billing.usage_change AS x ON x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision
+           AND billing.known(x.recorded_at, c.usage_at, c.usage_own)$step$), '{unchanged}', 'x.account_id IS NULL'), '{parts}', $step$
+                             SELECT billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) AS part, NULL::timestamp AS window_at
+                              WHERE s.rate_window IS NULL
+                              UNION ALL
+                             SELECT i.part, date_trunc(s.rate_window, billing.starts_at(i.part) AT TIME ZONE s.time_zone)
+                               FROM billing.split(billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)), s.rate_window, s.time_zone) AS i(part)
+                              WHERE s.rate_window IS NOT NULL$step$)
+$function$;
+COMMENT ON FUNCTION billing.counted_rows(text) IS
+'counted_rows() with all parts of each row, and its changes joined. Argument: an SQL condition in the place of {by_rows}. Immutable.';
+REVOKE ALL ON FUNCTION billing.counted_rows(text) FROM PUBLIC;
+
+-- Rows that are priced one by one are many to an account, so that they are read by index: what most of them do not have (a change, a
+-- window) is not looked for in each.
+CREATE FUNCTION billing.counted_rows_by_rules() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT replace(replace(replace(replace(billing.counted_rows(), '{by_rows}', 'true AND s.by_rules AND (SELECT EXISTS (SELECT FROM rated_segment AS z WHERE z.by_rules))'), '{changes}', ''), '{unchanged}', $step$
+               ((SELECT NOT EXISTS (SELECT FROM billing.usage_change))
+                OR NOT EXISTS (SELECT FROM billing.usage_change AS x
+                                WHERE x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision AND billing.known(x.recorded_at, c.usage_at, c.usage_own)))$step$),
+        '{parts}', 'SELECT billing.clip(u.consumed, greatest(c.from_at, s.from_at), least(c.to_at, s.to_at)) AS part, NULL::timestamp AS window_at')
+$function$;
+COMMENT ON FUNCTION billing.counted_rows_by_rules() IS
+'counted_rows() of segments that rules price, which have no windows. Immutable.';
+REVOKE ALL ON FUNCTION billing.counted_rows_by_rules() FROM PUBLIC;
 
 CREATE FUNCTION billing.meter_traits() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -430,7 +457,7 @@ AS $function$
                i.kind AS item_kind, i.key AS item_key, f.in_advance, coalesce(m.enabled, f.item_id IS NOT NULL) AS enabled,
                $step$ || billing.metered_columns() || $step$, coalesce(m.prorated IS NOT NULL AND billing.model(g.tariff) IN ('graduated', 'volume'), false) AS walks,
                coalesce(g.chain IS NOT NULL AND m.aggregation IN ('sum', 'count') AND NOT x.looks_back, false) AS by_rows,
-               coalesce(g.chain = '[{"module": "hashmap"}]' AND m.aggregation IN ('sum', 'count') AND NOT x.looks_back, false) AS by_rules,
+               coalesce(g.chain = '[{"module": "hashmap"}]' AND m.aggregation IN ('sum', 'count') AND NOT x.looks_back AND billing.tariff_window(g.tariff) IS NULL, false) AS by_rules,
                min(g.from_at) OVER (PARTITION BY g.spec_no, g.item_id) = g.from_at AS is_first,
                -- the days that count in this segment: those whose midnight lies in it
                (b.from_local + interval '86399.999999 seconds')::date AS first_day,
@@ -516,7 +543,7 @@ AS $function$
                    WHEN 'percentile' THEN (array_agg(x.value ORDER BY x.value))[greatest(1, ceil(min(x.percentile) * count(*)))::int]
                END AS quantity,
                count(*) AS events, NULL::billing.rating_result AS priced
-          FROM ($step$ || replace(billing.counted_rows(), '{by_rows}', 'false') || $step$) AS x
+          FROM ($step$ || billing.counted_rows('false') || $step$) AS x
          GROUP BY x.contract_no, x.segment_no, x.charge_group, x.rate_group, x.window_at
     $step$
 
@@ -525,8 +552,9 @@ AS $function$
     WHEN 'rated_quantity_rows' THEN $step$
         WITH alike AS (
             SELECT x.contract_no, x.segment_no, x.charge_group, x.rate_group, x.window_at, x.dimensions -> 'service' AS service, CASE WHEN x.aggregation = 'count' THEN 1 ELSE x.value END AS counted, count(*) AS events
-              FROM ($step$ || replace(billing.counted_rows(), '{by_rows}', 'true AND s.by_rules AND (SELECT EXISTS (SELECT FROM rated_segment AS z WHERE z.by_rules))') || $step$) AS x
-             GROUP BY x.contract_no, x.segment_no, x.charge_group, x.rate_group, x.window_at, 6, 7
+              FROM ($step$ || billing.counted_rows_by_rules() || $step$) AS x
+             -- there are far more rows than the planner thinks: groups are hashed, since an xid cannot be sorted
+             GROUP BY x.contract_no, x.segment_no, x.charge_group, x.rate_group, x.window_at, 6, 7, '0'::xid
         ), rated AS (
             SELECT a.*, billing.currency(s.tariff) AS currency,
                    billing.try_rate(s.tariff, billing.round_quantity(billing.scaled_quantity(a.counted, s.scale_by, s.scale_over), s.rounding, s.decimals),
@@ -538,7 +566,7 @@ AS $function$
                    CASE WHEN s.aggregation = 'count' THEN 1 ELSE x.value END AS counted, CASE WHEN x.resource IS NULL THEN x.dimensions ELSE jsonb_build_object('resource', x.resource) || x.dimensions END AS described,
                    -- an array does not hold millions of them
                    (row_number() OVER (PARTITION BY x.contract_no, x.segment_no, x.charge_group, x.rate_group, x.window_at) - 1) / 10000 AS batch_no
-              FROM ($step$ || replace(billing.counted_rows(), '{by_rows}', 'true AND NOT s.by_rules AND (SELECT EXISTS (SELECT FROM rated_segment AS z WHERE z.by_rows AND NOT z.by_rules))') || $step$) AS x JOIN rated_segment AS s USING (segment_no)
+              FROM ($step$ || billing.counted_rows('true AND NOT s.by_rules AND (SELECT EXISTS (SELECT FROM rated_segment AS z WHERE z.by_rows AND NOT z.by_rules))') || $step$) AS x JOIN rated_segment AS s USING (segment_no)
         ), batch AS (
             SELECT p.contract_no, p.segment_no, p.charge_group, p.rate_group, p.window_at, p.batch_no, sum(p.counted) AS quantity, count(*) AS events,
                    array_agg(p.quantity) AS quantities, array_agg(p.starts_at) AS times, array_agg(p.described) AS described
