@@ -47,6 +47,18 @@ END $$;
 COMMENT ON FUNCTION billing.import_openmeter_discount(jsonb, text, text) IS
 'Behind tariff_from: a discount of OpenMeter, which is a number or an object with the number in inner_member; null without it. 22023 names one that is no number.';
 
+CREATE FUNCTION billing.import_openmeter_priced(tier jsonb, place bigint) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM unnest('{flatPrice,flat_price,unitPrice,unit_price}'::text[]) AS member WHERE COALESCE(tier -> member, 'null') <> 'null') THEN
+        RAISE EXCEPTION 'openmeter price has neither tiers[%].unitPrice nor tiers[%].flatPrice', place, place USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'What is free has a price of 0.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.import_openmeter_priced(jsonb, bigint) IS
+'Behind tariff_from: refuses a tier without any price (22023), which OpenMeter does not know either.';
+
 CREATE FUNCTION billing.import_openmeter_tiers(price jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -55,6 +67,7 @@ DECLARE
 BEGIN
     PERFORM billing.import_refuse_unknown('openmeter', e.value, format('tiers[%s].', e.position - 1), 'upToAmount', 'up_to_amount', 'flatPrice', 'flat_price', 'unitPrice', 'unit_price')
        FROM jsonb_array_elements(tiers) WITH ORDINALITY AS e(value, position);
+    PERFORM billing.import_openmeter_priced(e.value, e.position - 1) FROM jsonb_array_elements(tiers) WITH ORDINALITY AS e(value, position);
     RETURN (SELECT jsonb_agg(jsonb_build_object('up_to', t.up_to,
                          'flat', billing.import_one('openmeter', 'flatPrice', billing.import_openmeter_amount(t.value, 'flatPrice'), billing.import_openmeter_amount(t.value, 'flat_price')),
                          'unit_price', COALESCE(billing.import_one('openmeter', 'unitPrice', billing.import_openmeter_amount(t.value, 'unitPrice'), billing.import_openmeter_amount(t.value, 'unit_price')), 0))

@@ -78,14 +78,15 @@ BEGIN
         END IF;
         RETURN trim_scale(billing.service_days(rule, covered, time_zone)::numeric(60, 40) / whole);
     END IF;
+    IF rule = 'second' THEN
+        whole := COALESCE(extract(epoch FROM upper(period)) - extract(epoch FROM lower(period)), 0);
+        seconds := COALESCE(extract(epoch FROM upper(service)) - extract(epoch FROM lower(service)), 0);
+        RETURN CASE WHEN isempty(covered) AND NOT isempty(service) AND NOT isempty(period) THEN 0
+                    WHEN seconds = 0 OR seconds >= whole THEN 1
+                    ELSE trim_scale(seconds::numeric(80, 40) / whole) END;
+    END IF;
     seconds := COALESCE(extract(epoch FROM upper(covered)) - extract(epoch FROM lower(covered)), 0);
     CASE rule
-        WHEN 'second' THEN
-            whole := extract(epoch FROM upper(period)) - extract(epoch FROM lower(period));
-            IF isempty(service) OR lower(service) = upper(service) AND NOT isempty(covered) OR whole IS NULL OR seconds >= whole THEN
-                RETURN 1;
-            END IF;
-            RETURN trim_scale(seconds::numeric(80, 40) / whole);
         WHEN 'month' THEN RETURN COALESCE(billing.waldur_month(covered, time_zone, false), 0);
         WHEN 'half_month' THEN RETURN COALESCE(billing.waldur_month(covered, time_zone, true), 0);
         WHEN 'day' THEN RETURN ceil(seconds / 86400);
@@ -95,7 +96,7 @@ BEGIN
     END CASE;
 END $$;
 COMMENT ON FUNCTION billing.prorate(text, tstzrange, tstzrange, text) IS
-'The part of a period that a service covers, for the argument fraction of rate, at 40 decimals; or a quantity of Waldur, for which period may be null. Nothing outside the period is charged: of a service that begins before it or ends after it the part inside counts, and one wholly outside has none (0). Rules: day_inclusive, both end days count; day_half_open, the day of the upper bound does not; second, elapsed time, where an empty service is the whole period; month and half_month, days of the service divided by those of its month or half of them, a whole one being 1; day and hour, elapsed time of which any part is whole. The last four are rounded up to 0.01. Days are local to time_zone. Bounds of the spans count as they are written: [2023-01-08, 2023-01-31] touches the 31st. Null arguments give null. Errors: 22023 for an unknown rule, a span without end, a period without a day, a month rule over several months. Immutable. Sources: Lago, Flexprice (day_inclusive), Meteroid, Kill Bill (day_half_open), OpenMeter (second), Waldur (the others).';
+'The part of a period that a service covers, for the argument fraction of rate, at 40 decimals; or a quantity of Waldur, for which period may be null. A service wholly outside the period has no part (0); of one that begins before it or ends after it the part inside counts, but by the rule second. Rules: day_inclusive, both end days count; day_half_open, the day of the upper bound does not; second, elapsed time of the service divided by that of the period, wherever the service begins and ends: one that is empty or as long as the period is the whole of it; month and half_month, days of the service divided by those of its month or half of them, a whole one being 1; day and hour, elapsed time of which any part is whole. The last four are rounded up to 0.01. Days are local to time_zone. Bounds of the spans count as they are written: [2023-01-08, 2023-01-31] touches the 31st. Null arguments give null. Errors: 22023 for an unknown rule, a span without end, a period without a day, a month rule over several months. Immutable. Sources: Lago, Flexprice (day_inclusive), Meteroid, Kill Bill (day_half_open), OpenMeter (second), Waldur (the others).';
 
 CREATE FUNCTION billing.fee_weight(rule text, from_local timestamp, to_local timestamp, time_zone text) RETURNS numeric
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp

@@ -14,7 +14,8 @@
 
 /*
  * A fee is never below 0.  Graduated prices go on with the price of the first
- * range below zero, beside its flat amount; every other model gives 0.
+ * range below zero, beside its flat amount; every other model gives 0.  The
+ * minimum of the charge comes after that.
  */
 bool
 lago_negative(const Tariff *tariff, Rating *rating, Number *amount)

@@ -246,6 +246,19 @@ tariff_price(const Tariff *tariff, Rating *rating, Number *amount)
 		adjust_amount(tariff, rating, &cursor, amount);
 }
 
+/*
+ * Discount, maximum and minimum of an amount that its dialect gives in place
+ * of the model.
+ */
+bool
+tariff_adjust(const Tariff *tariff, Rating *rating, Number *amount)
+{
+	const char *cursor = tariff->numbers;
+
+	return prepare_units(tariff, rating, &cursor) &&
+		adjust_amount(tariff, rating, &cursor, amount);
+}
+
 /* Do all events count in full? */
 static bool
 events_are_whole(const RatedEvent *events, int count)

@@ -146,6 +146,7 @@ extern void json_put_text(StringInfo json, TariffText text);
 
 /* evaluate.c */
 extern bool tariff_price(const Tariff *tariff, Rating *rating, Number *amount);
+extern bool tariff_adjust(const Tariff *tariff, Rating *rating, Number *amount);
 extern bool tariff_price_each(const Tariff *tariff, Rating *rating,
 							  const RatedEvent *events, int count, Number *amount);
 extern bool rating_fail(Rating *rating, int sqlstate, const char *hint, const char *format,...) pg_attribute_printf(4, 5);

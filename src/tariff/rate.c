@@ -67,7 +67,8 @@ tariff_rate(const Tariff *tariff, Rating *rating, Fixed *result)
 		if (tariff->head.dialect == DIALECT_STRIPE)
 			return rating_fail_negative(rating, tariff_model(tariff)->name);
 		if (dialect_negative(tariff, rating, &amount))
-			return rating_finish(rating, &amount, result);
+			return tariff_adjust(tariff, rating, &amount) &&
+				rating_finish(rating, &amount, result);
 	}
 	return tariff_price(tariff, rating, &amount) &&
 		rating_finish(rating, &amount, result);

@@ -144,7 +144,7 @@ CREATE FUNCTION billing.counted_rows() RETURNS text
 AS $function$
     SELECT $step$
         SELECT c.contract_no, s.segment_no, g.charge_group, g.rate_group, w.window_at, s.aggregation, s.unique_dimension, s.percentile, v.value,
-               u.ends_at, billing.starts_at(w.part) AS starts_at, u.key, r.key AS resource, coalesce(billing.rated_dimensions(s.by_tenant, u.dimensions, u.account_id), '{}') AS dimensions
+               u.ends_at, billing.starts_at(w.part) AS starts_at, u.key, r.key AS resource, s.walks, s.tariff, s.scale_by, s.scale_over, coalesce(billing.rated_dimensions(s.by_tenant, u.dimensions, u.account_id), '{}') AS dimensions
           FROM billing.usage AS u
           JOIN rated_contract AS c ON c.consumer_id = u.account_id
           JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_id = u.meter_id
@@ -455,14 +455,14 @@ AS $function$
                billing.model(g.tariff) = 'matrix' AND g.chain IS NULL AS by_cell,
                coalesce(amount((billing.try_rate(g.tariff, 0)).amount) <> 0, false) AND g.chain IS NULL AS owes_at_zero,
                i.kind AS item_kind, i.key AS item_key, f.in_advance, coalesce(m.enabled, f.item_id IS NOT NULL) AS enabled,
-               $step$ || billing.metered_columns() || $step$, coalesce(m.prorated IS NOT NULL AND billing.model(g.tariff) IN ('graduated', 'volume'), false) AS walks,
+               $step$ || billing.metered_columns() || $step$, coalesce(m.prorated IS NOT NULL AND billing.model(g.tariff) IN ('graduated', 'volume'), false) OR y.each AS walks,
                coalesce(g.chain IS NOT NULL AND m.aggregation IN ('sum', 'count') AND NOT x.looks_back, false) AS by_rows,
                coalesce(g.chain = '[{"module": "hashmap"}]' AND m.aggregation IN ('sum', 'count') AND NOT x.looks_back AND billing.tariff_window(g.tariff) IS NULL, false) AS by_rules,
                min(g.from_at) OVER (PARTITION BY g.spec_no, g.item_id) = g.from_at AS is_first,
                -- the days that count in this segment: those whose midnight lies in it
                (b.from_local + interval '86399.999999 seconds')::date AS first_day,
                (CASE WHEN s.usage_to_at >= g.to_at THEN b.to_local ELSE s.usage_to_at AT TIME ZONE s.time_zone END + interval '86399.999999 seconds')::date AS end_day,
-               coalesce(m.aggregation IN ('sum', 'count') AND m.dimensions = '{}' AND m.filter = '{}' AND NOT x.mutates AND NOT x.looks_back AND g.chain IS NULL
+               coalesce(m.aggregation IN ('sum', 'count') AND m.dimensions = '{}' AND m.filter = '{}' AND NOT x.mutates AND NOT x.looks_back AND g.chain IS NULL AND NOT y.each
                         AND coalesce(cardinality(billing.tariff_grouping(g.tariff)), 0) = 0 AND billing.tariff_window(g.tariff) IS NULL, false) AS plain
           FROM segment AS g
           JOIN rated_spec AS s USING (spec_no)
@@ -480,6 +480,8 @@ AS $function$
                               ORDER BY lower(x.known) LIMIT 1) AS f ON true
          CROSS JOIN LATERAL (SELECT $step$ || billing.meter_traits() || $step$,
                                     extract(epoch FROM s.date_to::timestamp AT TIME ZONE s.time_zone - s.full_from::timestamp AT TIME ZONE s.time_zone)::numeric AS period_seconds) AS x
+         -- free events and bounds of the fee of an event: each row is an event
+         CROSS JOIN LATERAL (SELECT coalesce(billing.per_event(g.tariff) AND m.aggregation = 'sum' AND g.chain IS NULL, false) AS each) AS y
     $step$
 
     -- Quantities of meters that only add up: the pass over usage that matters.
@@ -542,7 +544,8 @@ AS $function$
                    WHEN 'unique_count' THEN count(DISTINCT CASE WHEN x.unique_dimension IS NULL THEN x.resource ELSE x.dimensions ->> x.unique_dimension END)::numeric
                    WHEN 'percentile' THEN (array_agg(x.value ORDER BY x.value))[greatest(1, ceil(min(x.percentile) * count(*)))::int]
                END AS quantity,
-               count(*) AS events, NULL::billing.rating_result AS priced
+               count(*) AS events,
+               billing.try_rate_each(x.tariff, billing.scaled_quantity(x.value, x.scale_by, x.scale_over), x.ends_at, 1, NULLIF(x.rate_group, '{}')) FILTER (WHERE x.walks) AS priced
           FROM ($step$ || billing.counted_rows('false') || $step$) AS x
          GROUP BY x.contract_no, x.segment_no, x.charge_group, x.rate_group, x.window_at
     $step$

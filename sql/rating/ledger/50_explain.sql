@@ -76,7 +76,8 @@ DECLARE
                                  UNION ALL SELECT x.* FROM billing.rating_steps(p.tariff, (p.units ->> '')::numeric, NULL, NULL, p.fraction, p.complete) AS x WHERE p.units ? '') AS t
              WHERE p.units IS NOT NULL
             UNION ALL
-            SELECT 20, c.no * 1000, 'price', CASE WHEN c.chain IS NULL THEN 'tiers walked in time order, each usage row with its part of the period'
+            SELECT 20, c.no * 1000, 'price', CASE WHEN c.chain IS NULL AND c.prorated IS NULL THEN 'each usage row by itself, in time order'
+                                                    WHEN c.chain IS NULL THEN 'tiers walked in time order, each usage row with its part of the period'
                                                     ELSE 'each usage row by the modules ' || (SELECT string_agg(m ->> 'module', ', ' ORDER BY n) FROM jsonb_array_elements(c.chain) WITH ORDINALITY AS x(m, n)) END, NULL, NULL, c.rounded, NULL, a.amount
               FROM counted AS c JOIN this_amount AS a USING (contract_no, segment_no, rate_group) WHERE c.walks
             UNION ALL
