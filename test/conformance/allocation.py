@@ -1,6 +1,6 @@
 """Cases of allocation: cost rows come in as a provider delivers them, rules divide them, and reports say what each target bears.
 
-Each case has a month, a cost source and a scheme of its own, because a run divides all cost of its period.
+What is added up, the product's sum(monetary) adds up.  Each case has a month, a cost source and a scheme of its own, because a run divides all cost of its period.
 """
 
 import json
@@ -48,11 +48,15 @@ class World:
         """What each target bears: the report where it is in cents of so many digits, else the same rounding of the exact shares."""
         if not self.in_cents:
             return self.rounded("true")
-        return dict(self.server.rows("SELECT cost_center, sum(billed) FROM report_lines(%(period)s) WHERE scheme = %(scheme)s GROUP BY 1", period=self.period, scheme=self.key))
+        return dict(self.server.rows("SELECT cost_center, amount(sum(monetary(billed, currency))) FROM report_lines(%(period)s) WHERE scheme = %(scheme)s GROUP BY 1", period=self.period, scheme=self.key))
+
+    def whole(self):
+        """What all of them bear."""
+        return self.server.value("SELECT amount(sum(monetary(billed, currency))) FROM report_lines(%(period)s) WHERE scheme = %(scheme)s", period=self.period, scheme=self.key)
 
     def rounded(self, condition):
         return dict(self.server.rows(f"""SELECT unnest(array_agg(s.cost_center ORDER BY s.cost_center)), unnest(round_shares(array_agg(s.billed ORDER BY s.cost_center), %(digits)s::int))
-                                           FROM (SELECT cost_center, sum(billed) AS billed FROM cost_shares WHERE scheme = %(scheme)s AND {condition} GROUP BY 1) AS s""",
+                                           FROM (SELECT cost_center, CASE count(*) WHEN 1 THEN min(billed) ELSE amount(sum(monetary(billed, currency))) END AS billed FROM cost_shares WHERE scheme = %(scheme)s AND {condition} GROUP BY 1) AS s""",
                                      scheme=self.key, digits=self.digits))
 
 
@@ -85,7 +89,7 @@ def check_share_pool(server, case, currencies, expect):
     got = world.reported()
     for key, wanted in case["expected"]["totals"].items():
         expect(f"total of {key}", got.get(key), wanted)
-    expect("the sum", sum(got.values()), case["expected"]["sum"])
+    expect("the sum", world.whole(), case["expected"]["sum"])
     idle = world.rounded("service = 'idle'")
     for key, wanted in case["expected"]["idle"].items():
         expect(f"idle cost of {key}", idle.get(key), wanted)

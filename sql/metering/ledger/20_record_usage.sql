@@ -53,12 +53,19 @@ CREATE FUNCTION billing.meter_takes(meter_id int, sample_type text) RETURNS bool
 AS $$
     SELECT coalesce((SELECT CASE $2 WHEN 'cumulative' THEN m.aggregation = 'increase'
                                     WHEN 'gauge' THEN m.aggregation NOT IN ('increase', 'sum', 'weighted_sum')
+                                    WHEN 'interval' THEN m.aggregation NOT IN ('increase', 'time_weighted', 'weighted_sum')
                                     ELSE m.aggregation NOT IN ('increase', 'time_weighted') END
                        FROM billing.meter_definition AS m WHERE m.item_id = $1 AND upper_inf(m.known)), true)
 $$;
 COMMENT ON FUNCTION billing.meter_takes(int, text) IS
-'Whether the aggregation of a meter makes sense of samples of a type: readings of a counter (cumulative) are for increase alone, levels (gauge) cannot be added up, amounts (delta) are no levels. Stable.';
+'Whether the aggregation of a meter makes sense of samples of a type: readings of a counter (cumulative) are for increase alone, levels (gauge) cannot be added up, amounts (delta) are no levels; of what lasts from one time to another (interval) no level and no reading can be told. Stable.';
 REVOKE ALL ON FUNCTION billing.meter_takes(int, text) FROM PUBLIC;
+
+CREATE FUNCTION billing.no_interval(meter text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT format('meter "%s" counts what holds from a time on: give "at" instead of "start" and "end", and "off", 0 or the next reading where it ends', $1) $$;
+COMMENT ON FUNCTION billing.no_interval(text) IS 'Why usage with a start and an end is refused by a meter of levels or readings. Immutable.';
+REVOKE ALL ON FUNCTION billing.no_interval(text) FROM PUBLIC;
 
 CREATE FUNCTION billing.create_usage_resources(usage jsonb, stamp timestamptz) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
@@ -90,10 +97,12 @@ BEGIN
                     WHEN i.item_id IS NULL THEN 'unknown_meter'
                     WHEN EXISTS (SELECT FROM account_setting AS s WHERE s.account_id = a.account_id AND s.status = 'closed')
                          AND billing.account_is_closed(a.account_id, billing.starts_at(f.consumed)) THEN 'account_closed'
-                    WHEN f.sample_type IS NOT NULL AND NOT billing.meter_takes(i.item_id, f.sample_type) THEN 'wrong_sample_type' END AS reason,
+                    WHEN f.sample_type IS NOT NULL AND NOT billing.meter_takes(i.item_id, f.sample_type) THEN 'wrong_sample_type'
+                    WHEN billing.starts_at(f.consumed) < billing.ends_at(f.consumed) AND NOT billing.meter_takes(i.item_id, 'interval') THEN 'wrong_sample_type' END AS reason,
                coalesce(f.detail, CASE WHEN a.account_id IS NULL THEN format('account %s does not exist', to_json(left(f.account, 64)))
                                        WHEN i.item_id IS NULL THEN format('meter %s does not exist', to_json(left(f.meter, 64)))
                                        WHEN f.sample_type IS NOT NULL AND NOT billing.meter_takes(i.item_id, f.sample_type) THEN format('meter "%s" cannot add up samples of type %s', f.meter, f.sample_type)
+                                       WHEN billing.starts_at(f.consumed) < billing.ends_at(f.consumed) AND NOT billing.meter_takes(i.item_id, 'interval') THEN billing.no_interval(f.meter)
                                        ELSE format('account "%s" is closed', f.account) END) AS detail
           FROM billing.read_usage(usage) AS f
           LEFT JOIN account AS a ON a.key = f.account
@@ -182,7 +191,9 @@ BEGIN
     IF jsonb_typeof(usage) = 'object' THEN
         fact := billing.recordable_usage(usage, billing.extension_version());
         IF fact IS DISTINCT FROM NULL THEN
-            INSERT INTO usage_key (account_id, key, payload) VALUES (fact.account_id, fact.key, fact.payload)
+            INSERT INTO usage_key (account_id, key, payload)
+            SELECT fact.account_id, fact.key, fact.payload
+             WHERE billing.starts_at(fact.consumed) = billing.ends_at(fact.consumed) OR billing.meter_takes(fact.meter_id, 'interval')
                 ON CONFLICT (account_id, key) DO NOTHING;
             IF FOUND THEN
                 INSERT INTO usage (account_id, ends_at, consumed, recorded_at, key, meter_id, load_id, resource_id, dimensions)

@@ -74,12 +74,14 @@ CREATE FUNCTION billing.load_new_usage(stamp timestamptz, load int, taken_for_ne
 AS $$
 DECLARE
     closed bigint[] := ARRAY(SELECT DISTINCT s.account_id FROM account_setting AS s WHERE s.status = 'closed');
+    levels int[]    := ARRAY(SELECT m.item_id FROM meter_definition AS m WHERE upper_inf(m.known) AND NOT billing.meter_takes(m.item_id, 'interval'));
 BEGIN
     WITH prepared AS MATERIALIZED (
         SELECT y.*,
                y.account_id IS NOT NULL AND y.key IS NOT NULL AND y.meter_id IS NOT NULL AND y.consumed IS NOT NULL
                AND (y.resource IS NULL OR y.resource_id IS NOT NULL) AND (NOT y.with_dimensions OR y.dimensions IS NOT NULL)
-               AND (closed = '{}' OR y.account_id <> ALL (closed) OR NOT billing.account_is_closed(y.account_id, billing.starts_at(y.consumed))) AS sound
+               AND (closed = '{}' OR y.account_id <> ALL (closed) OR NOT billing.account_is_closed(y.account_id, billing.starts_at(y.consumed)))
+               AND (levels = '{}' OR y.meter_id <> ALL (levels) OR billing.starts_at(y.consumed) = billing.ends_at(y.consumed)) AS sound
           FROM (SELECT b.ctid AS place, a.account_id, billing.usage_key_of(b.id, b.source) AS key, i.item_id AS meter_id,
                        billing.try_usage_interval(b.starts_at, b.ends_at, b.quantity) AS consumed, nullif(b.resource, '') AS resource, r.resource_id,
                        billing.try_dimensions(b.dimensions) AS dimensions, b.dimensions IS NOT NULL AS with_dimensions
@@ -143,10 +145,11 @@ DECLARE
     lost bigint;
 BEGIN
     WITH rest AS MATERIALIZED (
-        SELECT b.ctid AS place, b AS batch_row, a.account_id, y.key, f.reason AS fault, f.detail AS fault_detail, i.item_id AS meter_id,
+        SELECT b.ctid AS place, b AS batch_row, a.account_id, y.key, f.reason AS fault, f.detail AS fault_detail, i.item_id AS meter_id, t.refused,
                CASE WHEN f.reason IS NULL AND a.account_id IS NOT NULL AND i.item_id IS NOT NULL THEN
                    CASE WHEN EXISTS (SELECT FROM account_setting AS s WHERE s.account_id = a.account_id AND s.status = 'closed')
                              AND billing.account_is_closed(a.account_id, billing.starts_at(y.consumed)) THEN 'rejected'
+                        WHEN t.refused THEN 'rejected'
                         WHEN k.payload IS NULL THEN 'lost'
                         WHEN billing.usage_payload_same(k.payload, billing.usage_payload(i.item_id, y.consumed, nullif(b.resource, ''), billing.try_dimensions(b.dimensions))) THEN 'duplicate'
                         ELSE 'conflict' END
@@ -158,6 +161,7 @@ BEGIN
           LEFT JOIN account AS a ON a.key = b.account
           LEFT JOIN item AS i ON i.kind = 'meter' AND i.key = b.meter
           LEFT JOIN LATERAL (SELECT k.payload FROM usage_key AS k WHERE k.account_id = a.account_id AND k.key = y.key LIMIT 1) AS k ON true
+         CROSS JOIN LATERAL (SELECT billing.starts_at(y.consumed) < billing.ends_at(y.consumed) AND NOT billing.meter_takes(i.item_id, 'interval') AS refused) AS t
     ), conflicts AS (
         INSERT INTO usage_conflict (account_id, key, payload, load_id, recorded_at)
         SELECT r.account_id, r.key, jsonb_strip_nulls(to_jsonb(r.batch_row)), load, stamp
@@ -168,9 +172,10 @@ BEGIN
     ), rejections AS (
         INSERT INTO usage_rejected (payload, reason, detail, load_id, recorded_at)
         SELECT jsonb_strip_nulls(to_jsonb(r.batch_row)),
-               coalesce(r.fault, CASE WHEN r.account_id IS NULL THEN 'unknown_account' WHEN r.meter_id IS NULL THEN 'unknown_meter' ELSE 'account_closed' END),
+               coalesce(r.fault, CASE WHEN r.account_id IS NULL THEN 'unknown_account' WHEN r.meter_id IS NULL THEN 'unknown_meter' WHEN r.refused THEN 'wrong_sample_type' ELSE 'account_closed' END),
                coalesce(r.fault_detail, CASE WHEN r.account_id IS NULL THEN format('account %s does not exist', to_json(left((r.batch_row).account, 64)))
                                              WHEN r.meter_id IS NULL THEN format('meter %s does not exist', to_json(left((r.batch_row).meter, 64)))
+                                             WHEN r.refused THEN billing.no_interval((r.batch_row).meter)
                                              ELSE format('account "%s" is closed', (r.batch_row).account) END),
                load, stamp
           FROM rest AS r
