@@ -117,4 +117,9 @@ SELECT imported(d, p::jsonb, 'USD') FROM (VALUES
     ('cloudkitty', '{"services":[{"service_id":"1","name":"s"},{"service_id":"2","name":"t"}],"fields":[{"field_id":"3","service_id":"1","name":"f"}],"mappings":[{"mapping_id":"9","service_id":"2","field_id":"3","value":"x","cost":"1"}]}'),
     ('cloudkitty', '{"services":[{"service_id":"1","name":"s"}],"mappings":[{"mapping_id":"9","service_id":"1","field_id":"3","value":"x","cost":"1"}]}'),
     ('stripe', '{"currency":"usd","unit_amount":1e36}'), ('waldur', '{"unit":"month","unit_price":"0.0000000000000000000000000000000000001"}')) AS v(d, p);
+-- A tier without any price is no free one; Lago raises to its minimum what it would not charge.
+SELECT imported('openmeter', '{"price":{"type":"tiered","mode":"volume","tiers":[{"upToAmount":"10","unitPrice":{"type":"unit","amount":"0"}},{"flatPrice":null}]}}', 'USD');
+SELECT q, rate(tariff_from('lago', '{"charge_model":"standard","min_amount_cents":3100,"properties":{"amount":"1"}}', 'USD'), q) AS minimum,
+       rate(tariff_from('lago', '{"charge_model":"graduated","properties":{"graduated_ranges":[{"from_value":0,"to_value":null,"per_unit_amount":"1","flat_amount":"3"}]}}', 'USD'), q) AS none
+  FROM unnest('{-4,-1,0,40}'::numeric[]) AS q;
 DROP FUNCTION imported(text, jsonb, text);
