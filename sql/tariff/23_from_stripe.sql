@@ -37,6 +37,31 @@ END $$;
 COMMENT ON FUNCTION billing.import_stripe_tiers(jsonb, numeric) IS
 'Behind tariff_from: Stripe''s tiers, in their order, with amounts in major units; 22023 names a tier without a price.';
 
+-- One price can be for several currencies.  Those that are not asked for are read, too: what cannot be expressed in one of them is said now
+-- and not when it is asked for.
+CREATE FUNCTION billing.import_stripe_others(price jsonb, currency text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    options CONSTANT jsonb := billing.import_object('stripe', price, 'currency_options');
+    common  CONSTANT jsonb := price - '{currency_options,currency,unit_amount,unit_amount_decimal,tiers,custom_unit_amount,tax_behavior}'::text[];
+    other   text;
+BEGIN
+    FOR other IN SELECT m.key FROM jsonb_each(options) AS m WHERE lower(m.key) <> lower(currency) ORDER BY m.key LOOP
+        IF jsonb_typeof(options -> other) <> 'object' OR (options -> other) ?| '{currency,currency_options}' THEN
+            RAISE EXCEPTION 'currency_options.% of the stripe price must be an object of prices', other USING ERRCODE = 'invalid_parameter_value', DETAIL = format('It is %s.', left((options -> other)::text, 200));
+        END IF;
+        BEGIN
+            PERFORM billing.import_stripe(common || (options -> other) || jsonb_build_object('currency', other), upper(other));
+        EXCEPTION WHEN feature_not_supported OR data_exception THEN
+            RAISE EXCEPTION 'currency_options.%: %', other, SQLERRM USING ERRCODE = SQLSTATE;
+        END;
+    END LOOP;
+    IF options <> '{}' AND lower(price ->> 'currency') <> lower(currency) THEN
+        PERFORM billing.import_stripe(price - 'currency_options', upper(price ->> 'currency'));
+    END IF;
+END $$;
+
 CREATE FUNCTION billing.import_stripe(price jsonb, currency text) RETURNS billing.tariff
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -83,7 +108,10 @@ BEGIN
     ELSE
         members := jsonb_build_object('model', 'per_unit', 'unit_price', billing.import_stripe_amount(own, 'unit_amount', unit));
     END IF;
+    PERFORM billing.import_stripe_others(price, code);
     RETURN billing.import_tariff('stripe', code, members);
 END $$;
 COMMENT ON FUNCTION billing.import_stripe(jsonb, text) IS
 'Behind tariff_from: a Price object of Stripe, whose amounts count minor units; a currency that differs from the price''s is taken from currency_options. Billing schemes per_unit (with transform_quantity a package) and tiered, graduated or volume. Errors: 0A000 for custom_unit_amount, amounts that contain their tax, unknown schemes and price members that are not known, 22023 for what is missing or another currency. A fraction of a unit costs its part, as Stripe''s quantity_decimal says; a quantity below 0 is an error of rating (BL002), as Stripe knows none. Source: Stripe''s API reference and pricing documentation.';
+COMMENT ON FUNCTION billing.import_stripe_others(jsonb, text) IS
+'Behind tariff_from: reads the price in the currencies that are not asked for, and raises as for those that are, with currency_options and the currency before the message.';

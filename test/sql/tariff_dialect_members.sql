@@ -122,4 +122,10 @@ SELECT imported('openmeter', '{"price":{"type":"tiered","mode":"volume","tiers":
 SELECT q, rate(tariff_from('lago', '{"charge_model":"standard","min_amount_cents":3100,"properties":{"amount":"1"}}', 'USD'), q) AS minimum,
        rate(tariff_from('lago', '{"charge_model":"graduated","properties":{"graduated_ranges":[{"from_value":0,"to_value":null,"per_unit_amount":"1","flat_amount":"3"}]}}', 'USD'), q) AS none
   FROM unnest('{-4,-1,0,40}'::numeric[]) AS q;
+-- Stripe's prices for several currencies: those that are not asked for are read, too.
+SELECT imported('stripe', jsonb_build_object('currency', 'usd', 'unit_amount', 100, 'currency_options', jsonb_build_object('usd', '{"unit_amount":100}'::jsonb, 'jpy', o)), c)
+  FROM unnest('{USD,JPY}'::text[]) AS c, unnest(ARRAY['{"unit_amount":15000}', '{"unit_amount":"NaN"}', '{"unit_amount":null}', '{"unit_amount_decimal":"1e99"}', '{"unit_amount":1,"tax_behavior":"inclusive"}', '{"custom_unit_amount":{"minimum":1}}',
+                       '{"unit_amount":1,"surcharge":"5"}', '{"tiers":[{"up_to":null,"unit_amount":1}]}', '7', '{"currency":"eur","unit_amount":1}']::jsonb[]) AS o;
+SELECT imported('stripe', '{"currency":"usd","unit_amount":"much","currency_options":{"eur":{"unit_amount":90}}}', 'EUR');
+SELECT imported('stripe', '{"currency":"usd","unit_amount":100,"currency_options":[]}', 'USD');
 DROP FUNCTION imported(text, jsonb, text);
