@@ -95,6 +95,13 @@ END $$;
 COMMENT ON FUNCTION billing.shadow_rungs(billing.tariff, text[]) IS
 'Behind shadow_bill: the ladder from a product''s tariff (rung 0) to a plain one; each rung drops one rule that is not kept. A rung has one tariff, or one a unit when blocks of several units were taken apart. Immutable.';
 
+CREATE FUNCTION billing.shadow_unknown(used jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT format('member "%s" of the row is not known', min(m.key)) FROM jsonb_each(CASE jsonb_typeof(used) WHEN 'object' THEN used ELSE '{}' END) AS m
+           WHERE m.key <> ALL ('{price,account,period,quantity,quantities,each,events,dimensions,fraction,billed}') HAVING count(*) > 0 $$;
+COMMENT ON FUNCTION billing.shadow_unknown(jsonb) IS
+'Behind shadow_bill: the problem of a usage row with a member that is not known, which may be a misspelled one; null without such. Immutable.';
+
 CREATE FUNCTION billing.shadow_fraction(used jsonb) RETURNS numeric
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -249,10 +256,11 @@ BEGIN
         SELECT u.position, u.value ->> 'account' AS account, u.price, u.value ->> 'period' AS period,
                coalesce(u.value ->> 'quantity', u.value ->> 'quantities', jsonb_array_length(CASE jsonb_typeof(u.value -> 'each') WHEN 'array' THEN u.value -> 'each' END) || ' events') AS quantity,
                r.theirs, r.ours, r.ours - r.theirs AS difference,
-               (SELECT jsonb_object_agg(x.key, x.value) FROM jsonb_each(r.parts) AS x WHERE x.value <> '0') AS parts,
+               (SELECT jsonb_object_agg(x.key, x.value) FROM jsonb_each(r.parts) AS x WHERE x.value NOT IN ('0', 'null')) AS parts,
                coalesce(r.billed, billing.shadow_billed(u.value, coalesce(l.rungs #>> '{0,parts,"",currency}', upper(shadow_bill.currency)))) AS billed,
                coalesce(billing.currency(r.theirs), l.rungs #>> '{0,parts,"",currency}', upper(shadow_bill.currency)) AS currency,
-               CASE WHEN u.price IS NULL THEN 'the row names no price' WHEN l.price IS NULL THEN format('there is no price "%s"', u.price) ELSE coalesce(l.problem, r.problem) END AS problem
+               CASE WHEN u.price IS NULL THEN 'the row names no price' WHEN l.price IS NULL THEN format('there is no price "%s"', u.price)
+                    ELSE coalesce(l.problem, billing.shadow_unknown(u.value), r.problem) END AS problem
           FROM used AS u
           LEFT JOIN ladder AS l ON l.price = u.price
           LEFT JOIN LATERAL billing.shadow_row(l.rungs, u.value, rounding_mode) AS r ON l.rungs IS NOT NULL

@@ -57,3 +57,7 @@ SELECT position_no, theirs, ours, problem FROM shadow_bill('lago', '{"a": {"char
 -- a fraction that is none says so, whether the price looks at it or not
 SELECT position_no, theirs, problem FROM shadow_bill('lago', '{"a": {"charge_model": "standard", "properties": {"amount": "1"}}}',
     '[{"quantity": "1", "fraction": "NaN"}, {"quantity": "1", "fraction": "-0.5"}, {"quantity": "1", "fraction": "Infinity"}, {"each": [{"amount": "1", "fraction": "NaN"}]}, {"quantity": "1", "fraction": "0.5"}]', 'EUR') WHERE scope = 'row';
+
+-- What is misspelled is no row without it; what a plain price does not have is no part.
+SELECT scope, theirs, ours, billed, problem FROM shadow_bill('lago', '{"a":{"charge_model":"standard","properties":{"amount":"1"}}}', '[{"quantity":1,"quantitty":5},{"quantity":1,"bild":"3"},{"quantity":2,"billed":"2"}]', 'EUR') WHERE scope = 'row';
+SELECT scope, theirs, ours, parts, problem FROM shadow_bill('lago', '{"a":{"charge_model":"package","properties":{"amount":"1","package_size":10}}}', '[{"quantity":-5}]', 'EUR') WHERE scope = 'row';

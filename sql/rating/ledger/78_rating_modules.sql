@@ -179,8 +179,9 @@ BEGIN
         RETURN ROW(NULL, '22003', format('charge comes to more than %s %s', trunc(greatest_amount()), currency(rate_rows.tariff)))::rating_result;
     END IF;
     RETURN ROW(monetary(round(total, 15), currency(rate_rows.tariff)), NULL, NULL)::rating_result;
-EXCEPTION WHEN OTHERS THEN
-    RETURN ROW(NULL, SQLSTATE, SQLERRM)::rating_result;
+EXCEPTION WHEN OTHERS THEN   -- the functions are the user's: the error says which were asked
+    RETURN ROW(NULL, SQLSTATE, coalesce((SELECT format('rating module %s: ', string_agg(format('"%s" (%s)', m.module ->> 'module', m.module ->> 'routine'), ' or ' ORDER BY m.no))
+                                           FROM jsonb_array_elements(rate_rows.chain) WITH ORDINALITY AS m(module, no) WHERE m.module ? 'routine' HAVING count(*) > 0), '') || SQLERRM)::rating_result;
 END $$;
 COMMENT ON FUNCTION billing.rate_rows(jsonb, billing.tariff, text, text, numeric[], timestamptz[], jsonb[]) IS
 'What a chain of modules prices usage rows at, each by itself: their sum, unrounded, or why they cannot be rated, as try_rate() says it; also when a module''s function is not the one that the price was made with (55000). Stable.';
