@@ -248,15 +248,18 @@ tariff_price(const Tariff *tariff, Rating *rating, Number *amount)
 
 /*
  * Discount, maximum and minimum of an amount that its dialect gives in place
- * of the model.
+ * of the model; its units are not converted, and none of them are free.
  */
 bool
 tariff_adjust(const Tariff *tariff, Rating *rating, Number *amount)
 {
 	const char *cursor = tariff->numbers;
+	Number		skipped;
 
-	return prepare_units(tariff, rating, &cursor) &&
-		adjust_amount(tariff, rating, &cursor, amount);
+	(void) next_number(tariff, TARIFF_HAS_MULTIPLY, &cursor, &skipped);
+	(void) next_number(tariff, TARIFF_HAS_DIVIDE, &cursor, &skipped);
+	(void) next_number(tariff, TARIFF_HAS_FREE, &cursor, &skipped);
+	return adjust_amount(tariff, rating, &cursor, amount);
 }
 
 /* Do all events count in full? */
