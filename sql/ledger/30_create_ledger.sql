@@ -75,6 +75,10 @@ CREATE PROCEDURE billing.create_ledger_guard()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $procedure$
 BEGIN
+    IF NOT EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'billing_endpoint_guard') THEN
+        CREATE EVENT TRIGGER billing_endpoint_guard ON ddl_command_start WHEN TAG IN ('ALTER SERVER') EXECUTE FUNCTION billing.guard_endpoint_name();
+        COMMENT ON EVENT TRIGGER billing_endpoint_guard IS 'Refuses to rename an endpoint while messages and their keys are stored under its name.';
+    END IF;
     IF EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'billing_ledger_guard') THEN
         RETURN;
     END IF;
@@ -104,14 +108,9 @@ BEGIN
     REVOKE ALL ON FUNCTION billing_guard.guard_ledger() FROM PUBLIC;
     CREATE EVENT TRIGGER billing_ledger_guard ON sql_drop EXECUTE FUNCTION billing_guard.guard_ledger();
     COMMENT ON EVENT TRIGGER billing_ledger_guard IS 'Refuses to drop the billing extension or schema while a ledger exists.';
-    IF EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'billing_endpoint_guard') THEN
-        DROP EVENT TRIGGER billing_endpoint_guard;
-    END IF;
-    CREATE EVENT TRIGGER billing_endpoint_guard ON ddl_command_start WHEN TAG IN ('ALTER SERVER') EXECUTE FUNCTION billing.guard_endpoint_name();
-    COMMENT ON EVENT TRIGGER billing_endpoint_guard IS 'Refuses to rename an endpoint while messages and their keys are stored under its name.';
 END $procedure$;
 COMMENT ON PROCEDURE billing.create_ledger_guard() IS
-'Creates the event trigger that refuses DROP EXTENSION billing CASCADE and the like while a ledger exists, and schema billing_guard with its function; and the one that refuses to rename endpoints in use. create_ledger() calls it when run by a superuser.';
+'Creates the event trigger that refuses DROP EXTENSION billing CASCADE and the like while a ledger exists, and schema billing_guard with its function; and the one that refuses to rename endpoints in use. What is there already stays. create_ledger() and upgrade_ledger() call it when run by a superuser.';
 REVOKE ALL ON PROCEDURE billing.create_ledger_guard() FROM PUBLIC;
 
 CREATE PROCEDURE billing.upgrade_ledger()
@@ -124,6 +123,12 @@ BEGIN
         RAISE undefined_table USING MESSAGE = 'this database has no ledger', HINT = 'Use CALL billing.create_ledger().';
     END IF;
     EXECUTE 'SELECT s.ledger_version FROM billing.ledger_state AS s' INTO present;
+    IF (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = current_user) THEN
+        CALL billing.create_ledger_guard();
+    ELSIF (SELECT count(*) FROM pg_event_trigger AS t WHERE t.evtname IN ('billing_ledger_guard', 'billing_endpoint_guard')) < 2 THEN
+        RAISE WARNING 'the event triggers that guard the ledger are not all there'
+            USING HINT = 'Have a superuser run CALL billing.create_ledger_guard().';
+    END IF;
     IF present = billing.extension_version() THEN
         RAISE NOTICE 'the ledger is of version % already', present;
         RETURN;
@@ -134,7 +139,7 @@ BEGIN
                     ELSE 'The ledger is too old: bring it up with the releases in between first.' END;
 END $$;
 COMMENT ON PROCEDURE billing.upgrade_ledger() IS
-'Brings the ledger to the version of the installed extension. Run it after ALTER EXTENSION billing UPDATE. Errors: 42P01 if there is no ledger, 0A000 if the ledger is newer than the extension or too old for it.';
+'Brings the ledger to the version of the installed extension. Run it after ALTER EXTENSION billing UPDATE. Event triggers that guard the ledger and are missing are made, if a superuser runs it; otherwise a warning says so. Errors: 42P01 if there is no ledger, 0A000 if the ledger is newer than the extension or too old for it.';
 REVOKE ALL ON PROCEDURE billing.upgrade_ledger() FROM PUBLIC;
 
 CREATE PROCEDURE billing.uninstall_ledger(confirmation text DEFAULT NULL)

@@ -73,7 +73,7 @@ CREATE FUNCTION billing.endpoint_option_forms() RETURNS jsonb
     RETURN '{
         "url": "url", "allow_http": "boolean", "allow_private": "boolean", "proxy": "url", "ca_file": "file",
         "timeout": "duration 100ms 10min", "connect_timeout": "duration 100ms 1min", "max_body": "integer 1024 268435456",
-        "rate_limit": "number", "max_parallel": "integer 1 64",
+        "rate_limit": "number", "max_parallel": "integer 1 64", "connector_timeout": "duration 10ms 30s",
         "max_attempts": "integer 1 1000", "retry_delay": "duration 10ms 1h", "retry_limit": "duration 10ms 7d",
         "breaker_failures": "integer 1 1000", "breaker_pause": "duration 10ms 1d",
         "keep_delivered": "duration 0s 3650d", "sync_every": "duration 1s 366d"}'::pg_catalog.jsonb;
@@ -91,7 +91,7 @@ DECLARE
         WHEN of_server THEN billing.endpoint_option_forms() || own_options
                             || coalesce((SELECT jsonb_object_agg(s || '_file', 'file') FROM unnest(secrets) AS s), '{}')
         WHEN of_mapping THEN coalesce((SELECT jsonb_object_agg(s, 'text') FROM unnest(secrets) AS s), '{}')
-        WHEN of_wrapper THEN '{"connector": "function", "secret_headers": "headers"}'
+        WHEN of_wrapper THEN '{"connector": "function", "secret_headers": "headers", "connector_timeout": "duration 10ms 30s"}'
         ELSE '{}' END;
     given jsonb := coalesce((SELECT jsonb_object_agg(split_part(o, '=', 1), substr(o, strpos(o, '=') + 1)) FROM unnest(options) AS o), '{}');
     option record;

@@ -33,9 +33,6 @@
 #include "module/server_version.h"
 #include "worker/worker.h"
 
-/* A connector only computes; one that takes longer is cut off, in milliseconds. */
-#define LONGEST_CALL 30000
-
 /* More requests than this in one attempt are an endless loop. */
 #define MOST_STEPS 1000
 
@@ -466,7 +463,7 @@ clean_reason(const Delivery *delivery, const char *reason)
 /*
  * Whether the attempt does not count towards the most, because it says
  * nothing of the message: nobody could be reached, our credentials were
- * refused, or the other side wants to be left alone for a while.  That may
+ * refused (endpoint_refuses_us()), or the other side wants to be left alone for a while.  That may
  * take a day and must not make dead letters.  A connection test has one
  * attempt, whatever comes of it.
  */
@@ -475,7 +472,7 @@ is_excused(const Delivery *delivery)
 {
 	if (!delivery->has_answer || strcmp(delivery->kind, "test") == 0)
 		return false;
-	return is_unreachable(delivery) || delivery->answer.status == 401 || answer_asks_to_wait(&delivery->answer);
+	return is_unreachable(delivery) || endpoint_refuses_us(delivery) || answer_asks_to_wait(&delivery->answer);
 }
 
 /* The message is to be tried again, unless it has used up its attempts. */
@@ -662,7 +659,7 @@ try_connector(Delivery *delivery)
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	settings_level = NewGUCNestLevel();
-	enable_timeout_after(STATEMENT_TIMEOUT, LONGEST_CALL);
+	enable_timeout_after(STATEMENT_TIMEOUT, delivery->endpoint->connector_timeout);
 	journal_write(delivery->message_id);
 	PG_TRY();
 	{
@@ -693,6 +690,18 @@ try_connector(Delivery *delivery)
 	return error;
 }
 
+/* An error of a connector as a reason; a call that was cut off says so. */
+static char *
+error_as_reason(const Delivery *delivery, const ErrorData *error, int64 took)
+{
+	int64		limit = delivery->endpoint->connector_timeout;
+
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && took >= limit * 1000)
+		return psprintf("%s: the connector computed for longer than option connector_timeout allows, " INT64_FORMAT " ms",
+						unpack_sql_state(error->sqlerrcode), limit);
+	return psprintf("%s: %s", unpack_sql_state(error->sqlerrcode), error->message);
+}
+
 /*
  * connector_step(delivery) -> whether there is something to record
  *	  One call of the connector, with the answer if there is one.  Sets what is
@@ -708,6 +717,7 @@ connector_step(Delivery *delivery)
 	MemoryContext context = AllocSetContextCreate(former, "billing connector step", ALLOCSET_SMALL_SIZES);
 	bool		was_uncertain = delivery->uncertain;
 	int			step = delivery->step;
+	TimestampTz begun = GetCurrentTimestamp();
 	ErrorData  *error;
 
 	judge_certainty(delivery);
@@ -733,7 +743,7 @@ connector_step(Delivery *delivery)
 			MemoryContextSwitchTo(former);
 			return !delivery->has_answer;
 		}
-		retry_later(delivery, psprintf("%s: %s", unpack_sql_state(error->sqlerrcode), error->message), 0);
+		retry_later(delivery, error_as_reason(delivery, error, GetCurrentTimestamp() - begun), 0);
 	}
 	delivery->held_since = 0;
 	MemoryContextSwitchTo(former);

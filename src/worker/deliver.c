@@ -51,6 +51,14 @@
 /* How long the connectors of one endpoint may take in one turn, in microseconds: no further one is called then */
 #define SHARE_OF_TURN INT64CONST(10000)
 
+/*
+ * A call that takes longer than this, in microseconds, is followed by a rest
+ * of so many times as long while messages to other endpoints are under way,
+ * so that slow connectors of one take a fifth of the worker's time.
+ */
+#define SLOW_CALL INT64CONST(20000)
+#define REST_AFTER_SLOW_CALL 4
+
 /* Most messages that are begun in one turn */
 #define MOST_CLAIMED 64
 
@@ -183,14 +191,32 @@ answer_kind(const Delivery *delivery)
 	return delivery->answer.body_length > LARGE_ANSWER ? ANSWERS_LARGE : ANSWERS_NEW;
 }
 
+/* Has the endpoint leave the worker to the others for a while, if they have messages under way. */
+static void
+rest_after_slow_call(Endpoint *endpoint, int64 took, TimestampTz now)
+{
+	ListCell   *cell;
+
+	foreach(cell, endpoints_all())
+	{
+		Endpoint   *other = lfirst(cell);
+
+		if (other != endpoint && other->in_flight > 0)
+			endpoint->resting_until = Max(endpoint->resting_until, now + took * REST_AFTER_SLOW_CALL);
+	}
+}
+
 /* Calls the connector of a delivery and counts its time; returns whether there is something to record. */
 static bool
 step(Delivery *delivery)
 {
 	TimestampTz begun = GetCurrentTimestamp();
 	bool		to_record = connector_step(delivery);
+	TimestampTz ended = GetCurrentTimestamp();
 
-	delivery->endpoint->spent += GetCurrentTimestamp() - begun;
+	delivery->endpoint->spent += ended - begun;
+	if (ended - begun > SLOW_CALL)
+		rest_after_slow_call(delivery->endpoint, ended - begun, ended);
 	if (to_record)
 		count_step(delivery);
 	return to_record;

@@ -183,6 +183,32 @@ answer_asks_to_wait(const Answer *answer)
 	return answer->status == 429 || (answer->status == 503 && answer->retry_after > 0);
 }
 
+/* The endpoint of a delivery as it is now. */
+static Endpoint *
+endpoint_of(const Delivery *delivery)
+{
+	Endpoint   *endpoint = delivery->endpoint;
+
+	while (endpoint->successor != NULL)
+		endpoint = endpoint->successor;
+	return endpoint;
+}
+
+/*
+ * endpoint_refuses_us(delivery) -> bool
+ *	  Whether the answer says nothing of the message, because the other side
+ *	  does not take our credentials: 401; or 403 while the breaker is open, so
+ *	  that no other request is let in either.  A 403 among answers of another
+ *	  kind is about what this message wants.
+ */
+bool
+endpoint_refuses_us(const Delivery *delivery)
+{
+	const Endpoint *endpoint = endpoint_of(delivery);
+
+	return delivery->answer.status == 401 || (delivery->answer.status == 403 && endpoint->failures >= endpoint->breaker_failures);
+}
+
 /* It wants to be left alone. */
 static void
 count_wish(Endpoint *endpoint, const Answer *answer, TimestampTz now)
@@ -228,12 +254,10 @@ void
 endpoint_judge(const Delivery *delivery, TimestampTz now)
 {
 	const Answer *answer = &delivery->answer;
-	Endpoint   *endpoint = delivery->endpoint;
+	Endpoint   *endpoint = endpoint_of(delivery);
 	bool		failed = (answer->error != NULL && answer->status == 0) || (answer->status >= 500 && answer->status != 501) ||
 		answer->status == 401 || answer->status == 403;
 
-	while (endpoint->successor != NULL)
-		endpoint = endpoint->successor;
 	endpoint->noted = true;
 	endpoint->urgent = endpoint->urgent || failed || endpoint->failures > 0;
 	if (answer_asks_to_wait(answer))

@@ -218,6 +218,7 @@ read_endpoint(Row row)
 	endpoint->max_body = value_int4(row, "max_body");
 	endpoint->microseconds_a_request = value_int8(row, "microseconds_a_request");
 	endpoint->max_parallel = value_int4(row, "max_parallel");
+	endpoint->connector_timeout = value_int8(row, "connector_timeout");
 	endpoint->max_attempts = value_int4(row, "max_attempts");
 	endpoint->retry_delay = value_int8(row, "retry_delay");
 	endpoint->retry_limit = value_int8(row, "retry_limit");

@@ -66,6 +66,7 @@ typedef struct Endpoint
 	bool		allow_private;
 	int64		timeout;		/* this and the following in milliseconds */
 	int64		connect_timeout;
+	int64		connector_timeout;
 	int64		retry_delay;
 	int64		retry_limit;
 	int64		breaker_pause;
@@ -211,6 +212,7 @@ extern int	endpoint_free(Endpoint *endpoint, TimestampTz now, ClaimMode *mode);
 extern TimestampTz endpoint_next_free(Endpoint *endpoint, TimestampTz now);
 extern void endpoint_count_request(Endpoint *endpoint, TimestampTz now);
 extern bool answer_asks_to_wait(const Answer *answer);
+extern bool endpoint_refuses_us(const Delivery *delivery);
 extern void endpoint_judge(const Delivery *delivery, TimestampTz now);
 extern int64 endpoint_retry_delay(const Endpoint *endpoint, int attempt);
 

@@ -93,6 +93,13 @@ SELECT attname FROM pg_attribute WHERE attrelid = 'billing.line'::regclass AND a
 ROLLBACK;
 SELECT attname FROM pg_attribute WHERE attrelid = 'billing.line'::regclass AND attname = 'amount';
 CALL billing.create_ledger_guard();
+-- a guard that an older version did not make is made by the next upgrade, or by hand
+DROP EVENT TRIGGER billing_endpoint_guard;
+SELECT state_of('CALL billing.upgrade_ledger()');
+SELECT evtname FROM pg_event_trigger ORDER BY 1;
+DROP EVENT TRIGGER billing_endpoint_guard;
+CALL billing.create_ledger_guard();
+SELECT evtname FROM pg_event_trigger ORDER BY 1;
 
 -- another version of the ledger than the extension's: one minor version apart works
 SELECT string_to_array(billing.extension_version(), '.') AS version \gset

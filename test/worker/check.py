@@ -800,6 +800,63 @@ def check_credentials(stub):
     secret("login", "right")
     wait_until_finished("f_login")
     expect(states("f_login") == {"delivered": 100}, f"{states('f_login')}")
+    check_rights(stub)
+
+
+def check_rights(stub):
+    """Where all are forbidden (403) none dies, and worker_status names the endpoint; among others that are taken, one that is forbidden dies."""
+    secret("rights", "wrong")
+    endpoint("f_rights", stub.url("rights"), token_file="rights", secret_headers='{"Authorization": "Bearer {token}"}', max_attempts="3", breaker_failures="5", breaker_pause="50ms", max_parallel="2",
+             retry_delay="20ms", retry_limit="50ms")
+    keys = [f"right{n}" for n in range(20)] + ["bad"]
+    enqueue("f_rights", keys)
+    wait_for(lambda: one("SELECT max(attempts) FROM billing.message WHERE endpoint = 'f_rights'") > 4, 20, "five attempts of a message")
+    expect(states("f_rights").get("dead") is None, f"{states('f_rights')}")
+    wait_for(lambda: sql("SELECT state, detail, advice LIKE '%%refuse our credentials%%' FROM billing.worker_status") == [("running", "f_rights: status 403", True)], 5,
+             f"worker_status {sql('SELECT state, detail, advice FROM billing.worker_status')}: names the endpoint")
+    secret("rights", "right")
+    wait_for(lambda: states("f_rights").get("delivered") == 20, 20, f"{states('f_rights')}: 20 delivered")
+    expect(sql("SELECT detail, advice FROM billing.worker_status") == [(None, None)], "worker_status afterwards")
+    # the forbidden one is alone now: as long as others get through its attempts count
+    for number in range(40):
+        enqueue("f_rights", [f"more{number}"])
+        wait_for(lambda: one("SELECT state FROM billing.message WHERE endpoint = 'f_rights' AND idempotency_key = %s", f"more{number}") == "delivered", 10, "more")
+        if states("f_rights").get("dead"):
+            break
+    expect(sql("SELECT idempotency_key FROM billing.message WHERE endpoint = 'f_rights' AND state = 'dead'") == [("bad",)], f"{states('f_rights')}")
+    sql("DROP SERVER f_rights")
+
+
+def check_slow(stub):
+    """A connector that computes for long is cut off, and what it takes is a small part of the worker's time."""
+    stub.admin("reset")
+    sql("CREATE FUNCTION shop.slow(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step LANGUAGE plpgsql AS $$ DECLARE ends timestamptz := clock_timestamp() + "
+        "CASE WHEN message.idempotency_key LIKE '%%endless%%' THEN interval '1h' ELSE interval '100ms' END; BEGIN WHILE clock_timestamp() < ends LOOP END LOOP; RETURN shop.warehouse(message, answer); END $$")
+    endpoint("n_slow", stub.url(), connector="shop.slow", connector_timeout="300ms", max_attempts="2")
+    endpoint("n_healthy", stub.url())
+    enqueue("n_slow", ["endless"])
+    wait_for(lambda: states("n_slow").get("dead") == 1, 20, "the endless one dead")
+    reason = one("SELECT reason FROM billing.dead_letters WHERE endpoint = 'n_slow'")
+    expect(reason == "57014: the connector computed for longer than option connector_timeout allows, 300 ms", reason)
+    enqueue("n_slow", [f"slow{n}" for n in range(200)])
+    wait_for(lambda: states("n_slow").get("delivered", 0) > 0, 20, "the first slow one")
+    delays = []
+    before = states("n_slow").get("delivered", 0)
+    begun = time.monotonic()
+    for number in range(20):
+        asked = time.monotonic()
+        enqueue("n_healthy", [f"beside slow {number} {n}" for n in range(50)])
+        wait_until_finished("n_healthy")
+        delays.append(time.monotonic() - asked)
+    took = time.monotonic() - begun
+    slow = states("n_slow").get("delivered", 0) - before
+    print(f"# beside connectors of 100 ms: 50 messages in {sorted(delays)[10]:.2f} s, {max(delays):.2f} s at most; {slow} slow ones in {took:.1f} s")
+    expect(max(delays) < 2, f"the healthy endpoint waited {max(delays):.1f} s")
+    # two calls each: a fifth of the time is one message a second
+    expect(slow <= 4 + took * 3, f"{slow} slow messages in {took:.1f} s")
+    sql("DELETE FROM billing.message WHERE endpoint = 'n_slow' AND state NOT IN ('sending', 'delayed')")
+    wait_until_finished("n_slow", 60)
+    sql("DELETE FROM billing.message WHERE endpoint = 'n_slow'; DROP SERVER n_slow")
 
 
 def check_limits(stub):
@@ -1290,6 +1347,7 @@ GROUPS = {
     "poison": check_poison,
     "wishes": check_wish,
     "credentials": check_credentials,
+    "slow connectors": check_slow,
     "limits, sync": check_limits,
     "test_connection": check_connection_test,
     "alerts, reports": check_alerts,

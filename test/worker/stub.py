@@ -19,7 +19,7 @@ requests of each reference meet FAULT, later ones are fine:
     hold           no effect, no answer ever                  hold-after     carries out, no answer ever
     garbage        carries out, an answer that is no HTTP      bulk           carries out, answers with 3 MB of JSON
     picky          status 500 to every reference with "bad"  throttle       carries out 20 orders a second, 429 with Retry-After: 1 to others
-    login          401 unless the token is "right"
+    login          401 unless the token is "right"           rights         403 unless it is, and to every reference with "bad"
     fields         carries out, 9000 short header fields      field          carries out, a header field of 200 kB
     wide           carries out, header fields of 90 kB        never          429 with Retry-After: 9223372036854775807
     echo           carries out, quotes the header fields x-… as they came, as JSON and URLs write them
@@ -121,8 +121,8 @@ class Stub(asyncio.Protocol):
     def place(self, fault, times, reference, headers):
         arrivals.setdefault(reference, time.time())
         seen = met[reference] = met.get(reference, 0) + 1
-        if (fault == "throttle" and not self.is_within_rate()) or (fault == "picky" and "bad" in reference) or (fault == "login" and headers.get("authorization") != "Bearer right"):
-            self.send({"throttle": answer(429, b"{}", "Retry-After: 1\r\n"), "picky": answer(500, b"{}"), "login": answer(401, b"{}")}[fault])
+        if (fault == "throttle" and not self.is_within_rate()) or (fault == "picky" and "bad" in reference) or (fault in ("login", "rights") and headers.get("authorization") != "Bearer right") or (fault == "rights" and "bad" in reference):
+            self.send({"throttle": answer(429, b"{}", "Retry-After: 1\r\n"), "picky": answer(500, b"{}"), "login": answer(401, b"{}"), "rights": answer(403, b"{}")}[fault])
         elif seen > times or fault == "none":
             self.carry_out(reference, headers if fault == "keyed" else None)
             self.send(answer(201, b'{"id": 1}'))

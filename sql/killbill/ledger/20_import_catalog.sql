@@ -126,14 +126,18 @@ DECLARE
     list_keys jsonb := '{}';
     changed   timestamptz[] := '{}';
     list_key  text;
+    prices    killbill_price[];    -- of all versions: reading them is most of the work, so it is done once
+    versions  timestamptz[];
 BEGIN
     PERFORM check_ledger();
     PERFORM check_key('an endpoint', killbill_import_catalog.endpoint);
+    prices := ARRAY(SELECT p FROM killbill_read_catalog(catalog, killbill_import_catalog.endpoint) AS p ORDER BY p.effective_at, p.price_no);
+    versions := ARRAY(SELECT v.effective_at FROM killbill_catalog_versions(catalog) AS v WHERE v.effective_at IS NOT NULL);
     PERFORM billing.lock_until_commit(1651076210, hashtext('killbill ' || killbill_import_catalog.endpoint));
     FOR version IN
         SELECT v.effective_at, v.catalog_name, md5(coalesce(string_agg(p::text, E'\n' ORDER BY p.price_no), '')) AS digest
           FROM killbill_catalog_versions(catalog) AS v
-          LEFT JOIN killbill_read_catalog(catalog, killbill_import_catalog.endpoint) AS p ON p.effective_at = v.effective_at
+          LEFT JOIN unnest(prices) AS p ON p.effective_at = v.effective_at
          WHERE v.effective_at IS NOT NULL GROUP BY v.effective_at, v.catalog_name ORDER BY v.effective_at
     LOOP
         CONTINUE WHEN EXISTS (SELECT FROM killbill_catalog AS c WHERE c.endpoint = killbill_import_catalog.endpoint AND c.effective_at = version.effective_at AND c.digest = version.digest);
@@ -142,7 +146,7 @@ BEGIN
         INSERT INTO killbill_catalog AS c (endpoint, effective_at, catalog_name, digest)
             VALUES (killbill_import_catalog.endpoint, version.effective_at, version.catalog_name, version.digest)
             ON CONFLICT ON CONSTRAINT killbill_catalog_pkey DO UPDATE SET digest = excluded.digest, catalog_name = excluded.catalog_name, imported_at = clock_timestamp();
-        FOR price IN SELECT p.* FROM killbill_read_catalog(catalog, killbill_import_catalog.endpoint) AS p WHERE p.effective_at = version.effective_at LOOP
+        FOR price IN SELECT p.* FROM unnest(prices) AS p WHERE p.effective_at = version.effective_at LOOP
             IF price.problem IS NULL AND (price.tariff IS NOT NULL OR price.kind = 'recurring' AND price.amount <> 0) THEN
                 list_key := killbill_object('price_list', price.endpoint, concat_ws('/', version.catalog_name, price.price_list, price.currency));
                 BEGIN
@@ -166,7 +170,7 @@ BEGIN
                     WHEN p.item_id IS NULL THEN 'free' ELSE 'imported' END,
                coalesce(p.problem, CASE WHEN p.effective_at = ANY (changed) THEN w.warning END)
           FROM killbill_price AS p CROSS JOIN LATERAL (SELECT killbill_price_warning(p) AS warning) AS w
-         WHERE p.endpoint = killbill_import_catalog.endpoint AND p.effective_at IN (SELECT v.effective_at FROM killbill_catalog_versions(catalog) AS v WHERE v.effective_at IS NOT NULL)
+         WHERE p.endpoint = killbill_import_catalog.endpoint AND p.effective_at = ANY (versions)
          ORDER BY p.effective_at, p.price_no;
     RETURN QUERY
         SELECT NULL::timestamptz, NULL::text, NULL::text, v.catalog_name, NULL::text, 'not expressed'::text, 'a version whose effectiveDate is no instant'::text
@@ -174,7 +178,7 @@ BEGIN
     RETURN QUERY
         SELECT c.effective_at, NULL::text, NULL::text, c.catalog_name, NULL::text, 'vanished'::text, 'the catalog no longer has this version; its prices stay as they are'::text
           FROM killbill_catalog AS c
-         WHERE c.endpoint = killbill_import_catalog.endpoint AND c.effective_at NOT IN (SELECT v.effective_at FROM killbill_catalog_versions(catalog) AS v WHERE v.effective_at IS NOT NULL);
+         WHERE c.endpoint = killbill_import_catalog.endpoint AND c.effective_at <> ALL (versions);
 END $$;
 COMMENT ON FUNCTION billing.killbill_import_catalog(xml, text, text, text) IS
 'Makes the price lists, meters, fees and prices that stand for a Kill Bill catalog, each price valid from its version to the next, and says what became of each. catalog: all versions as GET /1.0/kb/catalog/xml answers them, or one as it was uploaded. endpoint: whose catalog it is, or any name. seller: needed where there are several. applies_to: as for set_price(), needed when a changed price reaches into closed charge periods. Price lists are named CATALOG/LIST/CURRENCY, fees PLAN, meters PLAN/USAGE/UNIT (before a plan''s last phase: PHASE instead of PLAN) unless an external key of the endpoint names another object. outcome: imported, free (nothing to pay), unchanged (the version was imported before), differs (imported, but the server does otherwise, see detail), not expressed (and why), vanished (a version that the catalog had before). Errors: 22023 no catalog, 55000 applies_to is missing. Volatile.';

@@ -237,6 +237,8 @@ DECLARE
     next_accounts bigint[];
     free_accounts bigint[];
     alone int := 0;    -- how many are to be looked at one by one, because one of them has trouble
+    seen  int := 0;
+    most  int := 5;    -- how many at once: as many as the time that is left allows, by what the former took
 BEGIN
     usage := 0;
     accounts := 0;
@@ -244,7 +246,7 @@ BEGIN
     done_to := coalesce(after, 0);
     LOOP
         next_accounts := ARRAY(SELECT k.account_id FROM killbill_account AS k WHERE k.endpoint = killbill_sync_slice.endpoint AND k.account_id > done_to
-                                ORDER BY k.account_id LIMIT CASE WHEN alone > 0 THEN 1 ELSE 50 END);
+                                ORDER BY k.account_id LIMIT CASE WHEN alone > 0 THEN 1 ELSE most END);
         IF next_accounts = '{}' THEN
             done_to := NULL;
         END IF;
@@ -262,11 +264,13 @@ BEGIN
             problems := problems || (SELECT jsonb_build_object(a.key, SQLERRM) FROM account AS a WHERE a.account_id = next_accounts[1]);
         END;
         alone := greatest(alone - 1, 0);
+        seen := seen + cardinality(next_accounts);
+        most := least(50, greatest(1, floor(seen * (EXTRACT(epoch FROM longest) / EXTRACT(epoch FROM clock_timestamp() - began + interval '1 microsecond') - 1))));
         done_to := next_accounts[cardinality(next_accounts)];
     END LOOP;
 END $$;
 COMMENT ON FUNCTION billing.killbill_sync_slice(text, bigint, interval) IS
-'Has new usage told and invoices read, 50 accounts at once in the order of their numbers, those after the one named, until longest is over; where one has trouble, one by one. done_to: the last account that it came to; null = there are no more. usage, accounts: how much was told, and of how many accounts invoices are asked for; problems: accounts with which that failed, and why. Volatile.';
+'Has new usage told and invoices read, in the order of the accounts'' numbers, those after the one named, several at once but no more than should be done before longest is over; where one has trouble, one by one. done_to: the last account that it came to; null = there are no more. usage, accounts: how much was told, and of how many accounts invoices are asked for; problems: accounts with which that failed, and why. Volatile.';
 
 CREATE FUNCTION billing.killbill_deliver_sync(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp

@@ -21,6 +21,7 @@ CREATE VIEW billing.endpoint_setting AS
            coalesce(o.options ->> 'max_body', '4194304')::int AS max_body,
            (o.options ->> 'rate_limit')::numeric AS rate_limit,
            coalesce(o.options ->> 'max_parallel', '8')::int AS max_parallel,
+           coalesce(o.options ->> 'connector_timeout', '2s')::interval AS connector_timeout,
            coalesce(o.options ->> 'max_attempts', '20')::int AS max_attempts,
            coalesce(o.options ->> 'retry_delay', '5s')::interval AS retry_delay,
            coalesce(o.options ->> 'retry_limit', '1h')::interval AS retry_limit,
@@ -45,6 +46,7 @@ COMMENT ON COLUMN billing.endpoint_setting.connect_timeout IS 'How long it may t
 COMMENT ON COLUMN billing.endpoint_setting.max_body IS 'Largest answer that is read, in bytes, unpacked.';
 COMMENT ON COLUMN billing.endpoint_setting.rate_limit IS 'How many requests a second; null = no limit.';
 COMMENT ON COLUMN billing.endpoint_setting.max_parallel IS 'How many requests at once.';
+COMMENT ON COLUMN billing.endpoint_setting.connector_timeout IS 'How long one call of the connector may compute.';
 COMMENT ON COLUMN billing.endpoint_setting.max_attempts IS 'After how many attempts a message is dead.';
 COMMENT ON COLUMN billing.endpoint_setting.retry_delay IS 'Pause after the first failed attempt; it doubles with each.';
 COMMENT ON COLUMN billing.endpoint_setting.retry_limit IS 'Longest pause between attempts.';
@@ -56,14 +58,14 @@ COMMENT ON COLUMN billing.endpoint_setting.allow_private IS 'Whether it may be a
 
 CREATE FUNCTION billing.worker_endpoints(OUT server_id oid, OUT endpoint text, OUT url text, OUT connector text, OUT options jsonb, OUT secret_headers text[],
         OUT ca_file text, OUT proxy text, OUT allow_private boolean, OUT timeout bigint, OUT connect_timeout bigint, OUT max_body int, OUT microseconds_a_request bigint,
-        OUT max_parallel int, OUT max_attempts int, OUT retry_delay bigint, OUT retry_limit bigint, OUT breaker_failures int, OUT breaker_pause bigint,
+        OUT max_parallel int, OUT connector_timeout bigint, OUT max_attempts int, OUT retry_delay bigint, OUT retry_limit bigint, OUT breaker_failures int, OUT breaker_pause bigint,
         OUT failures int, OUT paused_until timestamptz) RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
     SELECT s.server_id, s.endpoint, regexp_replace(s.url, '/+$', ''), s.connector, s.options - '{secret_headers,connector}'::text[],
            ARRAY(SELECT unnest(ARRAY[h.key, h.value]) FROM jsonb_each_text(coalesce(s.options ->> 'secret_headers', '{}')::jsonb) AS h),
            s.options ->> 'ca_file', s.options ->> 'proxy', s.allow_private, milliseconds(s.timeout), milliseconds(s.connect_timeout), s.max_body,
-           trunc(1000000 / s.rate_limit)::bigint, s.max_parallel, s.max_attempts, milliseconds(s.retry_delay), milliseconds(s.retry_limit),
+           trunc(1000000 / s.rate_limit)::bigint, s.max_parallel, milliseconds(s.connector_timeout), s.max_attempts, milliseconds(s.retry_delay), milliseconds(s.retry_limit),
            s.breaker_failures, milliseconds(s.breaker_pause), coalesce(e.failures, 0), e.paused_until
       FROM endpoint_setting AS s LEFT JOIN endpoint_state AS e ON e.endpoint = s.endpoint
      ORDER BY s.endpoint

@@ -65,13 +65,22 @@ COMMENT ON COLUMN billing.delivery_errors.next_try_at IS 'When the next of them 
 COMMENT ON COLUMN billing.delivery_errors.example_id IS 'Number of one of them.';
 
 CREATE VIEW billing.worker_status AS
-    SELECT current_database()::text AS database, w.pid, coalesce(w.state, a.state) AS state, w.since, w.library_version, w.detail, a.advice
+    SELECT current_database()::text AS database, w.pid, coalesce(w.state, a.state) AS state, w.since, w.library_version,
+           coalesce(w.detail, CASE WHEN w.state = 'running' THEN r.refused END) AS detail, a.advice
       FROM (SELECT) AS always
       LEFT JOIN billing.worker_slots() AS w ON w.database = current_database()
+     CROSS JOIN (
+        SELECT string_agg(format('%s: %s', e.endpoint, e.last_failure), ', ' ORDER BY e.endpoint) AS refused
+          FROM billing.endpoint_state AS e JOIN billing.endpoint_setting AS s ON s.endpoint = e.endpoint
+         WHERE e.failures >= s.breaker_failures AND e.last_failure IN ('status 401', 'status 403')) AS r
      CROSS JOIN LATERAL (
         SELECT CASE WHEN w.state IS NULL AND NOT l.loaded THEN 'not preloaded' WHEN w.state IS NULL AND pg_is_in_recovery() THEN 'standby' WHEN w.state IS NULL THEN 'not wanted' END AS state,
                CASE WHEN w.state = 'running' THEN CASE WHEN w.library_version <> billing.extension_version()
-                                                       THEN format('The library is of version %s, the extension of %s: restart the server, or ALTER EXTENSION billing UPDATE.', w.library_version, billing.extension_version()) END
+                                                       THEN format('The library is of version %s, the extension of %s: restart the server, or ALTER EXTENSION billing UPDATE.', w.library_version, billing.extension_version())
+                                                       WHEN r.refused IS NOT NULL
+                                                       THEN 'The endpoints in column detail refuse our credentials, and their messages wait: mend their secrets, or our rights there. Both are tried again by themselves.'
+                                                       WHEN NOT EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'billing_endpoint_guard')
+                                                       THEN 'Nothing keeps endpoints in use from being renamed: have a superuser run CALL billing.create_ledger_guard().' END
                     WHEN w.state = 'starting' THEN 'Wait a few seconds; if it stays so, the server''s log says why the worker ends: perhaps role billing_worker may not connect to this database.'
                     WHEN w.state = 'failing' THEN 'The worker ends with the error in column detail and is started again every two seconds: mend its cause. The server''s log says more.'
                     WHEN w.state = 'no database' THEN 'billing_worker.databases names a database that does not exist.'
@@ -89,5 +98,5 @@ COMMENT ON COLUMN billing.worker_status.pid IS 'Process of the worker; null = it
 COMMENT ON COLUMN billing.worker_status.state IS 'running, starting, failing, standby, not preloaded, not wanted, no database, no role, no worker slot, no ledger or other version.';
 COMMENT ON COLUMN billing.worker_status.since IS 'Since when.';
 COMMENT ON COLUMN billing.worker_status.library_version IS 'Version of the library that the server has loaded.';
-COMMENT ON COLUMN billing.worker_status.detail IS 'What belongs to the state, such as the error that ends the worker; null = nothing.';
+COMMENT ON COLUMN billing.worker_status.detail IS 'What belongs to the state, such as the error that ends the worker, or which endpoints refuse its credentials; null = nothing.';
 COMMENT ON COLUMN billing.worker_status.advice IS 'What to do about it; null = nothing.';
