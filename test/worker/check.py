@@ -1253,6 +1253,34 @@ def check_standby(stub):
         wait_for_worker()
 
 
+def check_second_worker(stub):
+    """Two workers of one database, as when the launcher ends while one begins: the second one is kept out, whoever that is."""
+    log = SERVER / "log"
+    told = lambda: log.read_text(errors="replace").count("delivers the messages of database \"billing\" already")
+    before = told()
+    holder = connect()
+    holder.autocommit = False
+    with holder.cursor() as cursor:
+        ask = lambda statement: (cursor.execute(statement), cursor.fetchall())[1]
+        waiting = lambda: [row[0] for row in ask("SELECT DISTINCT pid FROM pg_locks WHERE NOT granted AND relation = 'pg_db_role_setting'::regclass")]
+        beginning = lambda number: sum(b"billing worker billing" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() for pid in waiting()) >= number
+        worker, launcher = (ask(f"SELECT pid FROM pg_stat_activity WHERE backend_type = '{kind}'")[0][0] for kind in ("billing worker", "billing worker launcher"))
+        # whoever connects to a database waits for this; the launcher connects to none
+        ask("LOCK TABLE pg_db_role_setting IN ACCESS EXCLUSIVE MODE; SELECT")
+        os.kill(worker, signal.SIGTERM)
+        wait_for(lambda: beginning(1), 15, "a worker begins")
+        os.kill(launcher, signal.SIGTERM)
+        wait_for(lambda: beginning(2), 15, "another worker begins")
+        holder.rollback()
+    holder.close()
+    wait_for(lambda: told() > before, 15, "the second worker kept out")
+    wait_for_worker()
+    expect(one("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'billing worker'") == 1, "workers")
+    endpoint("w_second", stub.url())
+    enqueue("w_second", ["second worker"])
+    wait_until_finished("w_second")
+
+
 def check_memory(stub):
     """The worker's memory does not grow with the number of messages."""
     total = 100000 if FULL else 20000 if SAMPLE else 4000
@@ -1355,6 +1383,7 @@ GROUPS = {
     "kill at every step": check_points,
     "calls that end the worker": check_fatal_calls,
     "worker_status": check_status,
+    "second worker": check_second_worker,
     "flat memory": check_memory,
     "standby": check_standby,
     "pg_cron": check_cron,
