@@ -137,9 +137,14 @@ AS $$
 BEGIN
     PERFORM billing.check_endpoint_options(options, catalog, '{"connector": "function", "secret_headers": "headers", "settings": "object", "user": "text"}'::jsonb,
                                           '{connector}'::text[], '{password,token,secret}'::text[]);
+    -- Those that come with billing act with the ledger's rights on what their own kind of server says.
+    IF EXISTS (SELECT FROM unnest(options) AS o WHERE o ~ '^connector=("billing"|[bB][iI][lL][lL][iI][nN][gG])\.') THEN
+        RAISE fdw_invalid_attribute_value USING MESSAGE = 'option "connector" must be a function of one''s own, not one of schema billing',
+            HINT = 'Use the foreign data wrapper of that kind, such as billing_killbill.';
+    END IF;
 END $$;
 COMMENT ON FUNCTION billing.custom_endpoint_options(text[], oid) IS
-'Validator of billing_custom. Besides what every endpoint takes: connector (required), the function schema.name(outgoing_message, http_answer); secret_headers, header fields in which {NAME} stands for the secret or option NAME and {base64 A:B} for both in Base64; settings, an object for the connector''s own use; user, password_file, token_file, secret_file. Errors: HV00D, HV024, HV002. Immutable.';
+'Validator of billing_custom. Besides what every endpoint takes: connector (required), the function schema.name(outgoing_message, http_answer), not one of schema billing; secret_headers, header fields in which {NAME} stands for the secret or option NAME and {base64 A:B} for both in Base64; settings, an object for the connector''s own use; user, password_file, token_file, secret_file. Errors: HV00D, HV024, HV002. Immutable.';
 
 CREATE FOREIGN DATA WRAPPER billing_custom VALIDATOR billing.custom_endpoint_options;
 COMMENT ON FOREIGN DATA WRAPPER billing_custom IS

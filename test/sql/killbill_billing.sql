@@ -51,6 +51,83 @@ SELECT * FROM deliver(found('[]'), '{"status": 200, "body": []}', found(('[{"inv
     "items": [{"invoiceItemId": "' || id(43) || '", "invoiceId": "' || id(42) || '", "itemType": "EXTERNAL_CHARGE", "amount": 1.50, "itemDetails": "billing:0123456789ab:adjustment:2", "startDate": "2026-01-01"}]}]')::jsonb));
 SELECT external_key, usage_name, period_from, quantities, amount, invoice_id FROM killbill_adjustment;
 
+-- What rises again after such a correction is money too: the server still has what it was told first.
+BEGIN;
+SELECT use('c1', 'peak', '2026-02-10T12:00:00Z', 60), use('c2', 'gb', '2026-02-10T12:00:00Z', 95) \gset
+SELECT outcome, amount FROM killbill_push_usage('kb', through => '2026-02-20', since => '2026-02-01');
+SELECT correct_usage('acme', 'c1', 5), correct_usage('acme', 'c2', 41) \gset
+SELECT usage_name, outcome, amount FROM killbill_push_usage('kb', through => '2026-03-05', since => '2026-02-01') ORDER BY 1;
+SELECT use('c3', 'peak', '2026-02-11T12:00:00Z', 50), use('c4', 'gb', '2026-02-11T12:00:00Z', 7) \gset
+SELECT usage_name, outcome, amount FROM killbill_push_usage('kb', through => '2026-03-06', since => '2026-02-01') ORDER BY 1;
+SELECT usage_name, outcome, amount FROM killbill_push_usage('kb', through => '2026-03-07', since => '2026-02-01') ORDER BY 1;
+-- back to what the server was told: nothing is left of the corrections
+SELECT correct_usage('acme', 'c3', 60), correct_usage('acme', 'c4', 54) \gset
+SELECT usage_name, outcome, amount FROM killbill_push_usage('kb', through => '2026-03-08', since => '2026-02-01') ORDER BY 1;
+SELECT usage_name, sum(amount) FROM killbill_adjustment WHERE period_from = '2026-02-01' GROUP BY 1 ORDER BY 1;
+ROLLBACK;
+
+-- An end that is set later: what was told of days after it the server does not bill, and refuses to hear more of.  What is not told any more is named.
+BEGIN;
+SELECT use('e1', 'gb', '2026-04-05T12:00:00Z', 50), use('e2', 'gb', '2026-04-20T12:00:00Z', 40) \gset
+SELECT external_key, outcome, amount FROM killbill_push_usage('kb', through => '2026-04-25', since => '2026-04-01');
+SELECT killbill_cancel('kb', 's-1', '2026-04-16') \gset
+SELECT external_key, usage_name, period_from, outcome, amount, detail FROM killbill_push_usage('kb', through => '2026-04-26', since => '2026-04-01') WHERE usage_name <> 'server/traffic/gb' OR external_key = 'acme';
+-- Late usage of days before the end is money, because nothing may be invoiced any more.
+SELECT use('e3', 'gb', '2026-04-06T12:00:00Z', 10) \gset
+SELECT external_key, usage_name, outcome, amount FROM killbill_push_usage('kb', through => '2026-04-26', since => '2026-04-01') WHERE outcome <> 'nowhere';
+-- Once the server has billed days after the end, their usage counts as told, and is given back.
+INSERT INTO killbill_invoice SELECT 'kb', id(77)::uuid, account_id, '9', 'COMMITTED', '2026-04-25', '2026-05-01', 'EUR', 4.5, 0 FROM killbill_account;
+INSERT INTO killbill_item SELECT 'kb', id(78)::uuid, id(77)::uuid, 'USAGE', killbill_id, 'server', 'traffic', '2026-04-01', '2026-05-01', 4.5 FROM killbill_subscription;
+SELECT external_key, usage_name, outcome, amount FROM killbill_push_usage('kb', through => '2026-04-26', since => '2026-04-01') WHERE outcome <> 'nowhere';
+ROLLBACK;
+
+-- It ended there and nobody here knew: the server refuses usage without a word, which says so when it is looked at.
+BEGIN;
+SELECT use('g1', 'gb', '2026-04-05T12:00:00Z', 30), use('g2', 'gb', '2026-04-12T12:00:00Z', 40) \gset
+SELECT external_key, outcome, amount FROM killbill_push_usage('kb', through => '2026-04-15', since => '2026-04-01');
+SELECT * FROM deliver('{"status": 400, "body": "<html>"}', found(('{"subscriptionId": "' || id(10) || '", "bundleId": "' || id(20) || '", "state": "ACTIVE"}')::jsonb));
+SELECT * FROM deliver('{"status": 400, "body": ""}', found(('{"subscriptionId": "' || id(10) || '", "bundleId": "' || id(20) || '", "state": "CANCELLED", "cancelledDate": "2026-04-09", "billingEndDate": "2026-04-09"}')::jsonb));
+SELECT state, ends_on, usage_to FROM killbill_subscription WHERE external_key = 's-1';
+SELECT external_key, usage_name, period_from, outcome, amount FROM killbill_push_usage('kb', through => '2026-04-09', since => '2026-04-01');
+SELECT payload -> 'records' FROM message WHERE kind = 'usage' ORDER BY message_id DESC LIMIT 1;
+ROLLBACK;
+
+-- Usage of a closed account is a charge; usage older than four months is looked at when it was recorded lately.
+BEGIN;
+SELECT use('k1', 'gb', '2026-04-05T12:00:00Z', 30) \gset
+SELECT external_key, outcome, amount FROM killbill_push_usage('kb', through => '2026-04-15', since => '2026-04-01');
+UPDATE killbill_account SET state = 'closed';
+UPDATE killbill_subscription SET state = 'cancelled', ends_on = '2026-05-01', usage_to = '2026-04-15';
+SELECT use('k2', 'gb', '2026-04-06T12:00:00Z', 10), use('k3', 'gb', '2026-04-16T12:00:00Z', 20) \gset
+SELECT external_key, usage_name, outcome, amount, detail FROM killbill_push_usage('kb', through => '2026-04-20', since => '2026-04-01');
+SELECT killbill_late_from('kb', current_date - 30), killbill_late_from('kb', '2026-01-01');
+ROLLBACK;
+
+-- A pause and a version for existing subscriptions cut what the server bills: tiers and prices anew in each part, nothing for the pause.
+BEGIN;
+SELECT killbill_store_subscription('kb', 's-1', ('{"subscriptionId": "' || id(10) || '", "bundleId": "' || id(20) || '", "state": "ACTIVE", "events": [{"eventType": "PAUSE_BILLING", "effectiveDate": "2026-02-10"},
+    {"eventType": "RESUME_BILLING", "effectiveDate": "2026-02-20"}, {"eventType": "PAUSE_BILLING", "effectiveDate": "2026-04-10"}, {"eventType": "RESUME_BILLING", "effectiveDate": "2026-04-10"}]}')::jsonb) \gset
+SELECT date_from, date_to, cycle_from, cycle_to FROM killbill_spans('kb', '[2026-02-01,2026-05-01)') ORDER BY 1;
+-- the zone decides on which day a version begins
+SELECT count(*) FROM killbill_import_catalog(replace(replace(catalog('2026-03-11T00:00:00Z')::text, '0.50', '1.00'), '<product>Server</product>', '<effectiveDateForExistingSubscriptions>2026-03-11T00:00:00Z</effectiveDateForExistingSubscriptions><product>Server</product>')::xml, 'kb', applies_to => 'closed') \gset
+SELECT date_from, date_to FROM killbill_spans('kb', '[2026-03-01,2026-04-01)') ORDER BY 1;
+SELECT p.period_from, (killbill_section('kb', 's-1', 'traffic', p.period_from)).section #>> '{tiers,0,blocks,0,prices,0,value}' FROM unnest('{2026-03-01,2026-03-11,2026-03-12}'::date[]) AS p (period_from);
+SELECT use('v1', 'gb', '2026-02-05T12:00:00Z', 5), use('v2', 'gb', '2026-02-15T12:00:00Z', 6), use('v3', 'gb', '2026-02-25T12:00:00Z', 7), use('v4', 'gb', '2026-03-05T12:00:00Z', 8), use('v5', 'gb', '2026-03-25T12:00:00Z', 9) \gset
+SELECT external_key, usage_name, period_from, outcome, amount, detail FROM killbill_push_usage('kb', through => '2026-03-26', since => '2026-02-01') WHERE external_key = 's-1';
+SELECT payload -> 'records' FROM message WHERE kind = 'usage' ORDER BY message_id DESC LIMIT 1;
+SELECT period_from, period_to, ours, told FROM killbill_expected('kb', '[2026-02-01,2026-04-01)') ORDER BY 1;
+-- west of Greenwich a day earlier
+SELECT set_account('acme', time_zone => 'America/Los_Angeles') \gset
+SELECT date_from, date_to FROM killbill_spans('kb', '[2026-03-01,2026-04-01)') ORDER BY 1;
+-- items: what a pause and a version take back and bill anew is explained, what nothing explains is not
+INSERT INTO killbill_invoice SELECT 'kb', id(60)::uuid, account_id, '9', 'COMMITTED', '2026-02-01', '2026-04-01', 'EUR', 9, 0 FROM killbill_account;
+INSERT INTO killbill_item SELECT 'kb', id(i.n)::uuid, id(60)::uuid, i.type, s.killbill_id, 'server', NULL, i.starts_on, i.ends_on, i.amount, NULL, NULL, id(i.linked)::uuid
+  FROM (VALUES (61, 'RECURRING', date '2026-02-01', date '2026-03-01', 9.00, NULL::int), (62, 'REPAIR_ADJ', '2026-02-10', '2026-03-01', -6.11, 61), (63, 'RECURRING', '2026-02-20', '2026-03-01', 2.89, NULL),
+               (64, 'RECURRING', '2026-04-01', '2026-05-01', 9.00, NULL), (65, 'REPAIR_ADJ', '2026-04-12', '2026-05-01', -5.70, 64)) AS i (n, type, starts_on, ends_on, amount, linked)
+ CROSS JOIN killbill_subscription AS s;
+SELECT subject, period_from, period_to, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-02-01,2026-05-01)') WHERE subject LIKE 'invoice%' ORDER BY 2;
+ROLLBACK;
+
 -- Limits of the server. A capacity above its last tier and an item of 1,000,000 would stop its invoices for the account: not told, others are.
 BEGIN;
 SELECT use('l1', 'peak', '2026-04-05T12:00:00Z', 101), use('l2', 'gb', '2026-04-05T12:00:00Z', 20) \gset

@@ -24,6 +24,8 @@ SELECT set_account('beta', currency => 'EUR', time_zone => 'UTC', price_list => 
 SELECT * FROM deliver(refused(404, 3003), refused(409, 3000), found(('{"accountId": "' || id(2) || '", "currency": "EUR", "name": "beta"}')::jsonb), '{"status": 201}');
 SELECT killbill_mirror_account('kb', 'beta') \gset
 SELECT * FROM deliver(found(('{"accountId": "' || id(2) || '", "currency": "USD"}')::jsonb));
+SELECT retry_message(max(message_id)) FROM message \gset
+SELECT d FROM deliver(found(('{"accountId": "' || id(2) || '", "externalKey": "gamma", "currency": "EUR", "timeZone": "America/New_York", "billCycleDayLocal": 15}')::jsonb)) AS d OFFSET 2;
 SELECT fails($$SELECT killbill_mirror_account('kb', 'beta', auto_invoicing => true)$$);
 -- A server that is only starting, wrong credentials: tried again, the message does not die.
 SELECT killbill_mirror_account('kb', 'beta') \gset
@@ -46,6 +48,8 @@ SELECT * FROM deliver(refused(404), refused(400, 1015, 'already has a base subsc
 SELECT retry_message(max(message_id)) FROM message \gset
 SELECT d FROM deliver(refused(404), '{"status": 500, "body": "<html>"}', refused(404)) AS d OFFSET 4;
 SELECT d FROM deliver(found(('{"subscriptionId": "' || id(11) || '", "bundleId": "' || id(20) || '", "accountId": "' || id(1) || '", "planName": "server-large-yearly", "state": "ACTIVE"}')::jsonb)) AS d OFFSET 2;
+SELECT retry_message(max(message_id)) FROM message \gset
+SELECT d FROM deliver(found(('{"subscriptionId": "' || id(11) || '", "bundleId": "' || id(20) || '", "accountId": "' || id(1) || '", "planName": "server", "state": "ACTIVE", "externalKey": "s-0", "priceList": "OTHER", "startDate": "2026-06-01T00:00:00.000Z"}')::jsonb)) AS d OFFSET 2;
 SELECT p.*, killbill_same_plan(p.plan, p.overridden, p.there) FROM (VALUES ('server', false, 'server'), ('server', false, 'server-1'), ('server', true, 'server-1'), ('server', true, 'server'), ('server', true, 'server-large-1'), ('s_rver', true, 'server-1'), ('server', false, NULL)) AS p(plan, overridden, there);
 SELECT discard_message(max(message_id), 'test') FROM message \gset
 SELECT killbill_cancel('kb', 's-1', '2026-03-01') \gset
@@ -54,8 +58,17 @@ SELECT * FROM deliver(found(('{"subscriptionId": "' || id(10) || '", "bundleId":
                       found(('{"subscriptionId": "' || id(10) || '", "bundleId": "' || id(20) || '", "accountId": "' || id(1) || '", "planName": "server", "state": "ACTIVE"}')::jsonb),
                       found(('[{"customFieldId": "' || id(6) || '", "name": "resource_name", "value": "one"}]')::jsonb));
 SELECT external_key, killbill_id, bundle_id, state, ends_on FROM killbill_subscription ORDER BY 1;
+-- Closing: what runs is cancelled, an invoice made of it, then the account is closed; a failure on the way begins anew.
+CREATE FUNCTION bundle(state text, more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS
+$$ SELECT found(jsonb_build_array(jsonb_build_object('bundleId', id(21), 'subscriptions', jsonb_build_array(jsonb_build_object('subscriptionId', id(12), 'bundleId', id(21), 'state', state) || more)))) $$;
+INSERT INTO killbill_subscription (endpoint, external_key, account_id, bundle_key, plan, starts_on, killbill_id, state)
+SELECT 'kb', 's-b', account_id, 's-b', 'server', '2026-01-01', id(12)::uuid, 'active' FROM killbill_account WHERE external_key = 'beta';
+UPDATE killbill_account SET auto_invoicing = true WHERE external_key = 'beta';
 SELECT killbill_close_account('kb', 'beta') \gset
-SELECT * FROM deliver('{"status": 204}');
+SELECT * FROM deliver(bundle('ACTIVE'), '{"status": 204}', bundle('CANCELLED', '{"cancelledDate": "2026-01-22", "billingEndDate": "2026-02-01"}'), '{"status": 500, "body": "<html>"}');
+SELECT * FROM deliver(bundle('CANCELLED', '{"cancelledDate": "2026-01-22T12:00:00.000Z", "billingEndDate": "2026-02-01T00:00:00.000Z"}'), '{"status": 404, "body": "<html>nothing"}', '{"status": 204}');
+SELECT external_key, state, usage_to, ends_on FROM killbill_subscription WHERE external_key = 's-b';
+SELECT state FROM killbill_account WHERE external_key = 'beta';
 
 -- Limits and mistakes are told before anything is sent.
 SELECT fails($$SELECT killbill_mirror_account('kb', 'acme', external_key => repeat('x', 256))$$);
@@ -84,14 +97,27 @@ SELECT fails($$SELECT killbill_credit('kb', 'acme', 0, 'x')$$);
 SELECT fails($$SELECT killbill_credit('kb', 'acme', 1.005, 'x')$$);
 UPDATE killbill_account SET credit = 100, balance = -100 WHERE external_key = 'acme-1';
 SELECT killbill_remaining_credit('kb', 'acme');
-UPDATE killbill_subscription SET state = 'active' WHERE external_key = 's-1';
+UPDATE killbill_subscription SET state = 'active', ends_on = NULL WHERE external_key = 's-1';
+-- One to a day of one's own says nothing of the next invoice.
 SELECT killbill_dry_run('kb', 'acme', '2026-02-01') \gset
+SELECT * FROM deliver(found('{"amount": 5.00, "currency": "EUR", "items": []}'));
+SELECT killbill_remaining_credit('kb', 'acme');
+SELECT killbill_dry_run('kb', 'acme') \gset
 SELECT * FROM deliver(found('{"amount": 80.00, "currency": "EUR", "targetDate": "2026-02-01", "items": [{"itemType": "USAGE", "planName": "server", "usageName": "traffic", "amount": 80.00}]}'));
 SELECT killbill_remaining_credit('kb', 'acme');
-SELECT * FROM deliver('{"status": 204}');
+CREATE FUNCTION paused(VARIADIC events text[]) RETURNS jsonb LANGUAGE sql AS
+$$ SELECT found(jsonb_build_object('bundleId', id(20), 'subscriptions', jsonb_build_array(jsonb_build_object('subscriptionId', id(10), 'bundleId', id(20), 'accountId', id(1), 'planName', 'server',
+    'state', CASE WHEN events[cardinality(events)] LIKE 'PAUSE%' THEN 'BLOCKED' ELSE 'ACTIVE' END,
+    'events', (SELECT jsonb_agg(jsonb_build_object('eventType', split_part(e, ' ', 1), 'effectiveDate', split_part(e, ' ', 2))) FROM unnest(events) AS e))))) $$;
+SELECT * FROM deliver('{"status": 204}', paused('START_BILLING 2026-01-15', 'PAUSE_ENTITLEMENT 2026-01-18', 'PAUSE_BILLING 2026-01-18T22:59:59.000Z'));
+SELECT state FROM killbill_subscription WHERE external_key = 's-1';
+SELECT external_key, paused_from, paused_to FROM killbill_pause;
+-- It stays paused when its fields change meanwhile.
+SELECT killbill_subscribe('kb', 'acme', 'server', '2026-01-15', 's-1', fields => '{"resource_name": "one"}', resource => 'vm-1') \gset
+SELECT d FROM deliver(found(((paused('PAUSE_BILLING 2026-01-18') -> 'body') #> '{subscriptions,0}')), found(('[{"customFieldId": "' || id(6) || '", "name": "resource_name", "value": "one"}]')::jsonb)) AS d OFFSET 3;
 SELECT state FROM killbill_subscription WHERE external_key = 's-1';
 -- Pages of a server that is only starting, or of a proxy, say nothing about credit: what is suspended stays so.
-SELECT killbill_dry_run('kb', 'acme', '2026-02-01') \gset
+SELECT killbill_dry_run('kb', 'acme') \gset
 SELECT * FROM deliver('{"status": 404, "body": "<!doctype html><title>HTTP Status 404"}');
 SELECT * FROM deliver('{"status": 403, "body": "<html>"}');
 SELECT * FROM deliver(found('{"a": 1}'));
@@ -99,6 +125,17 @@ SELECT d FROM deliver(refused(404, 3002)) AS d OFFSET 2;
 SELECT discard_message(max(message_id), 'test') FROM message \gset
 SELECT upcoming FROM killbill_account WHERE external_key = 'acme-1';
 SELECT count(*) FROM message WHERE state = 'waiting';
+-- It is resumed when its credit is above the threshold, whichever of them changes.
+SELECT killbill_set_threshold('kb', 'acme', 10, 'suspend'), killbill_set_threshold('kb', 'acme', 10, 'suspend') \gset
+SELECT * FROM deliver('{"status": 204}', paused('PAUSE_BILLING 2026-01-18', 'RESUME_BILLING 2026-01-20', 'PAUSE_BILLING 2026-01-25', 'RESUME_BILLING 2026-01-25'));
+SELECT state FROM killbill_subscription WHERE external_key = 's-1';
+SELECT paused_from, paused_to FROM killbill_pause ORDER BY 1;
+SELECT count(*) FROM message WHERE state = 'waiting';
+SELECT killbill_set_threshold('kb', 'acme', 5, 'suspend'), killbill_pull_invoices('kb', 'acme') \gset
+SELECT d FROM deliver(found(('{"accountId": "' || id(1) || '", "accountBalance": 0, "accountCBA": 84.99}')::jsonb), found('[]'), found('[]'), found('[]')) AS d OFFSET 5;
+SELECT kind, payload - 'account_id' FROM message WHERE state = 'waiting';
+SELECT * FROM deliver('{"status": 204}', paused('RESUME_BILLING 2026-01-25'));
+UPDATE killbill_account SET credit_threshold = NULL WHERE external_key = 'acme-1';
 SELECT killbill_credit('kb', 'acme', 50, 'welcome') \gset
 SELECT * FROM deliver(found('[]'), '{"status": 200, "body": []}', found(('[{"invoiceId": "' || id(40) || '", "status": "COMMITTED", "invoiceNumber": "1", "invoiceDate": "2026-01-02", "currency": "EUR", "amount": 0.00, "balance": 0.00,
     "items": [{"invoiceItemId": "' || id(41) || '", "invoiceId": "' || id(40) || '", "itemType": "CREDIT_ADJ", "amount": -50.00, "itemDetails": "billing:0123456789ab:adjustment:1"}]}]')::jsonb));

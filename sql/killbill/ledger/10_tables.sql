@@ -132,6 +132,7 @@ CREATE TABLE billing.killbill_subscription (
     price_list   text   NOT NULL DEFAULT 'DEFAULT',
     starts_on    date   NOT NULL,
     ends_on      date,
+    usage_to     date,
     resource_id  bigint,
     overrides    jsonb,
     fields       jsonb  NOT NULL DEFAULT '{}',
@@ -152,12 +153,27 @@ COMMENT ON COLUMN billing.killbill_subscription.plan IS 'Plan of the catalog.';
 COMMENT ON COLUMN billing.killbill_subscription.price_list IS 'Price list of the catalog.';
 COMMENT ON COLUMN billing.killbill_subscription.starts_on IS 'First day, for entitlement and billing.';
 COMMENT ON COLUMN billing.killbill_subscription.ends_on IS 'First day on which it no longer runs; null = without end.';
+COMMENT ON COLUMN billing.killbill_subscription.usage_to IS 'First day of which the server takes no usage any more, where that is before ends_on: it is billed to the end of a month, but ended earlier; null = ends_on.';
 COMMENT ON COLUMN billing.killbill_subscription.resource_id IS 'Resource whose usage it bills; null = that of all resources without a subscription of their own.';
 COMMENT ON COLUMN billing.killbill_subscription.overrides IS 'Prices of its own, as the server''s priceOverrides.';
 COMMENT ON COLUMN billing.killbill_subscription.fields IS 'Custom fields by name.';
 COMMENT ON COLUMN billing.killbill_subscription.killbill_id IS 'Its id there; null = not yet told.';
 COMMENT ON COLUMN billing.killbill_subscription.bundle_id IS 'Id of its bundle there.';
 COMMENT ON COLUMN billing.killbill_subscription.state IS 'wanted (not yet confirmed), active, paused or cancelled.';
+
+CREATE TABLE billing.killbill_pause (
+    endpoint     text NOT NULL,
+    external_key text NOT NULL,
+    paused_from  date NOT NULL,
+    paused_to    date CHECK (paused_to >= paused_from),
+    PRIMARY KEY (endpoint, external_key, paused_from),
+    FOREIGN KEY (endpoint, external_key) REFERENCES billing.killbill_subscription
+);
+COMMENT ON TABLE billing.killbill_pause IS 'Days on which mirrored subscriptions are paused on the server, as it said last: it bills neither a month''s price nor usage for them.';
+COMMENT ON COLUMN billing.killbill_pause.endpoint IS 'Endpoint.';
+COMMENT ON COLUMN billing.killbill_pause.external_key IS 'Subscription.';
+COMMENT ON COLUMN billing.killbill_pause.paused_from IS 'First day of the pause, in the account''s calendar.';
+COMMENT ON COLUMN billing.killbill_pause.paused_to IS 'First day after it; null = it lasts. The same day as paused_from: resumed on the day on which it was paused, and nothing is lost.';
 
 CREATE TABLE billing.killbill_push (
     endpoint     text   NOT NULL,

@@ -120,7 +120,9 @@ BEGIN
     ELSIF jsonb_path_exists(coalesce(killbill_subscribe.overrides, '[]'), '$.**.blockPrices[*].currency') THEN
         RAISE invalid_parameter_value USING MESSAGE = 'overrides name a currency in blockPrices, which the server refuses';
     END IF;
-    PERFORM killbill_may_order(killbill_subscribe.endpoint, killbill_subscribe.account);
+    IF NOT EXISTS (SELECT FROM killbill_subscription AS s WHERE s.endpoint = killbill_subscribe.endpoint AND s.external_key = killbill_subscribe.external_key) THEN
+        PERFORM killbill_may_order(killbill_subscribe.endpoint, killbill_subscribe.account);
+    END IF;
     IF killbill_subscribe.resource IS NOT NULL THEN
         this_resource := (SELECT r.resource_id FROM resource AS r WHERE r.account_id = mirror.account_id AND r.key = killbill_subscribe.resource);
         IF this_resource IS NULL THEN
@@ -170,12 +172,17 @@ CREATE FUNCTION billing.killbill_close_account(endpoint text, account text) RETU
 AS $$
 DECLARE
     mirror killbill_account := killbill_find_account(killbill_close_account.endpoint, killbill_close_account.account);
+    dates  record := killbill_push_dates(NULL, NULL);
 BEGIN
     PERFORM check_ledger();
+    -- What is not told before cannot be billed as usage any more.
+    IF mirror.auto_invoicing AND mirror.state <> 'closed' THEN
+        PERFORM killbill_push_accounts(mirror.endpoint, dates.last_day, dates.dates, ARRAY[mirror.account_id]);
+    END IF;
     RETURN killbill_tell(mirror.endpoint, 'close', mirror.account_id, '{}');
 END $$;
 COMMENT ON FUNCTION billing.killbill_close_account(text, text) IS
-'Has an account closed on the server, all its subscriptions cancelled; unpaid invoices stay. Returns the number of the message. Errors: 42704 not mirrored there. Volatile.';
+'Has an account closed on the server: usage up to now is told, all its subscriptions are cancelled at once and billed to the end of what they were billed for, an invoice is made of their usage, and then the account is closed; unpaid invoices stay. Usage that comes later is told as a charge. Returns the number of the message. Errors: 42704 not mirrored there. Volatile.';
 
 -- ---------------------------------------------------------------- delivery
 
@@ -187,6 +194,55 @@ AS $$
 $$;
 COMMENT ON FUNCTION billing.killbill_found(billing.http_answer) IS
 'Whether a search found something: true, false (404 in the server''s own words), null = neither (HTML, with whatever status, is no Kill Bill at all). Immutable.';
+
+CREATE FUNCTION billing.killbill_local_day(said text, time_zone text) RETURNS date
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT CASE WHEN said LIKE '%T%' THEN (said::timestamptz AT TIME ZONE time_zone)::date ELSE said::date END $$;
+COMMENT ON FUNCTION billing.killbill_local_day(text, text) IS
+'The day that a server means: servers of 0.22 say dates, later ones instants, which are days of the account''s time zone. Stable.';
+
+CREATE FUNCTION billing.killbill_store_subscription(endpoint text, external_key text, present jsonb) RETURNS billing.killbill_subscription
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    ended  CONSTANT boolean := present ->> 'state' IN ('CANCELLED', 'EXPIRED');
+    mirror killbill_subscription;
+    zone   text;
+    last_day  date;    -- on which its usage is taken
+    billed_to date;
+BEGIN
+    SELECT a.time_zone INTO zone FROM killbill_subscription AS s CROSS JOIN LATERAL account_setting_on(s.account_id, current_date) AS a
+     WHERE s.endpoint = killbill_store_subscription.endpoint AND s.external_key = killbill_store_subscription.external_key;
+    last_day := killbill_local_day(present ->> 'cancelledDate', zone);
+    billed_to := coalesce(killbill_local_day(present ->> 'billingEndDate', zone), last_day);
+    UPDATE killbill_subscription AS s
+       SET killbill_id = (present ->> 'subscriptionId')::uuid, bundle_id = (present ->> 'bundleId')::uuid,
+           state = CASE WHEN ended THEN 'cancelled' WHEN present ->> 'state' = 'BLOCKED' THEN 'paused' ELSE 'active' END,
+           ends_on = CASE WHEN ended THEN coalesce(billed_to, s.ends_on) ELSE s.ends_on END,
+           usage_to = CASE WHEN ended AND last_day + 1 < billed_to THEN last_day + 1 END
+     WHERE s.endpoint = killbill_store_subscription.endpoint AND s.external_key = killbill_store_subscription.external_key RETURNING s.* INTO mirror;
+    IF jsonb_typeof(present -> 'events') = 'array' THEN
+        DELETE FROM killbill_pause AS p WHERE p.endpoint = mirror.endpoint AND p.external_key = mirror.external_key;
+        INSERT INTO killbill_pause (endpoint, external_key, paused_from, paused_to)
+        SELECT mirror.endpoint, mirror.external_key, p.day, CASE WHEN bool_and(p.next_day IS NOT NULL) THEN max(p.next_day) END
+          FROM (SELECT e.value ->> 'eventType' AS what, killbill_local_day(e.value ->> 'effectiveDate', zone) AS day,
+                       lead(killbill_local_day(e.value ->> 'effectiveDate', zone)) OVER (ORDER BY e.value ->> 'effectiveDate', e.no) AS next_day
+                  FROM jsonb_array_elements(present -> 'events') WITH ORDINALITY AS e (value, no) WHERE e.value ->> 'eventType' IN ('PAUSE_BILLING', 'RESUME_BILLING')) AS p
+         WHERE p.what = 'PAUSE_BILLING' GROUP BY p.day;
+    END IF;
+    RETURN mirror;
+END $$;
+COMMENT ON FUNCTION billing.killbill_store_subscription(text, text, jsonb) IS
+'Writes down what the server says of a mirrored subscription: its ids, whether it runs, is paused or has ended and when, and the days of its pauses. present: the subscription as its API shows it. Volatile.';
+
+CREATE FUNCTION billing.killbill_store_bundles(endpoint text, account_id bigint, bundles jsonb) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT count(killbill_store_subscription($1, s.external_key, t.value))
+      FROM jsonb_path_query($3, 'strict $[*].subscriptions[*]') AS t (value)
+      JOIN killbill_subscription AS s ON s.endpoint = $1 AND s.account_id = $2 AND s.killbill_id::text = t.value ->> 'subscriptionId'
+$$;
+COMMENT ON FUNCTION billing.killbill_store_bundles(text, bigint, jsonb) IS 'Writes down what the server says of the mirrored subscriptions of an account, given its bundles. Volatile.';
 
 CREATE FUNCTION billing.killbill_sync_fields(message billing.outgoing_message, answer billing.http_answer, at text, object_path text, wanted jsonb) RETURNS billing.delivery_step
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -226,6 +282,7 @@ DECLARE
     at      text := CASE WHEN answer IS NULL THEN 'begin' ELSE message.progress ->> 'at' END;
     present jsonb := json_or_null(answer.body);
     wanted  jsonb;
+    wrong   text;
     step    delivery_step;
 BEGIN
     SELECT k.* INTO mirror FROM killbill_account AS k WHERE k.endpoint = message.endpoint AND k.account_id = (message.payload ->> 'account_id')::bigint;
@@ -241,8 +298,13 @@ BEGIN
             ELSE
                 RETURN killbill_judge(answer);
         END CASE;
-        IF present ->> 'currency' <> wanted ->> 'currency' THEN
-            RETURN step_failed(format('the account exists there in %s, here it is in %s', present ->> 'currency', wanted ->> 'currency'));
+        -- What never changes there has to be the same here, or months, days and amounts would be others.
+        wrong := (SELECT string_agg(format('%s %s there and %s here', w.name, present ->> w.name, wanted ->> w.name), ', ')
+                    FROM unnest('{externalKey,currency,timeZone,billCycleDayLocal}'::text[]) AS w (name)
+                   WHERE present ->> w.name <> wanted ->> w.name AND NOT (w.name = 'billCycleDayLocal' AND present ->> w.name = '0')
+                     AND NOT (w.name = 'timeZone' AND '{UTC,Etc/UTC,GMT,Etc/GMT,Z}'::text[] @> ARRAY[present ->> w.name, wanted ->> w.name]));
+        IF wrong IS NOT NULL THEN
+            RETURN step_failed('the account exists there otherwise: ' || wrong);
         END IF;
         UPDATE killbill_account AS k SET killbill_id = (present ->> 'accountId')::uuid, state = 'present' WHERE k.endpoint = mirror.endpoint AND k.account_id = mirror.account_id RETURNING k.* INTO mirror;
         -- What never changes there is left out of the comparison.
@@ -276,20 +338,44 @@ CREATE FUNCTION billing.killbill_deliver_close(message billing.outgoing_message,
 AS $$
 DECLARE
     mirror killbill_account;
+    at     text := CASE WHEN answer IS NULL THEN 'begin' ELSE message.progress ->> 'at' END;
+    body   jsonb := json_or_null(answer.body);
+    runs   text;     -- a subscription that runs
+    target date;
 BEGIN
     SELECT k.* INTO mirror FROM killbill_account AS k WHERE k.endpoint = message.endpoint AND k.account_id = (message.payload ->> 'account_id')::bigint;
     IF mirror.killbill_id IS NULL THEN
         RETURN step_failed('the account was never made there');
-    ELSIF answer IS NULL THEN
-        RETURN step_send(killbill_request('DELETE', format('/accounts/%s?cancelAllSubscriptions=true&writeOffUnpaidInvoices=false&itemAdjustUnpaidInvoices=false', mirror.killbill_id), NULL, message.idempotency_key));
-    ELSIF NOT killbill_succeeded(answer) THEN
+    ELSIF at = 'begin' OR at = 'cancel' AND killbill_succeeded(answer) THEN
+        RETURN step_send(killbill_request('GET', format('/accounts/%s/bundles', mirror.killbill_id)), '{"at": "bundles"}');
+    ELSIF at = 'bundles' AND succeeded(answer) AND killbill_is_list(body, 'bundleId', 'subscriptions') THEN
+        PERFORM killbill_store_bundles(mirror.endpoint, mirror.account_id, body);
+        -- A closed account gets no invoices any more: all usage has to be on one before.
+        SELECT min(t.value ->> 'subscriptionId') FILTER (WHERE t.value ->> 'state' NOT IN ('CANCELLED', 'EXPIRED')),
+               max(killbill_local_day(coalesce(t.value ->> 'billingEndDate', t.value ->> 'chargedThroughDate'), (account_setting_on(mirror.account_id, current_date)).time_zone))
+          INTO runs, target FROM jsonb_path_query(body, 'strict $[*].subscriptions[*]') AS t (value);
+        IF runs IS NOT NULL THEN
+            RETURN step_send(killbill_request('DELETE', format('/subscriptions/%s?entitlementPolicy=IMMEDIATE&billingPolicy=END_OF_TERM&callCompletion=true&callTimeoutSec=20', runs), NULL,
+                                              message.idempotency_key, '60s'), '{"at": "cancel"}');
+        ELSIF mirror.auto_invoicing AND target IS NOT NULL THEN
+            RETURN step_send(killbill_request('POST', '/invoices?' || url_query(jsonb_build_object('accountId', mirror.killbill_id, 'targetDate', target)), NULL, message.idempotency_key, '60s'),
+                             '{"at": "invoice"}');
+        END IF;
+        at := 'invoice';
+    ELSIF at = 'invoice' AND NOT (killbill_succeeded(answer) OR answer.status = 404) THEN
+        RETURN killbill_judge(answer);
+    END IF;
+    IF at = 'invoice' THEN   -- made, or nothing to bill
+        RETURN step_send(killbill_request('DELETE', format('/accounts/%s?cancelAllSubscriptions=true&writeOffUnpaidInvoices=false&itemAdjustUnpaidInvoices=false', mirror.killbill_id), NULL, message.idempotency_key, '60s'), '{"at": "close"}');
+    ELSIF at <> 'close' OR NOT killbill_succeeded(answer) THEN
         RETURN killbill_judge(answer);
     END IF;
     UPDATE killbill_account AS k SET state = 'closed' WHERE k.endpoint = mirror.endpoint AND k.account_id = mirror.account_id;
     UPDATE killbill_subscription AS s SET state = 'cancelled' WHERE s.endpoint = mirror.endpoint AND s.account_id = mirror.account_id;
     RETURN step_delivered();
 END $$;
-COMMENT ON FUNCTION billing.killbill_deliver_close(billing.outgoing_message, billing.http_answer) IS 'Delivers messages of kind close. Volatile.';
+COMMENT ON FUNCTION billing.killbill_deliver_close(billing.outgoing_message, billing.http_answer) IS
+'Delivers messages of kind close: cancels what still runs, has an invoice made of it, closes the account. Each step may be repeated. Volatile.';
 
 CREATE FUNCTION billing.killbill_subscription_request(mirror billing.killbill_subscription, account_id uuid, operation text) RETURNS billing.http_request
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -315,6 +401,7 @@ DECLARE
     owner   uuid;
     at      text := CASE WHEN answer IS NULL THEN 'begin' ELSE message.progress ->> 'at' END;
     present jsonb := json_or_null(answer.body);
+    wrong   text;
     step    delivery_step;
 BEGIN
     SELECT s.* INTO mirror FROM killbill_subscription AS s WHERE s.endpoint = message.endpoint AND s.external_key = message.payload ->> 'external_key';
@@ -337,11 +424,18 @@ BEGIN
         ELSIF present ->> 'accountId' IS DISTINCT FROM owner::text OR NOT killbill_same_plan(mirror.plan, mirror.overrides IS NOT NULL, present ->> 'planName') THEN
             RETURN step_failed(format('the subscription exists there with plan "%s" of account %s', present ->> 'planName', present ->> 'accountId'));
         END IF;
-        UPDATE killbill_subscription AS s
-           SET killbill_id = (present ->> 'subscriptionId')::uuid, bundle_id = (present ->> 'bundleId')::uuid,
-               state = CASE WHEN present ->> 'state' IN ('CANCELLED', 'EXPIRED') OR message.progress ? 'cancelled' THEN 'cancelled' ELSE 'active' END
-         WHERE s.endpoint = mirror.endpoint AND s.external_key = mirror.external_key RETURNING s.* INTO mirror;
+        wrong := CASE WHEN mirror.killbill_id IS NULL THEN
+            (SELECT string_agg(format('%s %s there and %s here', w.name, w.there, w.here), ', ')
+               FROM (VALUES ('external key', present ->> 'externalKey', mirror.external_key), ('price list', present ->> 'priceList', mirror.price_list),
+                            ('first day', killbill_local_day(coalesce(present ->> 'billingStartDate', present ->> 'startDate'), (account_setting_on(mirror.account_id, current_date)).time_zone)::text,
+                             mirror.starts_on::text)) AS w (name, there, here) WHERE w.there <> w.here) END;
+        IF wrong IS NOT NULL THEN
+            RETURN step_failed('the subscription exists there otherwise: ' || wrong);
+        END IF;
+        mirror := killbill_store_subscription(mirror.endpoint, mirror.external_key, present);
         IF message.progress ? 'cancelled' THEN
+            UPDATE killbill_subscription AS s SET state = 'cancelled'
+             WHERE s.endpoint = mirror.endpoint AND s.external_key = mirror.external_key RETURNING s.* INTO mirror;
             UPDATE killbill_subscription AS s SET state = 'cancelled'
              WHERE s.endpoint = mirror.endpoint AND s.bundle_key = mirror.bundle_key AND s.ends_on <= mirror.ends_on
                AND EXISTS (SELECT FROM killbill_price AS p WHERE p.endpoint = s.endpoint AND p.plan = s.plan AND p.category = 'ADD_ON')

@@ -1,17 +1,26 @@
 -- Phases of plans: a trial or a discount, then what lasts.  Each begins on a day that follows from the subscription's first one, so that
 -- all of them are facts with dates from the beginning and nothing has to happen when one ends.
 
-CREATE FUNCTION billing.killbill_phases(endpoint text, plan text, price_list text, currency text, starts_on date)
+CREATE FUNCTION billing.killbill_version_at(endpoint text, plan text, starts_on date, time_zone text) RETURNS timestamptz
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT coalesce(max(p.effective_at) FILTER (WHERE p.effective_at <= killbill_version_at.starts_on::timestamp AT TIME ZONE killbill_version_at.time_zone), min(p.effective_at))
+      FROM killbill_price AS p WHERE p.endpoint = killbill_version_at.endpoint AND p.plan = killbill_version_at.plan
+$$;
+COMMENT ON FUNCTION billing.killbill_version_at(text, text, date, text) IS
+'The version of the imported catalog by which a subscription to a plan begins: the last one before that day''s midnight in the time zone, or the first of all. Null = none. Stable.';
+
+CREATE FUNCTION billing.killbill_phases(endpoint text, plan text, price_list text, currency text, starts_on date, time_zone text DEFAULT 'UTC')
     RETURNS TABLE (effective_at timestamptz, phase text, phase_no int, final boolean, phase_from date, phase_to date)
-    LANGUAGE sql STABLE PARALLEL SAFE ROWS 3 SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 3 SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH RECURSIVE priced AS MATERIALIZED (
         SELECT DISTINCT p.effective_at, p.phase, p.phase_no, p.final, p.duration
           FROM killbill_price AS p
          WHERE p.endpoint = killbill_phases.endpoint AND p.plan = killbill_phases.plan AND p.price_list = killbill_phases.price_list AND p.currency = killbill_phases.currency
     ), here AS (
-        SELECT p.effective_at FROM priced AS p ORDER BY (p.effective_at AT TIME ZONE 'UTC')::date <= killbill_phases.starts_on DESC,
-               CASE WHEN (p.effective_at AT TIME ZONE 'UTC')::date <= killbill_phases.starts_on THEN p.effective_at END DESC, p.effective_at LIMIT 1
+        SELECT p.effective_at FROM priced AS p CROSS JOIN (SELECT killbill_phases.starts_on::timestamp AT TIME ZONE killbill_phases.time_zone AS starts_at) AS b
+         ORDER BY p.effective_at <= b.starts_at DESC, CASE WHEN p.effective_at <= b.starts_at THEN p.effective_at END DESC, p.effective_at LIMIT 1
     ), numbered AS MATERIALIZED (
         SELECT p.*, row_number() OVER (ORDER BY p.phase_no) AS no FROM priced AS p JOIN here USING (effective_at)
     ), dated AS (
@@ -21,22 +30,42 @@ AS $$
     )
     SELECT d.effective_at, d.phase, d.phase_no, d.final, d.phase_from, d.phase_to FROM dated AS d ORDER BY d.no
 $$;
-COMMENT ON FUNCTION billing.killbill_phases(text, text, text, text, date) IS
-'The phases of a plan for a subscription that begins on a day, each with its first day and the first day after it (null = without end), by the imported catalog version in force then. Empty when the plan is not known. Stable.';
+COMMENT ON FUNCTION billing.killbill_phases(text, text, text, text, date, text) IS
+'The phases of a plan for a subscription that begins on a day, each with its first day and the first day after it (null = without end), by the imported catalog version in force at that day''s midnight in the time zone. Empty when the plan is not known. Stable.';
 
-CREATE FUNCTION billing.killbill_phase_on(endpoint text, plan text, price_list text, currency text, starts_on date, on_day date) RETURNS text
+CREATE FUNCTION billing.killbill_phase_on(endpoint text, plan text, price_list text, currency text, starts_on date, time_zone text, on_day date) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
-    SELECT f.phase FROM killbill_phases($1, $2, $3, $4, $5) AS f WHERE f.phase_from <= $6 AND (f.phase_to IS NULL OR f.phase_to > $6)
+    SELECT f.phase FROM killbill_phases($1, $2, $3, $4, $5, $6) AS f WHERE f.phase_from <= $7 AND (f.phase_to IS NULL OR f.phase_to > $7)
 $$;
-COMMENT ON FUNCTION billing.killbill_phase_on(text, text, text, text, date, date) IS 'The phase of a plan in which a subscription that began on a day is on another; null = none. Stable.';
+COMMENT ON FUNCTION billing.killbill_phase_on(text, text, text, text, date, text, date) IS 'The phase of a plan in which a subscription that began on a day is on another; null = none. Stable.';
+
+CREATE FUNCTION billing.killbill_cuts(endpoint text, only_accounts bigint[] DEFAULT NULL) RETURNS TABLE (external_key text, day date, paused boolean)
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    -- A version has its own day in each time zone: the server compares instants, and bills days of the account.
+    SELECT DISTINCT s.external_key, (p.existing_from AT TIME ZONE a.time_zone)::date, false
+      FROM killbill_subscription AS s
+     CROSS JOIN LATERAL account_setting_on(s.account_id, greatest(s.starts_on, current_date)) AS a
+      JOIN killbill_price AS p ON p.endpoint = s.endpoint AND p.plan = s.plan AND p.price_list = s.price_list AND p.currency = a.currency
+     WHERE s.endpoint = killbill_cuts.endpoint AND (killbill_cuts.only_accounts IS NULL OR s.account_id = ANY (killbill_cuts.only_accounts))
+       AND p.effective_at > killbill_version_at(s.endpoint, s.plan, s.starts_on, a.time_zone) AND (p.existing_from AT TIME ZONE a.time_zone)::date > s.starts_on
+     UNION ALL
+    SELECT p.external_key, d.day, d.paused
+      FROM killbill_pause AS p
+      JOIN killbill_subscription AS s USING (endpoint, external_key)
+     CROSS JOIN LATERAL (VALUES (p.paused_from, true), (p.paused_to, false)) AS d (day, paused)
+     WHERE p.endpoint = killbill_cuts.endpoint AND (killbill_cuts.only_accounts IS NULL OR s.account_id = ANY (killbill_cuts.only_accounts)) AND d.day IS NOT NULL
+$$;
+COMMENT ON FUNCTION billing.killbill_cuts(text, bigint[]) IS
+'The days on which the server cuts what it bills of a subscription: where a version of the catalog takes effect for existing subscriptions, and where a pause begins (paused) and ends. Stable.';
 
 CREATE FUNCTION billing.killbill_spans(endpoint text, dates daterange, only_accounts bigint[] DEFAULT NULL)
     RETURNS TABLE (account_id bigint, external_key text, plan text, price_list text, currency text, phase text, date_from date, date_to date, cycle_from date, cycle_to date)
     LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 1000 SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH mirrored AS MATERIALIZED (
-        SELECT s.account_id, s.external_key, s.plan, s.price_list, a.currency, s.starts_on
+        SELECT s.account_id, s.external_key, s.plan, s.price_list, a.currency, a.time_zone, s.starts_on
           FROM killbill_subscription AS s CROSS JOIN LATERAL account_setting_on(s.account_id, greatest(s.starts_on, current_date)) AS a
          WHERE s.endpoint = killbill_spans.endpoint AND (killbill_spans.only_accounts IS NULL OR s.account_id = ANY (killbill_spans.only_accounts))
     ), period AS MATERIALIZED (
@@ -44,16 +73,32 @@ AS $$
     ), phase AS MATERIALIZED (
         -- The first one holds for the whole of the period in which the subscription begins: usage before its first day goes nowhere.
         SELECT k.*, f.phase, CASE WHEN f.phase_from > k.starts_on THEN f.phase_from ELSE '-infinity' END AS phase_from, coalesce(f.phase_to, 'infinity') AS phase_to
-          FROM (SELECT DISTINCT m.plan, m.price_list, m.currency, m.starts_on FROM mirrored AS m) AS k
-         CROSS JOIN LATERAL killbill_phases(killbill_spans.endpoint, k.plan, k.price_list, k.currency, k.starts_on) AS f
+          FROM (SELECT DISTINCT m.plan, m.price_list, m.currency, m.time_zone, m.starts_on FROM mirrored AS m) AS k
+         CROSS JOIN LATERAL killbill_phases(killbill_spans.endpoint, k.plan, k.price_list, k.currency, k.starts_on, k.time_zone) AS f
     )
-    SELECT m.account_id, m.external_key, m.plan, m.price_list, m.currency, f.phase, greatest(c.date_from, f.phase_from), least(c.date_to, f.phase_to), c.full_from, c.date_to
-      FROM mirrored AS m
-      JOIN period AS c ON c.account_id = m.account_id AND c.date_to > m.starts_on
-      LEFT JOIN phase AS f ON (f.plan, f.price_list, f.currency, f.starts_on) = (m.plan, m.price_list, m.currency, m.starts_on) AND f.phase_from < c.date_to AND f.phase_to > c.date_from
+    , whole AS (
+        SELECT m.account_id, m.external_key, m.plan, m.price_list, m.currency, f.phase, greatest(c.date_from, f.phase_from) AS date_from, least(c.date_to, f.phase_to) AS date_to, c.full_from, c.date_to AS full_to
+          FROM mirrored AS m
+          JOIN period AS c ON c.account_id = m.account_id AND c.date_to > m.starts_on
+          LEFT JOIN phase AS f ON (f.plan, f.price_list, f.currency, f.time_zone, f.starts_on) = (m.plan, m.price_list, m.currency, m.time_zone, m.starts_on) AND f.phase_from < c.date_to AND f.phase_to > c.date_from
+    ), cut AS MATERIALIZED (
+        -- One who was resumed on the day of the pause was not away.
+        SELECT c.external_key, array_agg(DISTINCT c.day) AS days
+          FROM killbill_cuts(killbill_spans.endpoint, killbill_spans.only_accounts) AS c
+         WHERE NOT EXISTS (SELECT FROM killbill_pause AS p WHERE p.endpoint = killbill_spans.endpoint AND p.external_key = c.external_key AND p.paused_from = c.day AND p.paused_to = c.day)
+         GROUP BY c.external_key
+    )
+    SELECT w.account_id, w.external_key, w.plan, w.price_list, w.currency, w.phase, p.date_from, p.date_to, w.full_from, w.full_to
+      FROM whole AS w
+      LEFT JOIN cut AS c ON c.external_key = w.external_key
+     CROSS JOIN LATERAL (
+        SELECT b.day AS date_from, lead(b.day, 1, w.date_to) OVER (ORDER BY b.day) AS date_to
+          FROM (SELECT w.date_from AS day UNION SELECT d.day FROM unnest(c.days) AS d (day) WHERE d.day > w.date_from AND d.day < w.date_to) AS b) AS p
+     WHERE c.days IS NULL
+        OR NOT EXISTS (SELECT FROM killbill_pause AS x WHERE x.endpoint = killbill_spans.endpoint AND x.external_key = w.external_key AND x.paused_from <= p.date_from AND (x.paused_to IS NULL OR x.paused_to > p.date_from))
 $$;
 COMMENT ON FUNCTION billing.killbill_spans(text, daterange, bigint[]) IS
-'The spans that the server bills one by one: the charge periods of each subscription that overlap dates, cut where one phase of its plan ends and the next begins, because the server counts tiers anew there. phase: null = the plan is not known here. cycle_from, cycle_to: the whole month between two cycle days in which the span lies. Stable.';
+'The spans that the server bills one by one: the charge periods of each subscription that overlap dates, cut where one phase of its plan ends and the next begins, and where a version of the catalog takes effect for existing subscriptions, because the server counts tiers anew there; without the days of pauses. phase: null = the plan is not known here. cycle_from, cycle_to: the whole month between two cycle days in which the span lies. Stable.';
 
 CREATE FUNCTION billing.killbill_prorated(price numeric, currency text, cycle_from date, cycle_to date, starts_on date, ends_on date) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -116,7 +161,7 @@ BEGIN
     FOR here IN
         SELECT f.*, killbill_set_plan.price_list AS price_list, s.currency
           FROM account_setting_on(this_account, killbill_set_plan.starts_on) AS s
-         CROSS JOIN LATERAL killbill_phases(killbill_set_plan.endpoint, killbill_set_plan.plan, killbill_set_plan.price_list, s.currency, killbill_set_plan.starts_on) AS f
+         CROSS JOIN LATERAL killbill_phases(killbill_set_plan.endpoint, killbill_set_plan.plan, killbill_set_plan.price_list, s.currency, killbill_set_plan.starts_on, s.time_zone) AS f
     LOOP
         found_any := true;
         phase := here.phase;

@@ -53,16 +53,16 @@ END $$;
 COMMENT ON FUNCTION billing.killbill_set_unit(text, text, text, text, numeric) IS
 'Says that usage of a meter is told to a server as a unit of a plan. scale: how many of that unit one unit of the meter is; servers of 0.22 take whole numbers only, so that hours are best told as seconds, with scale 3600. Meters made by killbill_import_catalog() need no such word. Errors: 42704 unknown endpoint or meter, 22001, 22023 bad argument, 55000 usage was told already. Volatile.';
 
-CREATE FUNCTION billing.killbill_daily_usage(endpoint text, dates daterange, only_accounts bigint[] DEFAULT NULL)
-    RETURNS TABLE (account_id bigint, external_key text, usage_name text, unit text, usage_type text, day date, quantity numeric)
+CREATE FUNCTION billing.killbill_usage_pieces(endpoint text, dates daterange, only_accounts bigint[] DEFAULT NULL)
+    RETURNS TABLE (account_id bigint, meter_id int, resource_id bigint, day date, quantity numeric, external_key text, usage_name text, unit text, usage_type text, scale numeric)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000 SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH account_here AS MATERIALIZED (
         SELECT k.account_id, s.time_zone
           FROM killbill_account AS k CROSS JOIN LATERAL account_setting_on(k.account_id, current_date) AS s
-         WHERE k.endpoint = killbill_daily_usage.endpoint AND (killbill_daily_usage.only_accounts IS NULL OR k.account_id = ANY (killbill_daily_usage.only_accounts))
+         WHERE k.endpoint = killbill_usage_pieces.endpoint AND (killbill_usage_pieces.only_accounts IS NULL OR k.account_id = ANY (killbill_usage_pieces.only_accounts))
     ), unit_here AS MATERIALIZED (
-        SELECT u.* FROM killbill_units(killbill_daily_usage.endpoint) AS u
+        SELECT u.* FROM killbill_units(killbill_usage_pieces.endpoint) AS u
     ), piece AS (
         SELECT u.account_id, u.meter_id, u.resource_id, m.aggregation,
                (CASE WHEN is_point(p.part) OR m.aggregation = 'max' THEN ends_at(p.part) - CASE WHEN is_point(p.part) THEN interval '0' ELSE interval '1 microsecond' END ELSE starts_at(p.part) END
@@ -77,19 +77,65 @@ AS $$
            AND NOT EXISTS (SELECT FROM usage_change AS c WHERE c.account_id = u.account_id AND c.key = u.key AND c.revision = u.revision)
            AND (m.filter = '{}' OR meter_accepts(m.filter, u.dimensions, quantity(u.consumed)))
     )
-    SELECT p.account_id, s.external_key, s.usage_name, s.unit, s.usage_type, p.day, CASE WHEN s.usage_type = 'CAPACITY' THEN max(p.quantity * s.scale) ELSE sum(p.quantity * s.scale) END
+    SELECT p.account_id, p.meter_id, p.resource_id, p.day, p.quantity, s.external_key, s.usage_name, s.unit, s.usage_type, s.scale
       FROM piece AS p
-     CROSS JOIN LATERAL (
+      LEFT JOIN LATERAL (
         SELECT k.external_key, x.usage_name, x.unit, coalesce(x.usage_type, CASE p.aggregation WHEN 'max' THEN 'CAPACITY' ELSE 'CONSUMABLE' END) AS usage_type, x.scale
           FROM killbill_subscription AS k JOIN unit_here AS x ON x.plan = k.plan
-         WHERE k.endpoint = killbill_daily_usage.endpoint AND k.account_id = p.account_id AND x.item_id = p.meter_id
-           AND (k.resource_id IS NULL OR k.resource_id = p.resource_id) AND p.day >= k.starts_on AND (k.ends_on IS NULL OR p.day < k.ends_on)
-         ORDER BY k.resource_id IS NULL, k.starts_on, k.external_key LIMIT 1) AS s
+         WHERE k.endpoint = killbill_usage_pieces.endpoint AND k.account_id = p.account_id AND x.item_id = p.meter_id
+           AND (k.resource_id IS NULL OR k.resource_id = p.resource_id) AND p.day >= k.starts_on AND (k.ends_on IS NULL OR p.day < coalesce(k.usage_to, k.ends_on))
+         ORDER BY k.resource_id IS NULL, k.starts_on, k.external_key LIMIT 1) AS s ON true
      WHERE p.day <@ dates
-     GROUP BY p.account_id, s.external_key, s.usage_name, s.unit, s.usage_type, p.day
+$$;
+COMMENT ON FUNCTION billing.killbill_usage_pieces(text, daterange, bigint[]) IS
+'Usage as it counts now of meters that an endpoint prices, cut into days of the account''s calendar, with the subscription that bills it: that of its resource, otherwise one without a resource; null = none. Stable.';
+
+CREATE FUNCTION billing.killbill_daily_usage(endpoint text, dates daterange, only_accounts bigint[] DEFAULT NULL)
+    RETURNS TABLE (account_id bigint, external_key text, usage_name text, unit text, usage_type text, day date, quantity numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000 SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT p.account_id, p.external_key, p.usage_name, p.unit, p.usage_type, p.day, CASE WHEN p.usage_type = 'CAPACITY' THEN max(p.quantity * p.scale) ELSE sum(p.quantity * p.scale) END
+      FROM killbill_usage_pieces(killbill_daily_usage.endpoint, dates, killbill_daily_usage.only_accounts) AS p
+     WHERE p.external_key IS NOT NULL
+     GROUP BY p.account_id, p.external_key, p.usage_name, p.unit, p.usage_type, p.day
 $$;
 COMMENT ON FUNCTION billing.killbill_daily_usage(text, daterange, bigint[]) IS
-'Usage as it counts now, by subscription of the server, unit and day of the account''s calendar, in units of the catalog; of capacity the highest level. usage_name: the section that the meter names. Usage of a resource goes to the subscription of that resource, otherwise to the one without a resource; on days without a subscription it goes nowhere. Stable.';
+'Usage as it counts now, by subscription of the server, unit and day of the account''s calendar, in units of the catalog; of capacity the highest level. usage_name: the section that the meter names. Usage of days without a subscription is in killbill_usage_nowhere(). Stable.';
+
+CREATE FUNCTION billing.killbill_usage_nowhere(endpoint text, dates daterange, only_accounts bigint[] DEFAULT NULL)
+    RETURNS TABLE (external_key text, meter text, first_day date, quantity numeric, reason text)
+    LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 10 SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    WITH lost AS (
+        SELECT p.*, CASE WHEN p.external_key IS NOT NULL THEN 'the subscription is paused on these days'
+                         WHEN k.state = 'closed' THEN 'the account is closed there'
+                         ELSE 'the account has no subscription that bills it on these days' END AS reason
+          FROM killbill_usage_pieces(killbill_usage_nowhere.endpoint, dates, killbill_usage_nowhere.only_accounts) AS p
+          JOIN killbill_account AS k ON k.endpoint = killbill_usage_nowhere.endpoint AND k.account_id = p.account_id AND k.auto_invoicing
+          LEFT JOIN killbill_pause AS x ON x.endpoint = killbill_usage_nowhere.endpoint AND x.external_key = p.external_key AND x.paused_from <= p.day AND (x.paused_to IS NULL OR x.paused_to > p.day)
+         WHERE (p.external_key IS NULL OR x.external_key IS NOT NULL) AND p.quantity <> 0
+    )
+    SELECT coalesce(l.external_key, k.external_key), i.key, min(l.day), CASE WHEN m.aggregation = 'max' THEN max(l.quantity) ELSE sum(l.quantity) END,
+           format('%s of account "%s" until %s: %s', i.key, k.external_key, max(l.day), l.reason)
+      FROM lost AS l
+      JOIN item AS i ON i.item_id = l.meter_id
+      JOIN meter_definition AS m ON m.item_id = l.meter_id AND upper_inf(m.known)
+      JOIN killbill_account AS k ON k.endpoint = killbill_usage_nowhere.endpoint AND k.account_id = l.account_id
+     GROUP BY coalesce(l.external_key, k.external_key), k.external_key, i.key, m.aggregation, l.reason
+$$;
+COMMENT ON FUNCTION billing.killbill_usage_nowhere(text, daterange, bigint[]) IS
+'Usage of accounts which the server invoices that goes to no subscription there and so is billed by nobody: of days before, after or in a pause of all that could bill it. external_key: the paused subscription, otherwise the account''s; quantity in the meter''s unit. Stable.';
+
+CREATE FUNCTION billing.killbill_late_from(endpoint text, before date, only_accounts bigint[] DEFAULT NULL) RETURNS date
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT (date_trunc('month', min(u.ends_at)) - interval '1 month')::date
+      FROM usage AS u
+      JOIN killbill_account AS k ON k.endpoint = $1 AND k.account_id = u.account_id AND k.auto_invoicing AND ($3 IS NULL OR k.account_id = ANY ($3))
+     WHERE u.recorded_at >= $2::timestamptz AND u.ends_at < $2::timestamptz AND u.meter_id IN (SELECT x.item_id FROM killbill_units($1) AS x)
+$$;
+COMMENT ON FUNCTION billing.killbill_late_from(text, date, bigint[]) IS
+'From which day on usage has to be looked at so that usage is seen which was recorded since a day although it is older: the first of the month before it; null = there is none. Stable.';
 
 CREATE FUNCTION billing.killbill_usage_by_day(endpoint text, dates daterange, only_accounts bigint[] DEFAULT NULL)
     RETURNS TABLE (account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date, quantity numeric)
@@ -111,11 +157,11 @@ AS $$
     SELECT p.section, p.currency, f.phase IS NOT NULL AND p.section IS NULL AND killbill_section.usage_name IS NOT NULL
       FROM killbill_subscription AS s
      CROSS JOIN LATERAL account_setting_on(s.account_id, killbill_section.period_from) AS a
-     CROSS JOIN LATERAL killbill_phase_on(s.endpoint, s.plan, s.price_list, a.currency, s.starts_on, greatest(killbill_section.period_from, s.starts_on)) AS f(phase)
+     CROSS JOIN LATERAL killbill_phase_on(s.endpoint, s.plan, s.price_list, a.currency, s.starts_on, a.time_zone, greatest(killbill_section.period_from, s.starts_on)) AS f(phase)
       LEFT JOIN killbill_price AS p ON p.endpoint = s.endpoint AND p.plan = s.plan AND p.price_list = s.price_list AND p.currency = a.currency
                                    AND p.usage_name = killbill_section.usage_name AND p.phase = f.phase
      WHERE s.endpoint = killbill_section.endpoint AND s.external_key = killbill_section.external_key AND s.overrides IS NULL
-     ORDER BY (p.effective_at AT TIME ZONE 'UTC')::date <= s.starts_on OR p.existing_from::date <= killbill_section.period_from DESC NULLS LAST, p.effective_at DESC, p.price_no LIMIT 1
+     ORDER BY p.effective_at <= killbill_version_at(s.endpoint, s.plan, s.starts_on, a.time_zone) OR (p.existing_from AT TIME ZONE a.time_zone)::date <= killbill_section.period_from DESC NULLS LAST, p.effective_at DESC, p.price_no LIMIT 1
 $$;
 COMMENT ON FUNCTION billing.killbill_section(text, text, text, date) IS
 'The usage section that the server applies to a subscription in a period: of the version in force when it began, or of a later one that holds for existing subscriptions, and of the phase in which the period begins. Null when the catalog was not imported or the subscription has prices of its own. free: the phase is known and has no such section, so that the server bills nothing. Stable.';
@@ -203,7 +249,7 @@ COMMENT ON FUNCTION billing.killbill_usage_told(text, daterange, bigint[]) IS 'U
 
 CREATE FUNCTION billing.killbill_usage_differences(endpoint text, dates daterange, only_accounts bigint[] DEFAULT NULL)
     RETURNS TABLE (account_id bigint, external_key text, usage_name text, unit text, usage_type text, period_from date, period_to date, day date,
-                   wanted numeric, told numeric, period_wanted numeric, period_told numeric)
+                   wanted numeric, told numeric, period_wanted numeric, period_told numeric, adjusted boolean)
     LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 1000 SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH step AS (SELECT CASE killbill_option(killbill_usage_differences.endpoint, 'usage_decimals') WHEN 'true' THEN 0.000000001 ELSE 1 END AS size),
@@ -224,9 +270,14 @@ AS $$
         SELECT c.account_id, t.external_key, coalesce(x.usage_name, u.usage_name) AS usage_name, t.unit, coalesce(x.usage_type, u.usage_type, 'CONSUMABLE') AS usage_type,
                c.date_from, c.date_to, t.day, t.amount, t.highest
           FROM told AS t
+          JOIN killbill_subscription AS s ON s.endpoint = killbill_usage_differences.endpoint AND s.external_key = t.external_key
           JOIN span AS c ON c.external_key = t.external_key AND t.day >= c.date_from AND t.day < c.date_to
           JOIN unit_here AS u ON u.plan = c.plan AND u.unit = t.unit
           LEFT JOIN phase_unit AS x ON x.plan = c.plan AND x.phase = c.phase AND x.unit = t.unit AND x.named = u.usage_name
+         -- What was told of days after an end that was set later the server does not bill, unless it had billed it before.
+         WHERE s.ends_on IS NULL OR t.day <= s.ends_on
+            OR EXISTS (SELECT FROM killbill_item AS i JOIN killbill_invoice AS k USING (endpoint, invoice_id)
+                        WHERE i.endpoint = s.endpoint AND i.subscription_id = s.killbill_id AND i.item_type = 'USAGE' AND k.status = 'COMMITTED' AND i.starts_on <= t.day AND i.ends_on > t.day)
     ), joined AS (
         SELECT coalesce(q.account_id, p.account_id) AS account_id, coalesce(q.external_key, p.external_key) AS external_key, coalesce(q.usage_name, p.usage_name) AS usage_name,
                coalesce(q.unit, p.unit) AS unit, coalesce(q.usage_type, p.usage_type) AS usage_type, coalesce(q.period_from, p.date_from) AS period_from,
@@ -237,15 +288,15 @@ AS $$
     )
     SELECT j.account_id, j.external_key, j.usage_name, j.unit, j.usage_type, j.period_from, j.period_to, j.day, j.wanted, j.told,
            CASE WHEN j.usage_type = 'CAPACITY' THEN max(j.wanted) OVER w ELSE sum(j.wanted) OVER w END,
-           CASE WHEN j.usage_type = 'CAPACITY' THEN max(j.told) OVER w ELSE sum(j.told) OVER w END
-           + coalesce((SELECT sum((a.quantities ->> j.unit)::numeric) FROM killbill_adjustment AS a
-                        WHERE a.endpoint = killbill_usage_differences.endpoint AND a.account_id = j.account_id AND a.external_key = j.external_key
-                          AND a.usage_name = j.usage_name AND a.period_from = j.period_from), 0)
+           CASE WHEN j.usage_type = 'CAPACITY' THEN max(j.told) OVER w ELSE sum(j.told) OVER w END + coalesce(x.quantity, 0), coalesce(x.quantity <> 0, false)
       FROM joined AS j
+     CROSS JOIN LATERAL (SELECT sum((a.quantities ->> j.unit)::numeric) AS quantity FROM killbill_adjustment AS a
+                          WHERE a.endpoint = killbill_usage_differences.endpoint AND a.account_id = j.account_id AND a.external_key = j.external_key
+                            AND a.usage_name = j.usage_name AND a.period_from = j.period_from) AS x
     WINDOW w AS (PARTITION BY j.external_key, j.unit, j.period_from)
 $$;
 COMMENT ON FUNCTION billing.killbill_usage_differences(text, daterange, bigint[]) IS
-'Usage as it counts now (wanted) beside what was told, by subscription, unit and day, and for the whole period with the adjustments already made. Whole numbers, or 9 decimals with option usage_decimals. dates must hold whole charge periods. Stable.';
+'Usage as it counts now (wanted) beside what was told, by subscription, unit and day, and for the whole period with the adjustments already made; adjusted: whether these change its sum, so that the server has another one than period_told. Whole numbers, or 9 decimals with option usage_decimals. dates must hold whole charge periods. Stable.';
 
 CREATE FUNCTION billing.killbill_tell_adjustment(adjustment_id bigint, priority int DEFAULT 0) RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
@@ -389,19 +440,28 @@ DECLARE
     changed    numeric;
     planned    jsonb;
     limits     jsonb;
+    closed     CONSTANT bigint[] := ARRAY(SELECT k.account_id FROM killbill_account AS k
+                                           WHERE k.endpoint = killbill_push_accounts.endpoint AND (killbill_push_accounts.only_accounts IS NULL OR k.account_id = ANY (killbill_push_accounts.only_accounts))
+                                             AND (k.state = 'closed' OR EXISTS (SELECT FROM message AS m WHERE m.endpoint = k.endpoint AND m.ordering_key = 'account ' || k.account_id
+                                                                                                           AND m.kind = 'close' AND m.state <> 'discarded')));
 BEGIN
     -- Two pushes of an account would tell the same difference twice.
     PERFORM FROM killbill_push AS p WHERE p.endpoint = killbill_push_accounts.endpoint AND (killbill_push_accounts.only_accounts IS NULL OR p.account_id = ANY (killbill_push_accounts.only_accounts)) ORDER BY p.account_id FOR UPDATE;
     RETURN QUERY SELECT a.* FROM killbill_tell_again(killbill_push_accounts.endpoint, only_accounts) AS a;
     -- Periods are looked at as a whole: from the first one that begins inside the span.
     SELECT coalesce(jsonb_agg(to_jsonb(d) || jsonb_build_object('way', CASE
+            WHEN d.period_wanted = d.period_told AND (d.account_id = ANY (closed) OR least(d.period_to, s.ends_on) <= last_day) THEN NULL
+            -- a closed account gets no invoice of usage any more
+            WHEN d.account_id = ANY (closed) THEN 'money'
             -- running: days may go down as long as the period is not billed; a peak never comes down
-            WHEN d.period_to > last_day THEN CASE WHEN d.usage_type = 'CAPACITY' AND d.period_wanted < d.period_told THEN 'wait' ELSE 'usage' END
+            WHEN least(d.period_to, s.ends_on) > last_day THEN CASE WHEN d.usage_type = 'CAPACITY' AND d.period_wanted < d.period_told THEN 'wait' ELSE 'usage' END
             WHEN d.period_wanted < d.period_told THEN 'money'
-            WHEN d.period_wanted = d.period_told THEN NULL
+            -- once it was adjusted, the server has another sum than what counts as told; of what has ended it may make no invoice any more
+            WHEN d.adjusted OR s.ends_on < last_day THEN 'money'
             WHEN d.period_to > (SELECT min(c.date_from) FROM periods(d.account_id, daterange(last_day - 1, last_day + 1)) AS c) - 28 THEN 'late'
             ELSE 'money' END)), '[]') INTO planned
       FROM killbill_usage_differences(killbill_push_accounts.endpoint, dates, only_accounts) AS d
+      JOIN killbill_subscription AS s ON s.endpoint = killbill_push_accounts.endpoint AND s.external_key = d.external_key
      WHERE d.period_from >= lower(dates);
     SELECT coalesce(jsonb_object_agg(jsonb_build_array(l.external_key, l.usage_name, l.period_from)::text, to_jsonb(l)), '{}') INTO limits FROM killbill_usage_limits(killbill_push_accounts.endpoint, planned) AS l;
     RETURN QUERY SELECT l.external_key, l.usage_name, l.period_from, 'refused'::text, l.amount, l.problem
@@ -470,10 +530,14 @@ DECLARE
     only_accounts bigint[] := CASE WHEN killbill_push_usage.account IS NOT NULL THEN ARRAY[(killbill_find_account(killbill_push_usage.endpoint, killbill_push_usage.account)).account_id] END;
 BEGIN
     PERFORM check_ledger(), killbill_endpoint(killbill_push_usage.endpoint);
+    IF killbill_push_usage.since IS NULL THEN
+        dates.dates := daterange(least(lower(dates.dates), killbill_late_from(killbill_push_usage.endpoint, lower(dates.dates), only_accounts)), dates.last_day);
+    END IF;
     RETURN QUERY SELECT p.* FROM killbill_push_accounts(killbill_push_usage.endpoint, dates.last_day, dates.dates, only_accounts) AS p;
+    RETURN QUERY SELECT n.external_key, n.meter, n.first_day, 'nowhere'::text, n.quantity, n.reason FROM killbill_usage_nowhere(killbill_push_usage.endpoint, dates.dates, only_accounts) AS n ORDER BY 1, 2, 3;
 END $$;
 COMMENT ON FUNCTION billing.killbill_push_usage(text, date, text, date) IS
-'Has usage told to a Kill Bill server that was not told yet, and says what it did. through: first day that is not told, and the day it is; null = with today. account: only this one. since: from which day on usage is looked at, the first of the month four months before unless named; charge periods that begin earlier are left alone. outcome: usage (told as usage), credit or charge (the server no longer takes it as usage, so that the price of the change is told as money), same price (a change that costs nothing), waits (a lowered peak of a running period), refused (its price is not known here, or the server could not bill it and would stop invoicing the account: a capacity above its last tier, an item of 1,000,000 or more), held back (a dead message stands before what is told of an account). What was discarded is told again. detail: why; of usage that is told, how much lies beyond the last tier, where the server bills nothing. Errors: 42704 unknown endpoint or account. Volatile.';
+'Has usage told to a Kill Bill server that was not told yet, and says what it did. through: first day that is not told, and the day it is; null = with today. account: only this one. since: from which day on usage is looked at, the first of the month four months before unless named, or earlier where older usage was recorded since then; charge periods that begin earlier are left alone. outcome: usage (told as usage), credit or charge (the server no longer takes it as usage, so that the price of the change is told as money), same price (a change that costs nothing), waits (a lowered peak of a running period), refused (its price is not known here, or the server could not bill it and would stop invoicing the account: a capacity above its last tier, an item of 1,000,000 or more), held back (a dead message stands before what is told of an account), nowhere (not told, because no subscription bills it: usage_name is the meter, amount in its unit, external_key the paused subscription or the account). What was discarded is told again. detail: why; of usage that is told, how much lies beyond the last tier, where the server bills nothing. Errors: 42704 unknown endpoint or account. Volatile.';
 
 CREATE FUNCTION billing.killbill_usage_body(mirror billing.killbill_subscription, payload jsonb, decimals boolean, time_zone text) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -490,34 +554,64 @@ $$;
 COMMENT ON FUNCTION billing.killbill_usage_body(billing.killbill_subscription, jsonb, boolean, text) IS
 'Usage as the server takes it: whole numbers with dates, or decimals with the instant of noon. Amounts above what its column holds go in parts. Stable.';
 
+CREATE FUNCTION billing.killbill_refused_usage(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    present jsonb := json_or_null(answer.body);
+    mirror  killbill_subscription;
+BEGIN
+    IF NOT succeeded(answer) OR NOT coalesce(present ? 'subscriptionId' AND present ? 'state', false) THEN
+        RETURN killbill_judge(answer);
+    ELSIF present ->> 'state' NOT IN ('CANCELLED', 'EXPIRED') THEN
+        RETURN step_retry((message.progress ->> 'said') || ', though the subscription runs');
+    END IF;
+    mirror := killbill_store_subscription(message.endpoint, message.payload ->> 'external_key', present);
+    IF message.progress ? 'unknown' THEN
+        RETURN step_failed(format('the subscription ended there on %s, and nobody knows whether an earlier attempt was stored: look at its usage there, then discard this message', mirror.ends_on));
+    END IF;
+    -- Nothing of it was stored: the next push tells what is before the end.
+    DELETE FROM killbill_usage AS u WHERE u.endpoint = message.endpoint AND u.message_id = message.message_id;
+    RETURN step_delivered(jsonb_build_object('refused', format('the subscription ended there on %s', mirror.ends_on)));
+END $$;
+COMMENT ON FUNCTION billing.killbill_refused_usage(billing.outgoing_message, billing.http_answer) IS
+'What to do with usage that the server refused without a word, now that it has shown the subscription: one that has ended takes no usage of later days. Then nothing was told, and the next push tells what is of days before the end. Volatile.';
+
 CREATE FUNCTION billing.killbill_deliver_usage(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     mirror   killbill_subscription;
+    at       text := CASE WHEN answer IS NULL THEN 'begin' ELSE coalesce(message.progress ->> 'at', 'tell') END;
     decimals boolean := coalesce(message.options ->> 'usage_decimals', 'false') = 'true';
     step     delivery_step;
 BEGIN
-    IF NOT answer IS NULL THEN
+    SELECT s.* INTO mirror FROM killbill_subscription AS s WHERE s.endpoint = message.endpoint AND s.external_key = message.payload ->> 'external_key';
+    IF at = 'look' THEN
+        RETURN killbill_refused_usage(message, answer);
+    ELSIF at = 'tell' THEN
         -- The server knows the tracking id: it was told already.
         IF answer.status = 201 AND killbill_succeeded(answer) OR answer.status = 400 AND killbill_code(answer) = 50000 THEN
             RETURN step_delivered(CASE WHEN answer.status = 400 THEN '{"repeated": true}'::jsonb END);
         END IF;
+        -- So it refuses usage of days after an end, without a word: did the subscription end there?
+        IF answer.error IS NULL AND answer.status = 400 AND killbill_code(answer) IS NULL THEN
+            RETURN step_send(killbill_request('GET', '/subscriptions/' || mirror.killbill_id), coalesce(message.progress, '{}') || jsonb_build_object('at', 'look', 'said', killbill_error(answer)));
+        END IF;
         step := killbill_judge(answer);
         -- Once nobody knows, a later refusal says nothing about the earlier request.
         IF answer.sent AND (answer.error IS NOT NULL OR answer.status >= 500 OR answer.status < 300) THEN
-            step.progress := '{"unknown": true}';
+            step.progress := coalesce(message.progress, '{}') || '{"unknown": true}';
         END IF;
         RETURN step;
     END IF;
-    SELECT s.* INTO mirror FROM killbill_subscription AS s WHERE s.endpoint = message.endpoint AND s.external_key = message.payload ->> 'external_key';
     IF mirror.killbill_id IS NULL THEN
         RETURN step_retry('the subscription is not there yet');
     ELSIF decimals AND EXISTS (SELECT FROM killbill_server AS v WHERE v.endpoint = message.endpoint AND v.version LIKE '0.22.%') THEN
         RETURN step_failed('servers of 0.22 cut decimals off without a word: take option usage_decimals away');
     END IF;
     RETURN step_send(killbill_request('POST', '/usages', killbill_usage_body(mirror, message.payload, decimals,
-        (SELECT a.time_zone FROM account_setting_on(mirror.account_id, current_date) AS a)), message.idempotency_key), CASE WHEN message.uncertain THEN '{"unknown": true}'::jsonb END);
+        (SELECT a.time_zone FROM account_setting_on(mirror.account_id, current_date) AS a)), message.idempotency_key), coalesce(message.progress, '{}') || '{"at": "tell"}' || CASE WHEN message.uncertain THEN '{"unknown": true}'::jsonb ELSE '{}' END);
 END $$;
 COMMENT ON FUNCTION billing.killbill_deliver_usage(billing.outgoing_message, billing.http_answer) IS
 'Delivers messages of kind usage: one request with a tracking id by which the server recognises a repetition. Volatile.';

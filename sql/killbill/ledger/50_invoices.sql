@@ -26,7 +26,7 @@ CREATE FUNCTION billing.killbill_store_payments(endpoint text, payments jsonb) R
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
     INSERT INTO killbill_payment AS k (endpoint, payment_id, invoice_id, purchased, refunded, currency, status, paid_at)
-    SELECT $1, (p ->> 'paymentId')::uuid, (p ->> 'targetInvoiceId')::uuid, coalesce((p ->> 'purchasedAmount')::numeric, 0), coalesce((p ->> 'refundedAmount')::numeric, 0), p ->> 'currency',
+    SELECT $1, (p ->> 'paymentId')::uuid, (p ->> 'targetInvoiceId')::uuid, coalesce((p ->> 'purchasedAmount')::numeric, 0), coalesce((p ->> 'refundedAmount')::numeric, 0) + coalesce((p ->> 'creditedAmount')::numeric, 0), p ->> 'currency',
            p #>> '{transactions,-1,status}', (p #>> '{transactions,-1,effectiveDate}')::timestamptz
       FROM jsonb_array_elements(payments) AS p WHERE p ->> 'targetInvoiceId' IS NOT NULL
         ON CONFLICT ON CONSTRAINT killbill_payment_pkey DO UPDATE
@@ -68,6 +68,7 @@ BEGIN
     END IF;
     UPDATE killbill_account AS k SET parked = jsonb_path_exists(body, '$[*] ? (@.tagDefinitionName == "__PARK__")'), read_at = clock_timestamp()
      WHERE k.endpoint = mirror.endpoint AND k.account_id = mirror.account_id;
+    PERFORM killbill_enforce_threshold(mirror.endpoint, mirror.account_id);
     RETURN step_delivered();
 END $$;
 COMMENT ON FUNCTION billing.killbill_deliver_pull_account(billing.outgoing_message, billing.http_answer) IS
@@ -178,45 +179,56 @@ CREATE FUNCTION billing.killbill_recurring_price(endpoint text, external_key tex
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
     WITH here AS MATERIALIZED (
-        SELECT s.*, a.currency FROM killbill_subscription AS s CROSS JOIN LATERAL account_setting_on(s.account_id, killbill_recurring_price.starts_on) AS a
+        SELECT s.*, a.currency, a.time_zone FROM killbill_subscription AS s CROSS JOIN LATERAL account_setting_on(s.account_id, killbill_recurring_price.starts_on) AS a
          WHERE s.endpoint = killbill_recurring_price.endpoint AND s.external_key = killbill_recurring_price.external_key
     ), phase AS MATERIALIZED (
-        SELECT h.starts_on AS first_day, h.ends_on AS last_day, h.price_list, h.currency, f.phase, f.phase_from, f.phase_to
-          FROM here AS h CROSS JOIN LATERAL killbill_phases(killbill_recurring_price.endpoint, killbill_recurring_price.plan, h.price_list, h.currency, h.starts_on) AS f
+        SELECT h.starts_on AS first_day, h.ends_on AS last_day, h.price_list, h.currency, h.time_zone, f.phase, f.phase_from, f.phase_to
+          FROM here AS h CROSS JOIN LATERAL killbill_phases(killbill_recurring_price.endpoint, killbill_recurring_price.plan, h.price_list, h.currency, h.starts_on, h.time_zone) AS f
          WHERE f.phase_from <= killbill_recurring_price.starts_on AND (f.phase_to IS NULL OR f.phase_to > killbill_recurring_price.starts_on)
     ), version AS MATERIALIZED (
-        SELECT f.*, p.amount, p.effective_at, p.existing_from
+        SELECT f.*, p.amount, p.effective_at, (p.existing_from AT TIME ZONE f.time_zone)::date AS existing_on
           FROM phase AS f
           JOIN killbill_price AS p ON p.endpoint = killbill_recurring_price.endpoint AND p.plan = killbill_recurring_price.plan AND p.kind = 'recurring' AND p.currency = f.currency AND p.phase = f.phase
          WHERE p.price_list = f.price_list
     )
-    -- A part of a month begins and ends with the subscription, the phase, or a version for existing subscriptions.
-    SELECT v.amount, killbill_recurring_price.starts_on IN (v.first_day, v.phase_from) OR EXISTS (SELECT FROM version AS o WHERE o.existing_from::date = killbill_recurring_price.starts_on),
-           killbill_recurring_price.ends_on IN (v.phase_to, v.last_day) IS TRUE OR EXISTS (SELECT FROM version AS o WHERE o.existing_from::date = killbill_recurring_price.ends_on)
+    , pause AS MATERIALIZED (
+        SELECT p.paused_from, p.paused_to FROM killbill_pause AS p WHERE p.endpoint = killbill_recurring_price.endpoint AND p.external_key = killbill_recurring_price.external_key
+    )
+    -- A part of a month begins and ends with the subscription, the phase, a pause, or a version for existing subscriptions.
+    SELECT v.amount, killbill_recurring_price.starts_on IN (v.first_day, v.phase_from) OR EXISTS (SELECT FROM version AS o WHERE o.existing_on = killbill_recurring_price.starts_on)
+                     OR EXISTS (SELECT FROM pause AS p WHERE p.paused_to = killbill_recurring_price.starts_on),
+           killbill_recurring_price.ends_on IN (v.phase_to, v.last_day) IS TRUE OR EXISTS (SELECT FROM version AS o WHERE o.existing_on = killbill_recurring_price.ends_on)
+           OR EXISTS (SELECT FROM pause AS p WHERE p.paused_from = killbill_recurring_price.ends_on)
       FROM version AS v
-     ORDER BY (v.effective_at AT TIME ZONE 'UTC')::date <= v.first_day OR v.existing_from::date <= killbill_recurring_price.starts_on DESC NULLS LAST, v.effective_at DESC LIMIT 1
+     ORDER BY v.effective_at <= killbill_version_at(killbill_recurring_price.endpoint, killbill_recurring_price.plan, v.first_day, v.time_zone) OR v.existing_on <= killbill_recurring_price.starts_on DESC NULLS LAST, v.effective_at DESC LIMIT 1
 $$;
 COMMENT ON FUNCTION billing.killbill_recurring_price(text, text, text, date, date) IS
-'The monthly price of a mirrored subscription in the phase of a day, and whether a part of a month may begin on that day and end on another: with the subscription, the phase, or a version of the catalog. Null when the price is not known. Stable.';
+'The monthly price of a mirrored subscription in the phase of a day, and whether a part of a month may begin on that day and end on another: with the subscription, the phase, a pause, or a version of the catalog. Null when the price is not known. Stable.';
 
-CREATE FUNCTION billing.killbill_repair(amount numeric, currency text, starts_on date, ends_on date, from_day date) RETURNS numeric
+CREATE FUNCTION billing.killbill_repair(amount numeric, currency text, starts_on date, ends_on date, from_day date, to_day date) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
-    SELECT - round(amount * round((ends_on - from_day)::numeric / (ends_on - starts_on), 9), (SELECT c.minor_unit FROM currencies() AS c WHERE c.code = currency))
+    SELECT - round(amount * round((to_day - from_day)::numeric / (ends_on - starts_on), 9), (SELECT c.minor_unit FROM currencies() AS c WHERE c.code = currency))
 $$;
-COMMENT ON FUNCTION billing.killbill_repair(numeric, text, date, date, date) IS
-'What the server takes back, as a negative amount, of an item billed in advance when its subscription ends on from_day: the item''s amount times the share of its days from then on, that share rounded to 9 decimals. Source: invoices of 0.24.19. Immutable.';
+COMMENT ON FUNCTION billing.killbill_repair(numeric, text, date, date, date, date) IS
+'What the server takes back, as a negative amount, of an item billed in advance for the days from from_day to before to_day, because of an end, a pause or another price: the item''s amount times the share of these days, that share rounded to 9 decimals. Source: invoices of 0.24.19. Immutable.';
 
 CREATE FUNCTION billing.killbill_reconcile_items(endpoint text, dates daterange, only_account bigint)
     RETURNS TABLE (account_id bigint, subject text, period_from date, period_to date, ours numeric, theirs numeric, reason text)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 100 SET search_path = pg_catalog, billing, pg_temp
 AS $$
-    WITH item AS (
+    WITH cut AS MATERIALIZED (
+        SELECT c.* FROM killbill_cuts($1, CASE WHEN $3 IS NOT NULL THEN ARRAY[$3] END) AS c
+    ), item AS (
         SELECT k.account_id, k.number, k.currency, t.*, s.external_key, s.overrides, p.price, o.item_type AS linked_type,
                CASE t.item_type
                    WHEN 'RECURRING' THEN CASE WHEN (t.starts_on = c.full_from OR p.begins) AND (t.ends_on = c.date_to OR t.ends_on < c.date_to AND p.ends)
                                               THEN killbill_prorated(p.price, k.currency, c.full_from, c.date_to, t.starts_on, t.ends_on) ELSE p.price END
-                   WHEN 'REPAIR_ADJ' THEN CASE WHEN t.starts_on = s.ends_on AND t.ends_on = o.ends_on THEN killbill_repair(o.amount, k.currency, o.starts_on, o.ends_on, t.starts_on) ELSE 0 END
+                   WHEN 'REPAIR_ADJ' THEN CASE WHEN (t.starts_on = o.starts_on OR t.starts_on = s.ends_on OR t.starts_on IN (SELECT c.day FROM cut AS c WHERE c.external_key = s.external_key))
+                                                    AND (t.ends_on = o.ends_on OR t.ends_on IN (SELECT c.day FROM cut AS c WHERE c.external_key = s.external_key))
+                                                    AND (t.starts_on > o.starts_on OR t.ends_on < o.ends_on)
+                                               THEN killbill_repair(o.amount, k.currency, o.starts_on, o.ends_on, t.starts_on, t.ends_on)
+                                               WHEN t.starts_on = s.ends_on AND t.ends_on = o.ends_on THEN - o.amount ELSE 0 END
                    ELSE 0 END AS ours
           FROM killbill_item AS t
           JOIN killbill_invoice AS k USING (endpoint, invoice_id)
@@ -259,7 +271,7 @@ AS $$
           FROM killbill_spans($1, dates, CASE WHEN $3 IS NOT NULL THEN ARRAY[$3] END) AS c
           JOIN billed_to AS b USING (account_id)
           JOIN killbill_subscription AS s ON s.endpoint = $1 AND s.external_key = c.external_key
-         WHERE s.state IN ('active', 'cancelled') AND s.overrides IS NULL AND s.killbill_id IS NOT NULL
+         WHERE (s.state IN ('active', 'cancelled') OR EXISTS (SELECT FROM killbill_pause AS p WHERE p.endpoint = s.endpoint AND p.external_key = s.external_key)) AND s.overrides IS NULL AND s.killbill_id IS NOT NULL
     ), due AS (
         SELECT n.*, killbill_prorated(p.price, n.currency, n.cycle_from, n.cycle_to, n.date_from, n.date_to) AS ours
           FROM span AS n CROSS JOIN LATERAL killbill_recurring_price($1, n.external_key, n.plan, n.date_from, n.date_to) AS p
@@ -273,7 +285,7 @@ AS $$
        AND NOT EXISTS (SELECT FROM killbill_item AS t JOIN killbill_invoice AS k USING (endpoint, invoice_id)
                         WHERE t.endpoint = $1 AND t.subscription_id = d.killbill_id AND t.item_type = 'RECURRING' AND t.starts_on = d.date_from AND k.status = 'COMMITTED')
      UNION ALL
-    SELECT k.account_id, concat_ws(' ', 'REPAIR_ADJ', s.external_key), s.ends_on, t.ends_on, killbill_repair(t.amount, k.currency, t.starts_on, t.ends_on, s.ends_on), 0, 'the server has not taken back what lies after the end'
+    SELECT k.account_id, concat_ws(' ', 'REPAIR_ADJ', s.external_key), s.ends_on, t.ends_on, killbill_repair(t.amount, k.currency, t.starts_on, t.ends_on, s.ends_on, t.ends_on), 0, 'the server has not taken back what lies after the end'
       FROM killbill_subscription AS s
       JOIN billed_to AS b USING (account_id)
       JOIN killbill_item AS t ON t.endpoint = s.endpoint AND t.subscription_id = s.killbill_id AND t.item_type = 'RECURRING' AND t.starts_on < s.ends_on AND t.ends_on > s.ends_on

@@ -68,7 +68,7 @@ BEGIN
     RETURN killbill_tell(mirror.endpoint, 'dry_run', mirror.account_id, jsonb_strip_nulls(jsonb_build_object('target_date', killbill_dry_run.target_date)));
 END $$;
 COMMENT ON FUNCTION billing.killbill_dry_run(text, text, date) IS
-'Asks the server what it would bill an account up to a day, or on its next invoice (null). The answer is the message''s result, and killbill_remaining_credit() counts it. Returns the number of the message. Errors: 42704 not mirrored, 22023 more than 36 months ahead. Volatile.';
+'Asks the server what it would bill an account up to a day, or on its next invoice (null). The answer is the message''s result; killbill_remaining_credit() counts that of the next invoice. Returns the number of the message. Errors: 42704 not mirrored, 22023 more than 36 months ahead. Volatile.';
 
 CREATE FUNCTION billing.killbill_remaining_credit(endpoint text, account text) RETURNS numeric
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -100,9 +100,10 @@ BEGIN
     PERFORM check_ledger(), check_word('on_threshold', killbill_set_threshold.on_threshold, '{refuse,suspend}');
     UPDATE killbill_account AS k SET credit_threshold = killbill_set_threshold.threshold, on_threshold = killbill_set_threshold.on_threshold
      WHERE k.endpoint = mirror.endpoint AND k.account_id = mirror.account_id;
+    PERFORM killbill_enforce_threshold(mirror.endpoint, mirror.account_id);
 END $$;
 COMMENT ON FUNCTION billing.killbill_set_threshold(text, text, numeric, text) IS
-'Sets the remaining credit at or below which an account may not order; null = no threshold. on_threshold: refuse new subscriptions, or suspend its subscriptions on the server too, until credit is above it again. Errors: 42704 not mirrored, 22023 another word. Volatile.';
+'Sets the remaining credit at or below which an account may not order; null = no threshold. on_threshold: refuse new subscriptions, or suspend its subscriptions on the server too, until credit is above it again: looked at now, and whenever the account is read or a dry run tells its next invoice, which option sync_every has done for accounts with a threshold. Errors: 42704 not mirrored, 22023 another word. Volatile.';
 
 CREATE FUNCTION billing.killbill_enforce_threshold(endpoint text, account_id bigint) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
@@ -118,7 +119,9 @@ BEGIN
     END IF;
     pause := mirror.credit - greatest(coalesce(mirror.upcoming, 0), 0) <= mirror.credit_threshold;
     FOR bundle IN SELECT DISTINCT s.bundle_id FROM killbill_subscription AS s
-                   WHERE s.endpoint = mirror.endpoint AND s.account_id = mirror.account_id AND s.bundle_id IS NOT NULL AND s.state = CASE WHEN pause THEN 'active' ELSE 'paused' END LOOP
+                   WHERE s.endpoint = mirror.endpoint AND s.account_id = mirror.account_id AND s.bundle_id IS NOT NULL AND s.state = CASE WHEN pause THEN 'active' ELSE 'paused' END
+                     AND NOT EXISTS (SELECT FROM message AS m WHERE m.endpoint = s.endpoint AND m.ordering_key = 'account ' || s.account_id AND m.kind = 'suspend'
+                                        AND m.state IN ('waiting', 'queued', 'sending', 'delayed') AND m.payload @> jsonb_build_object('bundle_id', s.bundle_id, 'pause', pause)) LOOP
         PERFORM killbill_tell(mirror.endpoint, 'suspend', mirror.account_id, jsonb_build_object('bundle_id', bundle, 'pause', pause));
     END LOOP;
 END $$;
@@ -130,17 +133,22 @@ AS $$
 DECLARE
     bundle uuid := (message.payload ->> 'bundle_id')::uuid;
     pause  boolean := (message.payload ->> 'pause')::boolean;
+    at     text := CASE WHEN answer IS NULL THEN 'begin' ELSE coalesce(message.progress ->> 'at', 'change') END;
 BEGIN
-    IF answer IS NULL THEN
-        RETURN step_send(killbill_request('PUT', format('/bundles/%s/%s', bundle, CASE WHEN pause THEN 'pause' ELSE 'resume' END), NULL, message.idempotency_key, '60s'));
-    ELSIF NOT killbill_succeeded(answer) THEN
-        RETURN killbill_judge(answer);
+    IF at = 'begin' THEN
+        RETURN step_send(killbill_request('PUT', format('/bundles/%s/%s', bundle, CASE WHEN pause THEN 'pause' ELSE 'resume' END), NULL, message.idempotency_key, '60s'), '{"at": "change"}');
+    ELSIF at = 'change' AND killbill_succeeded(answer) THEN
+        UPDATE killbill_subscription AS s SET state = CASE WHEN pause THEN 'paused' ELSE 'active' END
+         WHERE s.endpoint = message.endpoint AND s.bundle_id = bundle AND s.state IN ('active', 'paused');
+        -- On which day that was, the server says: it goes by its own clock.
+        RETURN step_send(killbill_request('GET', '/bundles/' || bundle), '{"at": "look"}');
+    ELSIF at = 'look' AND killbill_found(answer) AND jsonb_typeof(json_or_null(answer.body) -> 'subscriptions') = 'array' THEN
+        PERFORM killbill_store_bundles(message.endpoint, (message.payload ->> 'account_id')::bigint, jsonb_build_array(json_or_null(answer.body)));
+        RETURN step_delivered();
     END IF;
-    UPDATE killbill_subscription AS s SET state = CASE WHEN pause THEN 'paused' ELSE 'active' END
-     WHERE s.endpoint = message.endpoint AND s.bundle_id = bundle AND s.state IN ('active', 'paused');
-    RETURN step_delivered();
+    RETURN killbill_judge(answer);
 END $$;
-COMMENT ON FUNCTION billing.killbill_deliver_suspend(billing.outgoing_message, billing.http_answer) IS 'Delivers messages of kind suspend: pauses or resumes a bundle. Volatile.';
+COMMENT ON FUNCTION billing.killbill_deliver_suspend(billing.outgoing_message, billing.http_answer) IS 'Delivers messages of kind suspend: pauses or resumes a bundle, and reads from which day on. Volatile.';
 
 CREATE FUNCTION billing.killbill_deliver_dry_run(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
@@ -160,8 +168,11 @@ BEGIN
     ELSIF NOT succeeded(answer) OR jsonb_typeof(body -> 'amount') IS DISTINCT FROM 'number' OR jsonb_typeof(body -> 'items') IS DISTINCT FROM 'array' THEN
         RETURN killbill_judge(answer);
     END IF;
-    UPDATE killbill_account AS k SET upcoming = (body ->> 'amount')::numeric WHERE k.endpoint = mirror.endpoint AND k.account_id = mirror.account_id;
-    PERFORM killbill_enforce_threshold(mirror.endpoint, mirror.account_id);
+    -- A dry run to a day of one's own says nothing of the next invoice.
+    IF NOT message.payload ? 'target_date' THEN
+        UPDATE killbill_account AS k SET upcoming = (body ->> 'amount')::numeric WHERE k.endpoint = mirror.endpoint AND k.account_id = mirror.account_id;
+        PERFORM killbill_enforce_threshold(mirror.endpoint, mirror.account_id);
+    END IF;
     RETURN step_delivered(jsonb_build_object('amount', body -> 'amount', 'currency', body -> 'currency', 'target_date', body -> 'targetDate', 'items', (
         SELECT jsonb_agg(jsonb_build_object('type', t -> 'itemType', 'plan', t -> 'planName', 'usage', t -> 'usageName', 'starts_on', t -> 'startDate', 'ends_on', t -> 'endDate', 'amount', t -> 'amount'))
           FROM jsonb_array_elements(body -> 'items') AS t)));
@@ -254,8 +265,13 @@ BEGIN
         BEGIN
             -- Whose usage somebody else pushes just now, is left to them: the worker waits for nobody.
             free_accounts := ARRAY(SELECT p.account_id FROM killbill_push AS p WHERE p.endpoint = killbill_sync_slice.endpoint AND p.account_id = ANY (next_accounts) FOR UPDATE SKIP LOCKED);
-            usage := usage + (SELECT count(*) FROM killbill_push_accounts(killbill_sync_slice.endpoint, dates.last_day, dates.dates, free_accounts) AS p WHERE p.outcome IN ('usage', 'credit', 'charge'));
+            usage := usage + (SELECT count(*) FROM killbill_push_accounts(killbill_sync_slice.endpoint, dates.last_day,
+                                 daterange(least(lower(dates.dates), killbill_late_from(killbill_sync_slice.endpoint, lower(dates.dates), free_accounts)), dates.last_day), free_accounts) AS p WHERE p.outcome IN ('usage', 'credit', 'charge'));
             accounts := accounts + killbill_pull_accounts(killbill_sync_slice.endpoint, next_accounts);
+            PERFORM killbill_tell(k.endpoint, 'dry_run', k.account_id, '{}') FROM killbill_account AS k
+             WHERE k.endpoint = killbill_sync_slice.endpoint AND k.account_id = ANY (next_accounts) AND k.credit_threshold IS NOT NULL AND k.state = 'present'
+               AND NOT EXISTS (SELECT FROM message AS m WHERE m.endpoint = k.endpoint AND m.ordering_key = 'account ' || k.account_id AND m.kind = 'dry_run'
+                                                          AND NOT m.payload ? 'target_date' AND m.state IN ('waiting', 'queued'));
         EXCEPTION WHEN OTHERS THEN
             IF cardinality(next_accounts) > 1 THEN
                 alone := cardinality(next_accounts);

@@ -62,7 +62,7 @@ DECLARE
                                    run_invoicing,bill_account,mark_delivered,enqueue_message,test_connection,begin_connection_test,connection_test_state,
                                    killbill_push_usage,killbill_push_invoices,killbill_pull_invoices,killbill_pull_catalog,killbill_dry_run,killbill_notification,
                                    acquire_run_lock,release_run_lock,start_run,watermark,set_watermark,run_store_periods,run_rate,run_apply,run_finish,run_steps,stop_run,fail_run}';
-    deciding  CONSTANT text[] := '{killbill_import_catalog,killbill_push_catalog,killbill_mirror_account,killbill_subscribe,killbill_cancel,killbill_close_account,
+    deciding  CONSTANT text[] := '{killbill_import_catalog,killbill_set_plan,killbill_push_catalog,killbill_mirror_account,killbill_subscribe,killbill_cancel,killbill_close_account,
                                    killbill_set_unit,killbill_set_threshold,killbill_credit,killbill_set_clock,
                                    finalize_invoices,void_invoice,cancel_invoice,retry_message,discard_message,decide,freeze_charge,unfreeze_charge,approve_corrections,
                                    seal_period,seal_periods_of_run,recorded_before,drop_sealed_usage,remove_price,end_agreement,end_subscription,end_rating_rule,delete_rating_rule,apply_rating_rules}';
