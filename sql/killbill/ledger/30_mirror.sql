@@ -177,7 +177,8 @@ BEGIN
     PERFORM check_ledger();
     -- What is not told before cannot be billed as usage any more.
     IF mirror.auto_invoicing AND mirror.state <> 'closed' THEN
-        PERFORM killbill_push_accounts(mirror.endpoint, dates.last_day, dates.dates, ARRAY[mirror.account_id]);
+        PERFORM killbill_push_accounts(mirror.endpoint, dates.last_day, daterange(least(lower(dates.dates), killbill_late_from(mirror.endpoint, lower(dates.dates), ARRAY[mirror.account_id])), dates.last_day),
+                                       ARRAY[mirror.account_id]);
     END IF;
     RETURN killbill_tell(mirror.endpoint, 'close', mirror.account_id, '{}');
 END $$;

@@ -432,7 +432,7 @@ COMMENT ON FUNCTION billing.killbill_record_push(text, bigint, text, jsonb) IS
 
 CREATE FUNCTION billing.killbill_push_accounts(endpoint text, last_day date, dates daterange, only_accounts bigint[])
     RETURNS TABLE (external_key text, usage_name text, period_from date, outcome text, amount numeric, detail text)
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -523,7 +523,7 @@ COMMENT ON FUNCTION billing.killbill_push_dates(date, date) IS 'The first day th
 
 CREATE FUNCTION billing.killbill_push_usage(endpoint text, through date DEFAULT NULL, account text DEFAULT NULL, since date DEFAULT NULL)
     RETURNS TABLE (external_key text, usage_name text, period_from date, outcome text, amount numeric, detail text)
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
     dates         record := killbill_push_dates(killbill_push_usage.through, killbill_push_usage.since);

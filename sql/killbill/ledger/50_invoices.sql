@@ -224,16 +224,15 @@ AS $$
                CASE t.item_type
                    WHEN 'RECURRING' THEN CASE WHEN (t.starts_on = c.full_from OR p.begins) AND (t.ends_on = c.date_to OR t.ends_on < c.date_to AND p.ends)
                                               THEN killbill_prorated(p.price, k.currency, c.full_from, c.date_to, t.starts_on, t.ends_on) ELSE p.price END
-                   WHEN 'REPAIR_ADJ' THEN CASE WHEN (t.starts_on = o.starts_on OR t.starts_on = s.ends_on OR t.starts_on IN (SELECT c.day FROM cut AS c WHERE c.external_key = s.external_key))
-                                                    AND (t.ends_on = o.ends_on OR t.ends_on IN (SELECT c.day FROM cut AS c WHERE c.external_key = s.external_key))
-                                                    AND (t.starts_on > o.starts_on OR t.ends_on < o.ends_on)
-                                               THEN killbill_repair(o.amount, k.currency, o.starts_on, o.ends_on, t.starts_on, t.ends_on)
-                                               WHEN t.starts_on = s.ends_on AND t.ends_on = o.ends_on THEN - o.amount ELSE 0 END
+                   WHEN 'REPAIR_ADJ' THEN CASE WHEN (t.starts_on = s.ends_on OR b.from_cut) AND (t.ends_on = o.ends_on OR b.to_cut) OR t.starts_on = o.starts_on AND b.to_cut
+                                               THEN killbill_repair(o.amount, k.currency, o.starts_on, o.ends_on, t.starts_on, t.ends_on) ELSE 0 END
                    ELSE 0 END AS ours
           FROM killbill_item AS t
           JOIN killbill_invoice AS k USING (endpoint, invoice_id)
           LEFT JOIN killbill_item AS o ON o.endpoint = t.endpoint AND o.item_id = t.linked_id
           LEFT JOIN killbill_subscription AS s ON s.endpoint = t.endpoint AND s.killbill_id = coalesce(t.subscription_id, o.subscription_id)
+         CROSS JOIN LATERAL (SELECT coalesce(bool_or(x.day = t.starts_on), false) AS from_cut, coalesce(bool_or(x.day = t.ends_on), false) AS to_cut
+                               FROM cut AS x WHERE t.item_type = 'REPAIR_ADJ' AND x.external_key = s.external_key) AS b
           LEFT JOIN LATERAL periods(k.account_id, daterange(t.starts_on, t.starts_on + 1)) AS c ON t.item_type = 'RECURRING'
           LEFT JOIN LATERAL killbill_recurring_price(t.endpoint, s.external_key, t.plan, t.starts_on, t.ends_on) AS p ON t.item_type = 'RECURRING'
          WHERE t.endpoint = $1 AND k.status = 'COMMITTED' AND k.account_id = coalesce($3, k.account_id) AND t.starts_on <@ dates
@@ -335,7 +334,7 @@ COMMENT ON FUNCTION billing.killbill_reconcile_pushed(text, daterange, bigint) I
 
 CREATE FUNCTION billing.killbill_reconcile(endpoint text, dates daterange, account text DEFAULT NULL)
     RETURNS TABLE (account_key text, subject text, period_from date, period_to date, ours numeric, theirs numeric, difference numeric, reason text)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 DECLARE
     only_account bigint := CASE WHEN killbill_reconcile.account IS NOT NULL THEN (killbill_find_account(killbill_reconcile.endpoint, killbill_reconcile.account)).account_id END;
