@@ -725,6 +725,11 @@ class Story(Replay):
         self.unused("accounts are unparked by people", "163", "164")
 
 
+# What the connector does and nobody recorded.  Answers are not invented: these are covered by life.py, which plays them against a real server.
+NOT_RECORDED = {"pause and resume of a bundle": "check_changes", "an account closed": "check_changes", "a subscription ended inside a month": "check_changes", "custom fields and names changed": "check_changes",
+                "usage after an end": "check_versions", "a new price for existing subscriptions": "check_versions"}
+
+
 def replay(folder):
     admin = psycopg2.connect(dbname="postgres")
     admin.autocommit = True
@@ -742,6 +747,10 @@ def replay(folder):
 
 def main():
     """The recordings of 0.24, and beside them those of 0.22: what differs shows how the connector tells the two apart."""
+    for what, where in NOT_RECORDED.items():
+        if f"def {where}(" not in (pathlib.Path(__file__).parent / "life.py").read_text(encoding="utf-8"):
+            print(f"not ok {what} - is not recorded, and life.py has no {where}", flush=True)
+        print(f"# not recorded: {what}; {where} of life.py plays it against a real server", flush=True)
     for version in sys.argv[1:] or ("v0.24.19", "v0.22.26"):
         if not (FOLDER / version).is_dir():
             print(f"skip killbill replay of {version} - the recorded requests and answers are not here (BILLING_SHARED)")

@@ -89,6 +89,8 @@ SELECT fails($$SELECT killbill_subscribe('kb', 'acme', 'server', '2026-02-01', '
 SELECT fails($$SELECT killbill_cancel('kb', 's-9', '2026-02-01')$$);
 CREATE SERVER other FOREIGN DATA WRAPPER billing_custom OPTIONS (url 'https://x.example.com', connector 'public.x');
 SELECT fails($$SELECT killbill_mirror_account('other', 'acme')$$);
+-- Prices of ours come from the answers of Kill Bill endpoints alone.
+SELECT fails($$SELECT killbill_connector(ROW(1, 'other', 'pull_catalog', '{}', 'k', NULL, 1, 0, NULL, false, '{}')::outgoing_message, NULL)$$);
 
 -- Credit: a threshold refuses new orders and suspends what runs; a dry run and credits.
 SELECT killbill_set_threshold('kb', 'acme', 25, 'suspend') \gset

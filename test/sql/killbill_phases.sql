@@ -102,3 +102,16 @@ SELECT read_invoice(item(2, 'server', NULL, '2026-03-01', '2026-04-01', 5.00), r
 SELECT subject, period_from, period_to, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-03-01,2026-04-01)', 'gamma');
 SELECT read_invoice(item(2, 'server', NULL, '2026-03-01', '2026-04-01', 5.00), repair(8, '2026-03-20', '2026-04-01', -1.90), repair(9, '2026-03-05', '2026-03-10', -0.81), repair(10, '2026-03-01', '2026-04-01', -1.00) || '{"itemType": "ITEM_ADJ"}') \gset
 SELECT subject, period_from, period_to, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-03-01,2026-04-01)', 'gamma');
+
+-- Whom these functions are for.
+SET ROLE billing_admin;
+SELECT count(*) FROM killbill_set_plan('kb', 'acme', 'server', starts_on => '2026-01-01', key => 'of an admin');
+RESET ROLE;
+SET ROLE billing_reader;
+SELECT count(*) FROM killbill_phases('kb', 'server', 'DEFAULT', 'EUR', '2026-01-01');
+RESET ROLE;
+SELECT r.rolname, f.function FROM unnest('{billing_reader,billing_operator,billing_admin}'::text[]) AS r (rolname)
+ CROSS JOIN LATERAL (SELECT string_agg(p.proname, ' ' ORDER BY p.proname) AS function FROM pg_proc AS p WHERE p.proname IN ('killbill_import_catalog', 'killbill_set_plan', 'killbill_phases',
+     'killbill_push_catalog', 'killbill_mirror_account', 'killbill_subscribe', 'killbill_cancel', 'killbill_close_account', 'killbill_credit', 'killbill_dry_run', 'killbill_remaining_credit',
+     'killbill_set_threshold', 'killbill_may_order', 'killbill_notification', 'killbill_set_clock', 'killbill_push_usage', 'killbill_set_unit', 'killbill_pull_invoices', 'killbill_reconcile',
+     'killbill_push_invoices', 'killbill_pull_catalog', 'killbill_catalog_xml', 'killbill_check_catalog') AND NOT has_function_privilege(r.rolname, p.oid, 'EXECUTE')) AS f;

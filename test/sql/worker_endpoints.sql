@@ -69,6 +69,7 @@ DROP SERVER odd;
 SELECT fails($$ ALTER FOREIGN DATA WRAPPER billing_killbill OPTIONS (SET secret_headers '{"A": "{base64 user:token}"}') $$);
 SELECT fails($$ CREATE SERVER x FOREIGN DATA WRAPPER billing_custom OPTIONS (url 'https://example.com') $$);
 SELECT fails($$ CREATE SERVER x FOREIGN DATA WRAPPER billing_custom OPTIONS (url 'https://example.com', connector 'drop table x') $$);
+SELECT fails($$ CREATE SERVER x FOREIGN DATA WRAPPER billing_custom OPTIONS (url 'https://example.com', connector 'billing.killbill_connector') $$);
 SELECT fails($$ CREATE SERVER x FOREIGN DATA WRAPPER billing_killbill OPTIONS (url 'https://example.com', "user" 'admin') $$);
 SELECT fails($$ ALTER SERVER kb OPTIONS (DROP url) $$);
 SELECT fails($$ ALTER SERVER kb OPTIONS (SET timeout '0s') $$);

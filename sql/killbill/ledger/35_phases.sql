@@ -106,11 +106,11 @@ AS $$
     SELECT round(price * CASE
                WHEN starts_on = cycle_from AND ends_on = cycle_to THEN 1
                WHEN starts_on = cycle_from THEN round((ends_on - starts_on)::numeric / ((cycle_from + interval '1 month')::date - cycle_from), 9)
-               ELSE round((ends_on - starts_on)::numeric / (cycle_to - (cycle_to - interval '1 month')::date), 9) END,
+               ELSE round((ends_on - starts_on)::numeric / (ends_on - (ends_on - interval '1 month')::date), 9) END,
                (SELECT c.minor_unit FROM currencies() AS c WHERE c.code = currency))
 $$;
 COMMENT ON FUNCTION billing.killbill_prorated(numeric, text, date, date, date, date) IS
-'What the server bills of a monthly price for the days from starts_on to before ends_on, inside the month from one cycle day to the next: all of it, or the days over those of a month, that share rounded to 9 decimals, the amount half up to the currency''s minor unit. The month is counted forward from the cycle day where the part begins on it, else backward from the next one; from February 28 or to it that is another number of days than between two cycle days, for cycle days after the 28th. Null for a currency that does not exist. Source: InvoiceDateUtils of the server, and invoices of 0.22.26 and 0.24.19. Immutable.';
+'What the server bills of a monthly price for the days from starts_on to before ends_on, inside the month from one cycle day to the next: all of it, or the days over those of a month, that share rounded to 9 decimals, the amount half up to the currency''s minor unit. The month is counted forward from the cycle day where the part begins on it, else backward from the part''s end; from February 28 or to it that is another number of days than between two cycle days, for cycle days after the 28th. Null for a currency that does not exist. Source: InvoiceDateUtils of the server, and invoices of 0.22.26 and 0.24.19. Immutable.';
 
 CREATE FUNCTION billing.killbill_set_phase_usage(endpoint text, account text, plan text, price_list text, currency text, effective_at timestamptz, phase text, phase_from date, phase_to date) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
