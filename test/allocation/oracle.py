@@ -128,17 +128,9 @@ def fractions_of(basis):
     return result
 
 
-def fractions_then(past, rule, share):
-    """By which fractions the division of an earlier month split what a correction corrects; None where this rule did not split there.  An empty list: nothing could be split."""
-    if not (past and share["origin"]):
-        return None
-    then = next((r for r in past["rules"] if r["key"] == rule["key"] and holds_on(r, past["starts"] if "from_target" in r else share["day"])), None)
-    return then and past["fractions"].get((version(then), share["currency"]))
-
-
-def divide(rows, rules, centers, starts="", usage=None, past=None):
-    """({(rule, outcome, target, currency): amounts}, how it was done).  past: how the month was divided that corrections correct; starts: first day of the period."""
-    shares, closed, used = cells_of(rows, rules, centers), set(), {}
+def steps(shares, rules, starts, fractions):
+    """Applies the rules that split and give on, in order; fractions(rule, currency, closed) says by what."""
+    closed = set()
     for rule in rules:
         giver = rule.get("from_target")
         if giver and holds_on(rule, starts):
@@ -151,11 +143,29 @@ def divide(rows, rules, centers, starts="", usage=None, past=None):
         else:
             continue
         for currency in sorted({s["currency"] for s in taken}):
-            used[version(rule), currency] = now = fractions_of(basis_of(rule, shares, currency, closed, usage or {}, centers))
+            parts = fractions(rule, currency, closed)
             for share in [s for s in taken if s["currency"] == currency]:
-                then = fractions_then(past, rule, share)
-                for target, before, weight, total in (now if then is None else then) or [(None, 0, 1, 1)]:
+                for target, before, weight, total in parts or [(None, 0, 1, 1)]:
                     shares.append(dict(share, rule=rule["key"], outcome="shared" if target else "unallocated", target=target, amounts=[part(a, before, weight, total) if a else a for a in share["amounts"]]))
+
+
+def divide(rows, rules, centers, starts="", usage=None, past=None):
+    """({(rule, outcome, target, currency): amounts}, how it was done).  past: how the month was divided that corrections correct: they are treated by its rules and fractions; starts: first day of the period."""
+    follows = lambda row: past and row.get("origin")
+    shares, used = cells_of([r for r in rows if not follows(r)], rules, centers), {}
+    by_now = lambda rule, currency, closed: fractions_of(basis_of(rule, shares, currency, closed, usage or {}, centers))
+
+    def keep(rule, currency, closed):
+        used[version(rule), currency] = by_now(rule, currency, closed)
+        return used[version(rule), currency]
+
+    steps(shares, rules, starts, keep)
+    if past:
+        # a rule that split nothing of this currency then splits by what it would split by now
+        corrections = cells_of([r for r in rows if follows(r)], past["rules"], centers)
+        then = lambda rule, currency: past["fractions"].get((version(rule), currency))
+        steps(corrections, past["rules"], past["starts"], lambda r, c, closed: by_now(r, c, closed) if then(r, c) is None else then(r, c))
+        shares = shares + corrections
     result = defaultdict(lambda: [Decimal(0)] * 4)
     for share in shares:
         if share["outcome"] in ("direct", "shared", "unallocated", "excluded"):

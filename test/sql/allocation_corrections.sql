@@ -77,3 +77,26 @@ ROLLBACK;
 -- a difference says what was borne before and what now, and has the rows of its cell
 SELECT c.cost_center, c.outcome, trim_scale(c.billed) AS billed, x.what, x.detail, (SELECT count(*) FROM share_rows(c.share)) AS rows FROM cost_shares AS c JOIN allocations AS a USING (allocation), explain_share(c.share) AS x
  WHERE a.period = '[2026-12-01,2027-01-01)' AND a.chain_no > 1 ORDER BY a.chain_no, 1, 2;
+
+-- a refund follows what was given whole, excluded or split by a rule that is another one now, or none
+SELECT set_cost_center('project', k) > 0 AS ok FROM unnest('{one,two}'::text[]) AS k;
+SELECT set_allocation_scheme('project');
+SELECT set_allocation_rule('project', 'whole', 1, '{"target": "one"}', '{"column": "ServiceName", "equals": "svc"}') > 0 AS ok;
+SELECT set_allocation_rule('project', 'half', 2, '{"split": "even", "targets": ["one", "two"]}', '{"column": "ServiceName", "equals": "halved"}') > 0 AS ok;
+SELECT set_allocation_rule('project', 'out', 3, '{"exclude": true}', '{"column": "ServiceName", "equals": "gone"}') > 0 AS ok;
+SELECT set_allocation_rule('project', 'rest', 4, '{"target": "atlas"}') > 0 AS ok;
+SELECT set_allocation_rule('project', 'atlas', 5, '{"split": "fixed", "weights": {"one": 3, "two": 1}}', from_target => 'atlas') > 0 AS ok;
+SELECT stage('A', 'svc', 100, starts => '2027-05-05Z'), stage('A', 'halved', 100, starts => '2027-05-05Z'), stage('A', 'gone', 100, starts => '2027-05-05Z'), stage('A', 'any', 100, starts => '2027-05-05Z');
+SELECT take_month('2027-05-01');
+CALL allocate('[2027-05-01,2027-06-01)', scheme => 'project');
+SELECT close_allocation('[2027-05-01,2027-06-01)', 'project');
+SELECT remove_allocation_rule('project', k) FROM unnest('{half,out,atlas}'::text[]) AS k;
+SELECT set_allocation_rule('project', 'whole', 1, '{"split": "proportional"}', '{"column": "ServiceName", "equals": "svc"}') > 0 AS ok;
+SELECT set_allocation_rule('project', 'rest', 4, '{"target": "two"}') > 0 AS ok;
+SELECT stage('A', s, -100, starts => '2027-05-05Z', class => 'Correction') FROM unnest('{svc,halved,gone,any}'::text[]) AS s;
+SELECT stage('A', 'svc', 9, starts => '2027-06-05Z'), stage('A', 'any', 1, starts => '2027-06-05Z'), stage('A', 'halved', -8, starts => '2027-05-06Z', currency => 'USD', class => 'Correction');
+SELECT take_month('2027-06-01');
+CALL allocate('[2027-06-01,2027-07-01)', scheme => 'project');
+SELECT cost_center, currency, trim_scale(sum(billed)) AS billed FROM cost_shares WHERE scheme = 'project' GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT c.service, c.cost_center, c.currency, trim_scale(c.billed) AS billed, x.step, x.rule, x.detail, (SELECT count(*) FROM share_rows(c.share)) AS rows
+  FROM cost_shares AS c, explain_share(c.share) AS x WHERE c.scheme = 'project' AND c.period = '[2027-06-01,2027-07-01)' ORDER BY 1, 2, 3, 4, 5;

@@ -44,6 +44,7 @@ CREATE TABLE billing.allocation (
     chain_no      int    NOT NULL CHECK (chain_no > 0),
     state         text   NOT NULL CHECK (state IN ('open', 'closed', 'held', 'ignored')),
     known_at      timestamptz NOT NULL,
+    rules         int[]  NOT NULL,
     run_id        bigint REFERENCES billing.run,
     reason        text,
     recorded_at   timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -57,6 +58,7 @@ COMMENT ON COLUMN billing.allocation.period IS 'Its period, in UTC: cost windows
 COMMENT ON COLUMN billing.allocation.chain_no IS '1 = the first; 2 and more = differences to what was closed before.';
 COMMENT ON COLUMN billing.allocation.state IS 'open (replaced by the next run), closed, held (a difference that waits for approval), ignored. Reports count open and closed.';
 COMMENT ON COLUMN billing.allocation.known_at IS 'Cost and rules as known then.';
+COMMENT ON COLUMN billing.allocation.rules IS 'Its rules (rule_id) in the order in which they applied.';
 
 CREATE FUNCTION billing.keep_closed_allocation() RETURNS trigger
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
@@ -140,7 +142,7 @@ COMMENT ON COLUMN billing.allocation_share.share_id IS 'Number of the share.';
 COMMENT ON COLUMN billing.allocation_share.allocation_id IS 'The allocation.';
 COMMENT ON COLUMN billing.allocation_share.parent_id IS 'The share it was split from; null = it comes from cost rows.';
 COMMENT ON COLUMN billing.allocation_share.rule_id IS 'The rule that gave it; null = none took it.';
-COMMENT ON COLUMN billing.allocation_share.fraction_of IS 'The allocation whose fractions were used: that of an earlier period for corrections of it.';
+COMMENT ON COLUMN billing.allocation_share.fraction_of IS 'The allocation whose fractions were used; of what comes from cost rows that of the earlier period whose rules took it, because it corrects that. Null = given whole by the rules of its own.';
 COMMENT ON COLUMN billing.allocation_share.outcome IS 'direct (given whole), shared (a part of something split), unallocated, excluded; and on the way: pool (taken by a rule that splits), moved (given on by a later step).';
 COMMENT ON COLUMN billing.allocation_share.reason IS 'Of unallocated: no_rule, stopped, unknown_target, zero_basis, mixed_basis.';
 COMMENT ON COLUMN billing.allocation_share.target_id IS 'The cost center that bears it.';

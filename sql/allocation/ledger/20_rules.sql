@@ -101,17 +101,6 @@ CREATE FUNCTION billing.allocation_cycle(scheme_id int) RETURNS text
           SELECT array_to_string(w.path, ' → ') FROM way AS w WHERE w.ends = w.path[1] ORDER BY cardinality(w.path), w.path LIMIT 1 $$;
 COMMENT ON FUNCTION billing.allocation_cycle(int) IS 'A cycle among steps of a scheme that hold on the same day, such as platform → web → platform; null = there is none. Stable.';
 
-CREATE FUNCTION billing.normal_condition(condition jsonb) RETURNS jsonb
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
-AS $$
-BEGIN
-    RETURN CASE jsonb_typeof(condition)
-        WHEN 'array' THEN (SELECT coalesce(jsonb_agg(normal_condition(e.part) ORDER BY e.place), '[]') FROM jsonb_array_elements(condition) WITH ORDINALITY AS e (part, place))
-        WHEN 'object' THEN (SELECT coalesce(jsonb_object_agg(e.word, CASE WHEN e.word = 'tag' THEN to_jsonb(normal_tag_key(e.part #>> '{}')) WHEN e.word IN ('and', 'or', 'not') THEN normal_condition(e.part) ELSE e.part END), '{}') FROM jsonb_each(condition) AS e (word, part))
-        ELSE condition END;
-END $$;
-COMMENT ON FUNCTION billing.normal_condition(jsonb) IS 'A condition with the keys of its tags as normal_tag_key() writes them, so that {"tag": "Business Unit", …} looks at the tag business_unit. Stable.';
-
 CREATE FUNCTION billing.set_allocation_rule(scheme text, key text, place int, action jsonb, condition jsonb DEFAULT '{}', from_target text DEFAULT NULL,
                                             pools text[] DEFAULT '{cost}', valid_from date DEFAULT NULL, valid_to date DEFAULT NULL) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -133,8 +122,8 @@ BEGIN
     PERFORM condition_sql(set_allocation_rule.condition, '{}');
     condition := normal_condition(set_allocation_rule.condition);
     PERFORM check_object('action', set_allocation_rule.action);
-    IF set_allocation_rule.action ->> 'target_from' LIKE 'tag:_%' THEN
-        action := set_allocation_rule.action || jsonb_build_object('target_from', 'tag:' || normal_tag_key(substr(set_allocation_rule.action ->> 'target_from', 5)));
+    IF set_allocation_rule.action ? 'target_from' THEN
+        action := set_allocation_rule.action || jsonb_build_object('target_from', normal_operand(set_allocation_rule.action ->> 'target_from'));
     END IF;
     PERFORM check_action(of_scheme, set_allocation_rule.action, giver IS NOT NULL);
     IF set_allocation_rule.action ? 'rule' AND NOT EXISTS (SELECT FROM allocation_rule AS r WHERE r.scheme_id = of_scheme.scheme_id AND r.key = set_allocation_rule.action ->> 'rule' AND r.key <> set_allocation_rule.key AND upper_inf(r.known)) THEN

@@ -7,11 +7,15 @@
 --    amount to the last digit, whatever the rounding, and the same cell gives the same parts in any order of rows.
 -- 3  What no rule took stays, visible, as unallocated.  So the final shares add up to the cost, currency by currency, kind by kind.
 
-CREATE FUNCTION billing.rules_of(scheme_id int, period daterange, known_at timestamptz) RETURNS SETOF billing.allocation_rule
+CREATE FUNCTION billing.rules_known(scheme_id int, known_at timestamptz) RETURNS int[]
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
-    AS $$ SELECT r.* FROM billing.allocation_rule AS r
-           WHERE r.scheme_id = rules_of.scheme_id AND r.known @> rules_of.known_at ORDER BY r.place, r.key COLLATE "C", r.valid $$;
-COMMENT ON FUNCTION billing.rules_of(int, daterange, timestamptz) IS 'Rules of a scheme as known at an instant, in the order in which they apply. Stable.';
+    AS $$ SELECT coalesce(array_agg(r.rule_id ORDER BY r.place, r.key COLLATE "C", r.valid), '{}') FROM billing.allocation_rule AS r WHERE r.scheme_id = rules_known.scheme_id AND r.known @> rules_known.known_at $$;
+COMMENT ON FUNCTION billing.rules_known(int, timestamptz) IS 'Numbers of the rules of a scheme as known at an instant, in the order in which they apply. Stable.';
+
+CREATE FUNCTION billing.rules_of(division billing.allocation) RETURNS SETOF billing.allocation_rule
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT r.* FROM unnest(division.rules) WITH ORDINALITY AS o (rule_id, place) JOIN billing.allocation_rule AS r USING (rule_id) ORDER BY o.place $$;
+COMMENT ON FUNCTION billing.rules_of(billing.allocation) IS 'The rules of a division in the order in which they apply. Stable.';
 
 CREATE FUNCTION billing.rule_takes_sql(rule billing.allocation_rule, operands text[]) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -103,7 +107,7 @@ CREATE FUNCTION billing.tag_class_sql(operands text[]) RETURNS text
 COMMENT ON FUNCTION billing.tag_class_sql(text[]) IS
 'SQL that gives each tag set (tag_set_id) the first one in which the tags among operands read the same (tag_class): rules cannot tell the tag sets of a class apart. Null if operands has no tags. Stable.';
 
-CREATE FUNCTION billing.cells_sql(rules billing.allocation_rule[], period daterange) RETURNS text
+CREATE FUNCTION billing.cells_sql(rules billing.allocation_rule[], past daterange) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -131,23 +135,25 @@ BEGIN
                                                sum(c.billed) AS billed, sum(c.effective) AS effective, sum(c.list) AS list, sum(c.contracted) AS contracted
                                           FROM (SELECT c.window_id, date_bin('1 day', c.charge_start, '2000-01-01 00:00Z') AS charge_start, %8$s AS origin, %9$s AS unused,
                                                        c.category, c.provider, c.service, c.sub_account, c.currency, c.billed, c.effective, c.list, c.contracted, c.tag_set_id%10$s
-                                                  FROM (%11$s) AS c) AS c %12$s
+                                                  FROM (%11$s) AS c) AS c %12$s%14$s
                                          GROUP BY c.window_id, c.charge_start, c.origin, c.unused, c.category, c.provider, c.service, c.sub_account, c.currency%5$s%7$s) AS c %13$s) AS c) AS d OFFSET 0) AS g $q$,
         coalesce(named, 'WHEN NULL THEN NULL::text'), first_rule_sql(rules, operands), pool_sql('c.unused'), last, values_,
         CASE WHEN classes IS NULL THEN 'NULL::jsonb' ELSE 's.tags' END, CASE WHEN classes IS NOT NULL THEN ', k.tag_class' END,
         origin_sql(), unused_sql(), early, tagged_cost_sql(),
-        'LEFT JOIN ' || classes || ' AS k USING (tag_set_id)', CASE WHEN classes IS NOT NULL THEN 'LEFT JOIN billing.tag_set AS s ON s.tag_set_id = c.tag_class' END);
+        'LEFT JOIN ' || classes || ' AS k USING (tag_set_id)', CASE WHEN classes IS NOT NULL THEN 'LEFT JOIN billing.tag_set AS s ON s.tag_set_id = c.tag_class' END,
+        CASE WHEN past IS NOT NULL THEN format(' WHERE c.origin IS NOT NULL AND c.charge_start >= %L::timestamp AT TIME ZONE ''UTC'' AND c.charge_start < %L::timestamp AT TIME ZONE ''UTC''', lower(past), upper(past)) END);
 END $$;
 COMMENT ON FUNCTION billing.cells_sql(billing.allocation_rule[], daterange) IS
-'SQL with parameters $1 (period) and $2 (known_at) that groups cost rows by what reports need and rules look at, with the first rule that takes each group (rule_id) and the name that its target_from reads there (named). Stable.';
+'SQL with parameters $1 (period) and $2 (known_at) that groups cost rows by what reports need and rules look at, with the first rule that takes each group (rule_id) and the name that its target_from reads there (named); past: only corrections of these days, null = all rows. Stable.';
 
-CREATE FUNCTION billing.store_cells(this billing.allocation, rules billing.allocation_rule[], kind text) RETURNS void
+CREATE FUNCTION billing.store_cells(this billing.allocation, rules billing.allocation_rule[], kind text, past billing.allocation DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '256MB' SET enable_sort = off
 AS $$
 BEGIN
+    DELETE FROM allocation_share_open AS s WHERE s.allocation_id = this.allocation_id AND s.origin IS NOT NULL AND past.period @> s.day;
     EXECUTE format($q$
-        INSERT INTO allocation_share (allocation_id, rule_id, outcome, reason, target_id, window_id, day, origin, pool, category, provider, service, sub_account, currency, billed, effective, list, contracted)
-        SELECT $3.allocation_id, p.rule_id, p.outcome, CASE WHEN p.outcome = 'unallocated' THEN CASE WHEN p.rule_id IS NULL THEN 'no_rule' WHEN p.stops THEN 'stopped' ELSE 'unknown_target' END END, p.target_id,
+        INSERT INTO allocation_share (allocation_id, rule_id, fraction_of, outcome, reason, target_id, window_id, day, origin, pool, category, provider, service, sub_account, currency, billed, effective, list, contracted)
+        SELECT $3.allocation_id, p.rule_id, $6.allocation_id, p.outcome, CASE WHEN p.outcome = 'unallocated' THEN CASE WHEN p.rule_id IS NULL THEN 'no_rule' WHEN p.stops THEN 'stopped' ELSE 'unknown_target' END END, p.target_id,
                p.window_id, p.day, p.origin, p.pool, p.category, p.provider, p.service, p.sub_account, p.currency,
                coalesce(sum(p.billed), 0), coalesce(sum(p.effective), 0), coalesce(sum(p.list), 0), coalesce(sum(p.contracted), 0)
           FROM (SELECT g.*, r.action ? 'stop' AS stops, k.cost_center_id AS target_id,
@@ -156,19 +162,24 @@ BEGIN
                   LEFT JOIN unnest($4) AS r ON r.rule_id = g.rule_id
                   LEFT JOIN cost_center AS k ON k.kind = $5 AND k.key = coalesce(r.action ->> 'target', g.named)) AS p
          GROUP BY p.rule_id, p.outcome, p.stops, p.target_id, p.window_id, p.day, p.origin, p.pool, p.category, p.provider, p.service, p.sub_account, p.currency $q$,
-        cells_sql(rules, this.period))
-        USING this.period, this.known_at, this, rules, kind;
-    INSERT INTO allocation_finding (allocation_id, severity, rule, message, mend)
-    SELECT this.allocation_id, 'warning', r.key,
-           format('%s: %s %s billed stays unallocated', CASE s.reason WHEN 'no_rule' THEN 'no rule takes it (' || s.pool || ')' ELSE 'the rule names no known target' END, sum(s.billed), s.currency),
-           CASE s.reason WHEN 'no_rule' THEN 'Add a rule that takes these rows, the last one with condition {}.' ELSE 'Make the cost center with set_cost_center(), or mend the tag.' END
-      FROM allocation_share AS s LEFT JOIN unnest(rules) AS r ON r.rule_id = s.rule_id
-     WHERE s.allocation_id = this.allocation_id AND s.reason IN ('no_rule', 'unknown_target')
-     GROUP BY r.key, s.reason, s.pool, s.currency ORDER BY r.key, s.reason, s.pool, s.currency;
+        cells_sql(rules, past.period))
+        USING this.period, this.known_at, this, rules, kind, past;
 END $$;
-COMMENT ON FUNCTION billing.store_cells(billing.allocation, billing.allocation_rule[], text) IS 'First part of a division: the cells of its period, each with the rule that took it. Used by allocate(). Volatile.';
+COMMENT ON FUNCTION billing.store_cells(billing.allocation, billing.allocation_rule[], text, billing.allocation) IS
+'First part of a division: the cells of its period, each with the rule that took it; past: a division of an earlier period whose corrections alone are meant, in place of what rules of now made of them. Used by allocate(). Volatile.';
 
-CREATE FUNCTION billing.basis_of(this billing.allocation, rule billing.allocation_rule, kind text, in_currency text, closed bigint[]) RETURNS TABLE (target_id bigint, weight numeric, unknown text)
+CREATE FUNCTION billing.note_cells(this billing.allocation) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ INSERT INTO billing.allocation_finding (allocation_id, severity, rule, message, mend)
+          SELECT this.allocation_id, 'warning', r.key,
+                 format('%s: %s %s billed stays unallocated', CASE s.reason WHEN 'no_rule' THEN 'no rule takes it (' || s.pool || ')' ELSE 'the rule names no known target' END, sum(s.billed), s.currency),
+                 CASE s.reason WHEN 'no_rule' THEN 'Add a rule that takes these rows, the last one with condition {}.' ELSE 'Make the cost center with set_cost_center(), or mend the tag.' END
+            FROM billing.allocation_share AS s LEFT JOIN billing.allocation_rule AS r ON r.rule_id = s.rule_id
+           WHERE s.allocation_id = this.allocation_id AND s.reason IN ('no_rule', 'unknown_target')
+           GROUP BY r.key, s.reason, s.pool, s.currency ORDER BY r.key, s.reason, s.pool, s.currency $$;
+COMMENT ON FUNCTION billing.note_cells(billing.allocation) IS 'Writes a finding for what no rule takes and for what a rule gives to nobody that is known. Used by allocate(). Volatile.';
+
+CREATE FUNCTION billing.basis_of(this billing.allocation, rule billing.allocation_rule, kind text, in_currency text, closed bigint[], followed datemultirange) RETURNS TABLE (target_id bigint, weight numeric, unknown text)
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -187,17 +198,17 @@ BEGIN
                       FROM (SELECT d.* FROM allocation_share_open AS d WHERE d.outcome = 'direct' AND NOT rule.action ? 'rule'
                             UNION ALL
                             SELECT g.* FROM allocation_share_open AS g JOIN allocation_rule AS r ON r.rule_id = g.rule_id WHERE r.key = rule.action ->> 'rule') AS s
-                     WHERE s.allocation_id = this.allocation_id AND s.currency = in_currency AND s.target_id IS NOT NULL AND s.target_id <> ALL (closed) AND (NOT rule.action ? 'targets' OR s.target_id = ANY (named))
+                     WHERE s.allocation_id = this.allocation_id AND s.currency = in_currency AND s.target_id IS NOT NULL AND s.target_id <> ALL (closed) AND (s.origin IS NULL OR NOT followed @> s.day) AND (NOT rule.action ? 'targets' OR s.target_id = ANY (named))
                      GROUP BY s.target_id) AS m
              WHERE m.amount <> 0;
     ELSE
         RETURN QUERY SELECT k.cost_center_id, w.weight, NULL::text FROM weights_of(rule.action) AS w JOIN cost_center AS k ON k.kind = basis_of.kind AND k.key = w.target WHERE w.weight <> 0;
     END IF;
 END $$;
-COMMENT ON FUNCTION billing.basis_of(billing.allocation, billing.allocation_rule, text, text, bigint[]) IS
-'What a rule splits by: each target with its weight; usage that names no cost center has target_id null and the names in unknown. Targets that have given their cost on in an earlier step (closed) are left out of measured bases. Used by allocate(). Stable.';
+COMMENT ON FUNCTION billing.basis_of(billing.allocation, billing.allocation_rule, text, text, bigint[], datemultirange) IS
+'What a rule splits by: each target with its weight; usage that names no cost center has target_id null and the names in unknown. Targets that have given their cost on in an earlier step (closed) and corrections of earlier days that are treated as then (followed) are left out of measured bases. Used by allocate(). Stable.';
 
-CREATE FUNCTION billing.store_fractions(this billing.allocation, rule billing.allocation_rule, kind text, in_currency text, closed bigint[]) RETURNS void
+CREATE FUNCTION billing.store_fractions(this billing.allocation, rule billing.allocation_rule, kind text, in_currency text, closed bigint[], followed datemultirange) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -207,7 +218,7 @@ DECLARE
 BEGIN
     SELECT coalesce(sum(b.weight), 0) AS total, coalesce(min(b.weight), 0) AS least, array_agg(b.target_id ORDER BY k.key COLLATE "C" NULLS LAST) AS targets, array_agg(b.weight ORDER BY k.key COLLATE "C" NULLS LAST) AS weights,
            sum(b.weight) FILTER (WHERE b.target_id IS NULL) AS lost, max(b.unknown) AS unknown INTO basis
-      FROM basis_of(this, rule, kind, in_currency, closed) AS b LEFT JOIN cost_center AS k ON k.cost_center_id = b.target_id;
+      FROM basis_of(this, rule, kind, in_currency, closed, followed) AS b LEFT JOIN cost_center AS k ON k.cost_center_id = b.target_id;
     problem := CASE WHEN basis.least < 0 THEN 'mixed_basis' WHEN basis.total = 0 THEN 'zero_basis' END;
     IF problem IS NULL THEN
         INSERT INTO allocation_fraction (allocation_id, rule_id, currency, place, target_id, reason, basis, basis_before, basis_total)
@@ -225,63 +236,80 @@ BEGIN
                     CASE WHEN problem IS NULL THEN 'Make these cost centers, correct the usage, or name the targets that count.' ELSE 'What it took stays unallocated: choose another basis, or name weights.' END);
     END IF;
 END $$;
-COMMENT ON FUNCTION billing.store_fractions(billing.allocation, billing.allocation_rule, text, text, bigint[]) IS
+COMMENT ON FUNCTION billing.store_fractions(billing.allocation, billing.allocation_rule, text, text, bigint[], datemultirange) IS
 'Stores by which fractions a rule splits cost of a currency; where it cannot split, the reason (zero_basis, mixed_basis) in place of fractions, and a finding. Used by allocate(). Volatile.';
 
-CREATE FUNCTION billing.rule_then(allocation billing.allocation, key text, day date, in_currency text) RETURNS int
-    LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$ SELECT f.rule_id FROM billing.allocation_fraction AS f JOIN billing.allocation_rule AS r USING (rule_id)
-           WHERE f.allocation_id OPERATOR(pg_catalog.=) allocation.allocation_id AND f.currency OPERATOR(pg_catalog.=) in_currency AND r.key OPERATOR(pg_catalog.=) rule_then.key
-             AND r.valid OPERATOR(pg_catalog.@>) CASE WHEN r.from_id IS NULL THEN rule_then.day ELSE pg_catalog.lower(allocation.period) END
-           LIMIT 1 $$;
-COMMENT ON FUNCTION billing.rule_then(billing.allocation, text, date, text) IS
-'The rule with that key by which an allocation split cost of a day and currency, or gave it on as a step; null = it split nothing. Stable.';
-
-CREATE FUNCTION billing.split_cells(this billing.allocation, rule billing.allocation_rule, in_currency text) RETURNS void
+CREATE FUNCTION billing.split_cells(this billing.allocation, rule billing.allocation_rule, in_currency text, by_allocation bigint, past boolean, span datemultirange) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$ WITH taken AS (
-              SELECT s.*, coalesce(e.allocation_id, this.allocation_id) AS by_allocation, coalesce(e.rule_id, rule.rule_id) AS by_rule
+              SELECT s.*
                 FROM (SELECT p.* FROM billing.allocation_share_open AS p WHERE rule.from_id IS NULL AND p.allocation_id = this.allocation_id AND p.outcome = 'pool' AND p.rule_id = rule.rule_id
                       UNION ALL
                       SELECT m.* FROM billing.allocation_share_open AS m WHERE m.allocation_id = this.allocation_id AND m.outcome = 'moved' AND m.target_id = rule.from_id) AS s
-                -- A correction goes by what this rule did with its day: in the newest division of the period, if the rule split there.
-                LEFT JOIN LATERAL (
-                      SELECT o.allocation_id, o.rule_id
-                        FROM (SELECT a.allocation_id, billing.rule_then(a, rule.key, s.day, in_currency) AS rule_id FROM billing.allocation AS a
-                               WHERE a.scheme_id = this.scheme_id AND a.period @> s.day AND NOT a.period && this.period AND a.state IN ('open', 'closed') ORDER BY a.chain_no DESC LIMIT 1) AS o
-                       WHERE s.origin IS NOT NULL AND o.rule_id IS NOT NULL) AS e ON true
-               WHERE s.currency = in_currency)
+               WHERE s.currency = in_currency AND (s.origin IS NOT NULL AND span @> s.day) = past)
           INSERT INTO billing.allocation_share (allocation_id, parent_id, rule_id, fraction_of, outcome, reason, target_id, window_id, day, origin, pool, category, provider, service, sub_account, currency, billed, effective, list, contracted)
-          SELECT this.allocation_id, t.share_id, rule.rule_id, t.by_allocation, CASE WHEN f.target_id IS NULL THEN 'unallocated' ELSE 'shared' END, f.reason, f.target_id,
+          SELECT this.allocation_id, t.share_id, rule.rule_id, by_allocation, CASE WHEN f.target_id IS NULL THEN 'unallocated' ELSE 'shared' END, f.reason, f.target_id,
                  t.window_id, t.day, t.origin, t.pool, t.category, t.provider, t.service, t.sub_account, t.currency,
                  CASE WHEN f.basis_total = 0 THEN t.billed ELSE billing.part_of(t.billed, f.basis_before, f.basis, f.basis_total) END,
                  CASE WHEN f.basis_total = 0 THEN t.effective ELSE billing.part_of(t.effective, f.basis_before, f.basis, f.basis_total) END,
                  CASE WHEN f.basis_total = 0 THEN t.list ELSE billing.part_of(t.list, f.basis_before, f.basis, f.basis_total) END,
                  CASE WHEN f.basis_total = 0 THEN t.contracted ELSE billing.part_of(t.contracted, f.basis_before, f.basis, f.basis_total) END
             FROM taken AS t
-            JOIN billing.allocation_fraction AS f ON f.allocation_id = t.by_allocation AND f.rule_id = t.by_rule AND f.currency = in_currency $$;
-COMMENT ON FUNCTION billing.split_cells(billing.allocation, billing.allocation_rule, text) IS
-'Splits what a rule took by its fractions; corrections of an earlier period as the newest division of that period split their day by the rule of that key. Used by allocate(). Volatile.';
+            JOIN billing.allocation_fraction AS f ON f.allocation_id = by_allocation AND f.rule_id = rule.rule_id AND f.currency = in_currency $$;
+COMMENT ON FUNCTION billing.split_cells(billing.allocation, billing.allocation_rule, text, bigint, boolean, datemultirange) IS
+'Splits what a rule took by its fractions in an allocation; past: of corrections of the days in span, otherwise of all else. Used by allocate(). Volatile.';
 
-CREATE FUNCTION billing.apply_rule(this billing.allocation, rule billing.allocation_rule, kind text, closed bigint[]) RETURNS void
+CREATE FUNCTION billing.apply_rule(this billing.allocation, rule billing.allocation_rule, kind text, closed bigint[], followed datemultirange, past billing.allocation) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '256MB' SET enable_sort = off SET max_parallel_workers_per_gather = 0
 AS $$
 DECLARE
-    in_currency text;
+    is_past CONSTANT boolean := past.allocation_id IS NOT NULL;
+    span    CONSTANT datemultirange := CASE WHEN past.allocation_id IS NULL THEN followed ELSE datemultirange(past.period) END;
+    in_currency   text;
+    by_allocation bigint;
 BEGIN
     UPDATE allocation_share_open AS s SET outcome = 'moved'
-     WHERE s.allocation_id = this.allocation_id AND s.outcome IN ('direct', 'shared') AND s.target_id = rule.from_id;
+     WHERE s.allocation_id = this.allocation_id AND s.outcome IN ('direct', 'shared') AND s.target_id = rule.from_id AND (s.origin IS NOT NULL AND span @> s.day) = is_past;
     FOR in_currency IN
-        SELECT p.currency FROM allocation_share_open AS p WHERE rule.from_id IS NULL AND p.allocation_id = this.allocation_id AND p.outcome = 'pool' AND p.rule_id = rule.rule_id
+        SELECT p.currency FROM allocation_share_open AS p
+         WHERE rule.from_id IS NULL AND p.allocation_id = this.allocation_id AND p.outcome = 'pool' AND p.rule_id = rule.rule_id AND (p.origin IS NOT NULL AND span @> p.day) = is_past
         UNION
-        SELECT m.currency FROM allocation_share_open AS m WHERE m.allocation_id = this.allocation_id AND m.outcome = 'moved' AND m.target_id = rule.from_id
+        SELECT m.currency FROM allocation_share_open AS m
+         WHERE m.allocation_id = this.allocation_id AND m.outcome = 'moved' AND m.target_id = rule.from_id AND (m.origin IS NOT NULL AND span @> m.day) = is_past
         ORDER BY 1
     LOOP
-        PERFORM store_fractions(this, rule, kind, in_currency, closed);
-        PERFORM split_cells(this, rule, in_currency);
+        -- a rule that split nothing of this currency then splits corrections by what it would split by now
+        by_allocation := coalesce((SELECT f.allocation_id FROM allocation_fraction AS f
+                                    WHERE f.allocation_id IN (past.allocation_id, this.allocation_id) AND f.rule_id = rule.rule_id AND f.currency = in_currency
+                                    ORDER BY f.allocation_id = past.allocation_id DESC NULLS LAST LIMIT 1), 0);
+        IF by_allocation = 0 THEN
+            PERFORM store_fractions(this, rule, kind, in_currency, closed, followed);
+            by_allocation := this.allocation_id;
+        END IF;
+        PERFORM split_cells(this, rule, in_currency, by_allocation, is_past, span);
     END LOOP;
 END $$;
-COMMENT ON FUNCTION billing.apply_rule(billing.allocation, billing.allocation_rule, text, bigint[]) IS 'One step of a division: splits what a rule took from cost rows, or what its cost center has got so far. Used by allocate(). Volatile.';
+COMMENT ON FUNCTION billing.apply_rule(billing.allocation, billing.allocation_rule, text, bigint[], datemultirange, billing.allocation) IS
+'One step of a division: splits what a rule took from cost rows, or what its cost center has got so far; past: only of corrections of that division, by its fractions; followed: days whose corrections are treated so, and are no basis. Used by allocate(). Volatile.';
+
+CREATE FUNCTION billing.apply_rules(this billing.allocation, rules billing.allocation_rule[], kind text, followed datemultirange, past billing.allocation) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    begins CONSTANT date := lower(CASE WHEN past.allocation_id IS NULL THEN this.period ELSE past.period END);
+    rule   allocation_rule;
+    closed bigint[] := '{}';
+BEGIN
+    FOREACH rule IN ARRAY rules LOOP
+        IF rule.from_id IS NOT NULL AND rule.valid @> begins THEN
+            closed := closed || rule.from_id;
+            PERFORM apply_rule(this, rule, kind, closed, followed, past);
+        ELSIF rule.from_id IS NULL AND rule.action ? 'split' THEN
+            PERFORM apply_rule(this, rule, kind, closed, followed, past);
+        END IF;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION billing.apply_rules(billing.allocation, billing.allocation_rule[], text, datemultirange, billing.allocation) IS 'The steps of a division in order of its rules; past and followed as in apply_rule(). Used by allocate(). Volatile.';
 
 CREATE FUNCTION billing.check_conserved(this billing.allocation) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -304,33 +332,53 @@ END $$;
 COMMENT ON FUNCTION billing.check_conserved(billing.allocation) IS
 'Raises XX001 unless the final shares of a division add up to the cells it began with, for each currency and each kind of cost. Used by allocate(). Stable.';
 
+CREATE FUNCTION billing.corrected_divisions(this billing.allocation) RETURNS SETOF billing.allocation
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT DISTINCT ON (a.period) a.*
+            FROM billing.allocation AS a
+           WHERE a.scheme_id = this.scheme_id AND NOT a.period && this.period AND a.state IN ('open', 'closed')
+             AND EXISTS (SELECT FROM billing.allocation_share_open AS s WHERE s.allocation_id = this.allocation_id AND s.origin IS NOT NULL AND a.period @> s.day)
+           ORDER BY a.period, a.chain_no DESC $$;
+COMMENT ON FUNCTION billing.corrected_divisions(billing.allocation) IS 'The newest division of each earlier period that cost rows of a division correct, open or closed. Used by allocate(). Stable.';
+
 CREATE FUNCTION billing.divide(this billing.allocation, kind text) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    rules  allocation_rule[] := ARRAY(SELECT r FROM rules_of(this.scheme_id, this.period, this.known_at) AS r);
-    cycle  text := allocation_cycle(this.scheme_id);
-    rule   allocation_rule;
-    closed bigint[] := '{}';
+    rules    allocation_rule[] := ARRAY(SELECT r FROM rules_of(this) AS r);
+    cycle    text := allocation_cycle(this.scheme_id);
+    pasts    allocation[];
+    past     allocation;
+    followed datemultirange;
 BEGIN
     IF cycle IS NOT NULL THEN
         RAISE invalid_parameter_value USING MESSAGE = format('the steps of the rules form a cycle: %s', cycle), HINT = 'Take one of these steps away with billing.remove_allocation_rule().';
     END IF;
     PERFORM store_cells(this, rules, kind);
-    FOREACH rule IN ARRAY rules LOOP
-        IF rule.from_id IS NOT NULL AND rule.valid @> lower(this.period) THEN
-            closed := closed || rule.from_id;
-            PERFORM apply_rule(this, rule, kind, closed);
-        ELSIF rule.from_id IS NULL AND rule.action ? 'split' THEN
-            PERFORM apply_rule(this, rule, kind, closed);
-        END IF;
+    -- What corrects an earlier period is treated as the newest division of that period treats it: by its rules and fractions.
+    pasts := ARRAY(SELECT a FROM corrected_divisions(this) AS a);
+    followed := coalesce((SELECT range_agg(a.period) FROM unnest(pasts) AS a), '{}');
+    FOREACH past IN ARRAY pasts LOOP
+        PERFORM store_cells(this, ARRAY(SELECT r FROM rules_of(past) AS r), kind, past);
+    END LOOP;
+    PERFORM note_cells(this);
+    PERFORM apply_rules(this, rules, kind, followed, NULL);
+    FOREACH past IN ARRAY pasts LOOP
+        PERFORM apply_rules(this, ARRAY(SELECT r FROM rules_of(past) AS r), kind, followed, past);
     END LOOP;
     PERFORM check_conserved(this);
 END $$;
 COMMENT ON FUNCTION billing.divide(billing.allocation, text) IS 'Divides the cost of the period of an allocation by the rules of its scheme. Errors: 22023 a cycle, XX001 shares that do not add up to the cost. Used by allocate(). Volatile.';
 
+CREATE FUNCTION billing.share_fraction(share billing.allocation_share) RETURNS SETOF billing.allocation_fraction
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ SELECT f.* FROM billing.allocation_fraction AS f
+           WHERE f.allocation_id OPERATOR(pg_catalog.=) share.fraction_of AND f.rule_id OPERATOR(pg_catalog.=) share.rule_id AND f.currency OPERATOR(pg_catalog.=) share.currency
+             AND NOT f.target_id IS DISTINCT FROM share.target_id $$;
+COMMENT ON FUNCTION billing.share_fraction(billing.allocation_share) IS 'The fraction by which a share was split; no row if it was given whole. Stable.';
+
 CREATE FUNCTION billing.keep_difference(this billing.allocation) RETURNS bigint
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off
     AS $$ WITH computed AS (DELETE FROM billing.allocation_share_open AS s WHERE s.allocation_id = this.allocation_id RETURNING s.*),
           both_ AS (
               SELECT c.*, 1 AS sign FROM computed AS c WHERE c.outcome IN ('direct', 'shared', 'unallocated', 'excluded')
@@ -338,16 +386,29 @@ CREATE FUNCTION billing.keep_difference(this billing.allocation) RETURNS bigint
               SELECT s.*, -1 FROM billing.allocation_share AS s JOIN billing.allocation AS a USING (allocation_id)
                WHERE a.scheme_id = this.scheme_id AND a.period = this.period AND a.allocation_id <> this.allocation_id AND a.state = 'closed'
                  AND s.outcome IN ('direct', 'shared', 'unallocated', 'excluded')),
-          stored AS (
-              INSERT INTO billing.allocation_share (allocation_id, rule_id, outcome, reason, target_id, window_id, day, origin, pool, category, provider, service, sub_account, currency, billed, effective, list, contracted)
-              SELECT this.allocation_id, max(b.rule_id), b.outcome, b.reason, b.target_id, b.window_id, b.day, b.origin, b.pool, b.category, b.provider, b.service, b.sub_account, b.currency,
-                     sum(b.sign * b.billed), sum(b.sign * b.effective), sum(b.sign * b.list), sum(b.sign * b.contracted)
+          -- a rule that was said again in the same words is the same rule
+          rule AS (SELECT r.rule_id, min(r.rule_id) OVER (PARTITION BY r.key, r.condition, r.action, r.from_id, r.pools) AS same FROM billing.allocation_rule AS r WHERE r.scheme_id = this.scheme_id),
+          -- What is borne by another rule or fraction than before is told apart: one share takes back, another gives.
+          told AS (
+              SELECT max(b.rule_id) AS rule_id, max(b.fraction_of) AS fraction_of, b.outcome, b.reason, b.target_id, b.window_id, b.day, b.origin, b.pool, b.category, b.provider, b.service, b.sub_account, b.currency,
+                     sum(b.sign * b.billed) AS billed, sum(b.sign * b.effective) AS effective, sum(b.sign * b.list) AS list, sum(b.sign * b.contracted) AS contracted
                 FROM both_ AS b
-               GROUP BY b.outcome, b.reason, b.target_id, b.window_id, b.day, b.origin, b.pool, b.category, b.provider, b.service, b.sub_account, b.currency
-              HAVING sum(b.sign * b.billed) <> 0 OR sum(b.sign * b.effective) <> 0 OR sum(b.sign * b.list) <> 0 OR sum(b.sign * b.contracted) <> 0
+                LEFT JOIN rule AS r ON r.rule_id = b.rule_id
+                LEFT JOIN billing.allocation_fraction AS f ON f.allocation_id = b.fraction_of AND f.currency = b.currency AND f.target_id IS NOT DISTINCT FROM b.target_id
+                     AND f.rule_id = b.rule_id
+               GROUP BY r.same, f.basis, f.basis_before, f.basis_total, b.outcome, b.reason, b.target_id, b.window_id, b.day, b.origin, b.pool, b.category, b.provider, b.service, b.sub_account, b.currency),
+          moved AS (
+              SELECT t.*, sum(t.billed) OVER cell <> 0 OR sum(t.effective) OVER cell <> 0 OR sum(t.list) OVER cell <> 0 OR sum(t.contracted) OVER cell <> 0 AS differs
+                FROM told AS t
+              WINDOW cell AS (PARTITION BY t.outcome, t.reason, t.target_id, t.window_id, t.day, t.origin, t.pool, t.category, t.provider, t.service, t.sub_account, t.currency)),
+          stored AS (
+              INSERT INTO billing.allocation_share (allocation_id, rule_id, fraction_of, outcome, reason, target_id, window_id, day, origin, pool, category, provider, service, sub_account, currency, billed, effective, list, contracted)
+              SELECT this.allocation_id, m.rule_id, m.fraction_of, m.outcome, m.reason, m.target_id, m.window_id, m.day, m.origin, m.pool, m.category, m.provider, m.service, m.sub_account, m.currency, m.billed, m.effective, m.list, m.contracted
+                FROM moved AS m WHERE m.differs AND (m.billed <> 0 OR m.effective <> 0 OR m.list <> 0 OR m.contracted <> 0)
               RETURNING 1)
           SELECT count(*) FROM stored $$;
-COMMENT ON FUNCTION billing.keep_difference(billing.allocation) IS 'Keeps of a division of a closed period only the difference to what was closed before; returns how many shares differ. Used by allocate(). Volatile.';
+COMMENT ON FUNCTION billing.keep_difference(billing.allocation) IS
+'Keeps of a division of a closed period only the difference to what was closed before: of each part of a cell whose amounts differ, by rule and fraction, so that what was borne by another rule or fraction is taken back by that one. Returns how many shares that are. Used by allocate(). Volatile.';
 
 CREATE FUNCTION billing.keep_for_ever(allocation_id bigint) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
@@ -387,8 +448,8 @@ BEGIN
         DELETE FROM allocation_finding AS f WHERE f.allocation_id = this.allocation_id;
         DELETE FROM allocation AS a WHERE a.allocation_id = this.allocation_id;
     END LOOP;
-    INSERT INTO allocation (scheme_id, period, chain_no, state, known_at, run_id)
-    SELECT scheme.scheme_id, start_allocation.period, coalesce(max(a.chain_no), 0) + 1, CASE WHEN count(*) = 0 THEN 'open' ELSE 'held' END, start_allocation.known_at, run
+    INSERT INTO allocation (scheme_id, period, chain_no, state, known_at, rules, run_id)
+    SELECT scheme.scheme_id, start_allocation.period, coalesce(max(a.chain_no), 0) + 1, CASE WHEN count(*) = 0 THEN 'open' ELSE 'held' END, start_allocation.known_at, rules_known(scheme.scheme_id, start_allocation.known_at), run
       FROM allocation AS a WHERE a.scheme_id = scheme.scheme_id AND a.period = start_allocation.period
     RETURNING * INTO this;
     RETURN this;
@@ -422,20 +483,59 @@ END $$;
 COMMENT ON FUNCTION billing.allocate_scheme(billing.allocation_scheme, daterange, bigint, timestamptz) IS
 'Divides the cost of a period by one scheme; returns the number of the allocation, null where a closed period has no difference. Used by allocate(). Volatile.';
 
-CREATE FUNCTION billing.newer_facts(scheme_id int, period daterange, known_at timestamptz) RETURNS text
+CREATE FUNCTION billing.reads_tags(rules billing.allocation_rule[]) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
-    AS $$ SELECT string_agg(n.what, ', ')
-            FROM (SELECT format('%s loads of cost', count(DISTINCT l.load_id)) AS what, count(*) AS found
-                    FROM billing.cost_load AS l JOIN billing.cost_window_load AS c USING (load_id) JOIN billing.cost_window AS w USING (window_id)
-                   WHERE l.recorded_at > newer_facts.known_at AND c.added + c.removed > 0 AND newer_facts.period @> lower(w.period)
-                  UNION ALL
-                  SELECT format('%s changes of rules', count(*)), count(*) FROM billing.allocation_rule AS r
-                   WHERE r.scheme_id = newer_facts.scheme_id AND (lower(r.known) > newer_facts.known_at OR upper(r.known) > newer_facts.known_at)
-                  UNION ALL
-                  SELECT format('%s changes of auto-tag rules', count(*)), count(*) FROM billing.auto_tag_rule AS r WHERE lower(r.known) > newer_facts.known_at OR upper(r.known) > newer_facts.known_at) AS n
-           WHERE n.found > 0 $$;
+    AS $$ SELECT EXISTS (SELECT FROM unnest(rules) AS r WHERE r.action ->> 'target_from' LIKE 'tag:%' OR r.condition @? '$.**.tag' OR r.action ->> 'split' = 'usage')
+              OR EXISTS (SELECT FROM billing.auto_tag_rule AS r WHERE upper_inf(r.known) AND (r.value_from LIKE 'tag:%' OR r.condition @? '$.**.tag')) $$;
+COMMENT ON FUNCTION billing.reads_tags(billing.allocation_rule[]) IS 'Whether what rules do depends on tags that people give to resources: by their conditions, targets or usage, or by auto-tag rules. Stable.';
+
+CREATE FUNCTION billing.newer_usage(meters int[], period daterange, known_at timestamptz) RETURNS bigint
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    span CONSTANT tstzrange := tstzrange(lower(newer_usage.period)::timestamp AT TIME ZONE 'UTC', upper(newer_usage.period)::timestamp AT TIME ZONE 'UTC', '[]');
+BEGIN
+    IF meters = '{}' THEN
+        RETURN 0;
+    END IF;
+    RETURN (SELECT count(*) FROM usage AS u
+             WHERE u.meter_id = ANY (meters) AND u.recorded_at > newer_usage.known_at
+               AND u.ends_at BETWEEN lower(span) AND upper(span) + (SELECT l.longest_usage FROM ledger_state AS l) AND starts_at(u.consumed) <= upper(span))
+         + (SELECT count(*) FROM usage_change AS c WHERE c.meter_id = ANY (meters) AND c.recorded_at > newer_usage.known_at AND c.ends_at >= lower(span) AND c.starts_at <= upper(span));
+END $$;
+COMMENT ON FUNCTION billing.newer_usage(int[], daterange, timestamptz) IS 'How many pieces of usage of some meters in a period (days, UTC) were recorded, corrected, moved or voided after an instant. Used by newer_facts(). Stable.';
+
+CREATE FUNCTION billing.newer_facts(scheme_id int, period daterange, known_at timestamptz) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    rules  CONSTANT allocation_rule[] := ARRAY(SELECT r FROM allocation_rule AS r WHERE r.scheme_id = newer_facts.scheme_id AND upper_inf(r.known) AND r.valid && newer_facts.period);
+    meters CONSTANT int[] := ARRAY(SELECT i.item_id FROM unnest(rules) AS r JOIN item AS i ON i.kind = 'meter' AND i.key = r.action ->> 'meter' WHERE r.action ->> 'split' = 'usage');
+BEGIN
+    RETURN (SELECT string_agg(format(n.what, n.found), ', ') FROM (
+        SELECT '%s loads of cost' AS what, count(DISTINCT l.load_id) AS found
+          FROM cost_load AS l JOIN cost_window_load AS c USING (load_id) JOIN cost_window AS w USING (window_id)
+         WHERE l.recorded_at > newer_facts.known_at AND c.added + c.removed > 0 AND newer_facts.period @> lower(w.period)
+        UNION ALL
+        SELECT '%s changed rules', count(DISTINCT r.key) FROM allocation_rule AS r WHERE r.scheme_id = newer_facts.scheme_id AND (lower(r.known) > newer_facts.known_at OR upper(r.known) > newer_facts.known_at)
+        UNION ALL
+        SELECT '%s changed auto-tag rules', count(DISTINCT r.key) FROM auto_tag_rule AS r WHERE lower(r.known) > newer_facts.known_at OR upper(r.known) > newer_facts.known_at
+        UNION ALL
+        SELECT '%s changes of who answers for billing accounts', count(*) FROM billing_account_center AS b
+         WHERE lower(b.known) > newer_facts.known_at
+           AND EXISTS (SELECT FROM cost_window AS w WHERE w.source_id = b.source_id AND w.billing_account = b.billing_account AND b.valid @> lower(w.period) AND newer_facts.period @> lower(w.period))
+        UNION ALL
+        SELECT '%s tags that people gave', count(*) FROM resource_tag AS t
+         WHERE reads_tags(rules) AND (lower(t.known) > newer_facts.known_at OR upper(t.known) > newer_facts.known_at)
+           AND t.valid && tstzrange(lower(newer_facts.period)::timestamp AT TIME ZONE 'UTC', upper(newer_facts.period)::timestamp AT TIME ZONE 'UTC', '[]')
+        UNION ALL
+        SELECT '%s pieces of usage of its meters', newer_usage(meters, newer_facts.period, newer_facts.known_at)
+        UNION ALL
+        SELECT '%s changes of its meters', count(*) FROM meter_definition AS m WHERE m.item_id = ANY (meters) AND lower(m.known) > newer_facts.known_at) AS n
+     WHERE n.found > 0);
+END $$;
 COMMENT ON FUNCTION billing.newer_facts(int, daterange, timestamptz) IS
-'What was recorded after an instant and bears on the division of a period by a scheme: loads of cost, changes of rules and of auto-tag rules, in words; null = nothing. Stable.';
+'What was recorded after an instant and bears on the division of a period by a scheme, in words: loads of cost, changes of rules, of auto-tag rules and of who answers for billing accounts; where rules read them, tags that people gave, and usage of their meters. Null = nothing. Stable.';
 
 CREATE FUNCTION billing.note_newer_facts(this billing.allocation, held_by jsonb) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
@@ -450,7 +550,7 @@ BEGIN
     INSERT INTO allocation_finding (allocation_id, severity, message, mend)
         VALUES (this.allocation_id, 'error', format('%s are newer than what this division counts', newer), 'Run allocate() again when no other session is recording; billing.recording_sessions shows who is.');
     RAISE WARNING USING MESSAGE = format('scheme "%s": %s are newer than what this division counts', scheme, newer),
-        DETAIL = CASE WHEN held_by IS NOT NULL THEN format('Sessions that are recording: %s.', held_by) END, HINT = 'Run billing.allocate() again when no other session is recording.';
+        DETAIL = CASE WHEN held_by IS NOT NULL THEN format('Sessions that are recording: %s.', held_by) ELSE 'They were recorded while it ran.' END, HINT = 'Run billing.allocate() again when no other session is recording.';
 END $$;
 COMMENT ON FUNCTION billing.note_newer_facts(billing.allocation, jsonb) IS 'Writes a finding and a warning where facts are newer than those that a division counts; held_by: the sessions behind whose facts it stops. Used by allocate(). Volatile.';
 
@@ -523,7 +623,7 @@ BEGIN
     RETURN closed;
 END $$;
 COMMENT ON FUNCTION billing.close_allocation(daterange, text) IS
-'Closes the open allocations of a period, of all schemes or of one: from then on it changes only by differences. Returns how many; 0 = they were closed before. Waits for a run of allocate(). Errors: 22023 no period, 42704 unknown scheme or a period that was not divided, 55000 cost or rules are newer than the division. Volatile.';
+'Closes the open allocations of a period, of all schemes or of one: from then on it changes only by differences. Returns how many; 0 = they were closed before. Waits for a run of allocate(). Errors: 22023 no period, 42704 unknown scheme or a period that was not divided, 55000 cost, rules, or tags and usage that rules read are newer than the division. Volatile.';
 
 CREATE FUNCTION billing.approve_allocation(allocation bigint, reason text) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp

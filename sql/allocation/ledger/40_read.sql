@@ -34,25 +34,26 @@ SELECT c.scheme, c.period, c.cost_center, c.outcome, c.currency, pg_catalog.sum(
   FROM billing.cost_shares AS c GROUP BY 1, 2, 3, 4, 5;
 COMMENT ON VIEW billing.cost_by_cost_center IS 'Cost by cost center, direct, shared, excluded and unallocated (cost center null), for every scheme and period; one row a currency.';
 
-CREATE VIEW billing.cost_by_department AS
-SELECT c.period, c.cost_center AS department, c.currency, pg_catalog.sum(c.billed) AS billed, pg_catalog.sum(c.effective) AS effective,
+CREATE VIEW billing.cost_by_bearer AS
+SELECT c.scheme, c.period, c.cost_center, c.currency, pg_catalog.sum(c.billed) AS billed, pg_catalog.sum(c.effective) AS effective,
        pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'direct') AS direct_billed, pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'shared') AS shared_billed,
        pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'unallocated') AS unallocated_billed, pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'excluded') AS excluded_billed
-  FROM billing.cost_by_cost_center AS c WHERE c.scheme = 'department' GROUP BY 1, 2, 3;
+  FROM billing.cost_by_cost_center AS c GROUP BY 1, 2, 3, 4;
+COMMENT ON VIEW billing.cost_by_bearer IS 'Cost by cost center for every scheme and period, with what of it is direct, shared, unallocated and excluded side by side; cost center null = what nobody bears. One row a currency.';
+
+CREATE VIEW billing.cost_by_department AS
+SELECT b.period, b.cost_center AS department, b.currency, b.billed, b.effective, b.direct_billed, b.shared_billed, b.unallocated_billed, b.excluded_billed
+  FROM billing.cost_by_bearer AS b WHERE b.scheme = 'department';
 COMMENT ON VIEW billing.cost_by_department IS 'Cost by department, as the scheme of that name divides it; department null = what no department bears, unallocated_billed because no rule could give it, excluded_billed because one says so.';
 
 CREATE VIEW billing.cost_by_project AS
-SELECT c.period, c.cost_center AS project, c.currency, pg_catalog.sum(c.billed) AS billed, pg_catalog.sum(c.effective) AS effective,
-       pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'direct') AS direct_billed, pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'shared') AS shared_billed,
-       pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'unallocated') AS unallocated_billed, pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'excluded') AS excluded_billed
-  FROM billing.cost_by_cost_center AS c WHERE c.scheme = 'project' GROUP BY 1, 2, 3;
+SELECT b.period, b.cost_center AS project, b.currency, b.billed, b.effective, b.direct_billed, b.shared_billed, b.unallocated_billed, b.excluded_billed
+  FROM billing.cost_by_bearer AS b WHERE b.scheme = 'project';
 COMMENT ON VIEW billing.cost_by_project IS 'Cost by project, as the scheme of that name divides it; project null = what no project bears, unallocated_billed because no rule could give it, excluded_billed because one says so.';
 
 CREATE VIEW billing.cost_by_environment AS
-SELECT c.period, c.cost_center AS environment, c.currency, pg_catalog.sum(c.billed) AS billed, pg_catalog.sum(c.effective) AS effective,
-       pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'direct') AS direct_billed, pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'shared') AS shared_billed,
-       pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'unallocated') AS unallocated_billed, pg_catalog.sum(c.billed) FILTER (WHERE c.outcome = 'excluded') AS excluded_billed
-  FROM billing.cost_by_cost_center AS c WHERE c.scheme = 'environment' GROUP BY 1, 2, 3;
+SELECT b.period, b.cost_center AS environment, b.currency, b.billed, b.effective, b.direct_billed, b.shared_billed, b.unallocated_billed, b.excluded_billed
+  FROM billing.cost_by_bearer AS b WHERE b.scheme = 'environment';
 COMMENT ON VIEW billing.cost_by_environment IS 'Cost by environment, as the scheme of that name divides it; environment null = what no environment bears, unallocated_billed because no rule could give it, excluded_billed because one says so.';
 
 CREATE VIEW billing.cost_by_day AS
@@ -65,31 +66,37 @@ CREATE FUNCTION billing.explain_share(share bigint) RETURNS TABLE (step int, wha
     AS $$ WITH RECURSIVE way AS (
               SELECT s.*, 0 AS depth FROM billing.allocation_share AS s WHERE s.share_id = explain_share.share
               UNION ALL
-              SELECT s.*, w.depth + 1 FROM way AS w JOIN billing.allocation_share AS s ON s.allocation_id = w.allocation_id AND s.share_id = w.parent_id)
-          SELECT (row_number() OVER (ORDER BY w.depth DESC))::int,
+              SELECT s.*, w.depth + 1 FROM way AS w JOIN billing.allocation_share AS s ON s.allocation_id = w.allocation_id AND s.share_id = w.parent_id),
+          -- a difference with what was taken back from, or given anew to, the same cost center
+          told AS (
+              SELECT DISTINCT s.*, w.depth, n.chain_no, n.scheme_id, n.period
+                FROM way AS w JOIN billing.allocation AS n USING (allocation_id)
+                JOIN billing.allocation_share AS s ON s.allocation_id = w.allocation_id
+                     AND (s.share_id = w.share_id OR n.chain_no > 1 AND (s.target_id, s.window_id, s.day, s.origin, s.pool, s.category, s.provider, s.service, s.sub_account, s.currency)
+                          IS NOT DISTINCT FROM (w.target_id, w.window_id, w.day, w.origin, w.pool, w.category, w.provider, w.service, w.sub_account, w.currency)))
+          SELECT (row_number() OVER (ORDER BY w.depth DESC, w.billed, w.share_id))::int,
                  CASE WHEN w.outcome = 'pool' THEN 'taken to be split' WHEN w.outcome = 'moved' THEN concat('held by ', k.key, ' until the next step')
                       WHEN w.outcome = 'unallocated' THEN concat('unallocated: ', w.reason) WHEN w.outcome = 'excluded' THEN 'excluded' ELSE concat(w.outcome, ' cost of ', k.key) END,
                  r.key,
-                 CASE WHEN f.place IS NOT NULL THEN concat(u.action ->> 'split', ' ', f.basis, ' of ', f.basis_total, coalesce(' by ' || coalesce(u.action ->> 'basis', u.action ->> 'meter'), ''), CASE WHEN w.fraction_of <> w.allocation_id THEN ' as in ' || lower(a.period) END)
-                      WHEN n.chain_no > 1 THEN format('a difference of a closed period: %s billed before, %s now, of cost rows of %s', trim_scale(e.billed), trim_scale(e.billed + w.billed), concat_ws(', ', w.day, c.billing_account, w.sub_account, w.service, w.category))
-                      WHEN w.parent_id IS NULL THEN concat_ws(', ', 'cost rows of ' || w.day, c.billing_account, w.sub_account, w.service, w.category, 'where ' || r.condition::text) END,
+                 concat_ws('; ', CASE WHEN w.chain_no > 1 THEN format('a difference of a closed period: %s billed before, %s now', trim_scale(e.billed), trim_scale(e.billed + w.billed)) END,
+                           CASE WHEN f.basis_total > 0 THEN concat(r.action ->> 'split', ' ', f.basis, ' of ', f.basis_total, coalesce(' by ' || coalesce(r.action ->> 'basis', r.action ->> 'meter'), '')) END,
+                           CASE WHEN a.period <> w.period THEN 'as in ' || lower(a.period) END,
+                           CASE WHEN w.parent_id IS NULL THEN concat_ws(', ', 'cost rows of ' || w.day, c.billing_account, w.sub_account, w.service, w.category, 'where ' || r.condition::text) END),
                  w.billed, w.effective, w.currency
-            FROM way AS w
+            FROM told AS w
             LEFT JOIN billing.allocation_rule AS r ON r.rule_id = w.rule_id
             LEFT JOIN billing.cost_center AS k ON k.cost_center_id = w.target_id
             LEFT JOIN billing.cost_window AS c ON c.window_id = w.window_id
-            LEFT JOIN billing.allocation AS n ON n.allocation_id = w.allocation_id
-            LEFT JOIN LATERAL (SELECT coalesce(sum(s.billed), 0) AS billed FROM billing.allocation_share AS s JOIN billing.allocation AS o USING (allocation_id)
-                                WHERE n.chain_no > 1 AND o.scheme_id = n.scheme_id AND o.period = n.period AND o.chain_no < n.chain_no AND o.state = 'closed'
-                                  AND (s.outcome, s.reason, s.target_id, s.window_id, s.day, s.origin, s.pool, s.category, s.provider, s.service, s.sub_account, s.currency)
-                                      IS NOT DISTINCT FROM (w.outcome, w.reason, w.target_id, w.window_id, w.day, w.origin, w.pool, w.category, w.provider, w.service, w.sub_account, w.currency)) AS e ON true
             LEFT JOIN billing.allocation AS a ON a.allocation_id = w.fraction_of
-            LEFT JOIN billing.allocation_fraction AS f ON w.parent_id IS NOT NULL AND f.allocation_id = w.fraction_of AND f.target_id IS NOT DISTINCT FROM w.target_id AND f.currency = w.currency AND f.basis_total > 0
-                 AND f.rule_id = CASE WHEN w.fraction_of = w.allocation_id THEN w.rule_id ELSE billing.rule_then(a, r.key, w.day, w.currency) END
-            LEFT JOIN billing.allocation_rule AS u ON u.rule_id = f.rule_id
+            LEFT JOIN LATERAL (SELECT f.* FROM billing.allocation_share AS s CROSS JOIN LATERAL billing.share_fraction(s) AS f WHERE (w.parent_id IS NOT NULL OR w.chain_no > 1) AND s.allocation_id = w.allocation_id AND s.share_id = w.share_id) AS f ON true
+            LEFT JOIN LATERAL (SELECT coalesce(sum(s.billed), 0) AS billed FROM billing.allocation AS o JOIN billing.allocation_share AS s USING (allocation_id) LEFT JOIN billing.allocation_rule AS q ON q.rule_id = s.rule_id LEFT JOIN LATERAL billing.share_fraction(s) AS x ON true
+                                WHERE w.chain_no > 1 AND o.scheme_id = w.scheme_id AND o.period = w.period AND o.chain_no < w.chain_no AND o.state = 'closed'
+                                  AND (q.key, q.condition, q.action, q.from_id, q.pools, s.outcome, s.reason, s.target_id, s.window_id, s.day, s.origin, s.pool, s.category, s.provider, s.service, s.sub_account, s.currency)
+                                      IS NOT DISTINCT FROM (r.key, r.condition, r.action, r.from_id, r.pools, w.outcome, w.reason, w.target_id, w.window_id, w.day, w.origin, w.pool, w.category, w.provider, w.service, w.sub_account, w.currency)
+                                  AND (x.basis, x.basis_before, x.basis_total) IS NOT DISTINCT FROM (f.basis, f.basis_before, f.basis_total)) AS e ON true
            ORDER BY 1 $$;
 COMMENT ON FUNCTION billing.explain_share(bigint) IS
-'How a share (column share of cost_shares) came to be, from the cost rows to the target: each step with its rule, its basis and fraction, and the amount after it. share_rows() gives the cost rows. Stable.';
+'How a share (column share of cost_shares) came to be, from the cost rows to the target: each step with its rule, its basis and fraction, and the amount after it. A difference of a closed period shows what the cost center bore by which rule and fraction before, and by which now. share_rows() gives the cost rows. Stable.';
 
 CREATE FUNCTION billing.share_rows(share bigint) RETURNS TABLE (cost_id bigint, resource text, billed numeric, effective numeric, list numeric, contracted numeric, currency text, tags jsonb)
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -108,7 +115,8 @@ BEGIN
         SELECT s.* FROM way AS w JOIN allocation_share AS s ON s.allocation_id = w.allocation_id AND s.share_id = w.parent_id)
     SELECT w.* INTO cell FROM way AS w WHERE w.parent_id IS NULL;
     SELECT a.* INTO this FROM allocation AS a WHERE a.allocation_id = cell.allocation_id;
-    rules := ARRAY(SELECT r FROM rules_of(this.scheme_id, this.period, this.known_at) AS r);
+    -- a correction was taken by the rules of the division that it corrects
+    rules := ARRAY(SELECT r FROM allocation AS a CROSS JOIN LATERAL rules_of(a) AS r WHERE a.allocation_id = coalesce(cell.fraction_of, this.allocation_id));
     operands := rule_operands(rules);
     columns := coalesce((SELECT string_agg(format(', %s AS v%s', operand_sql(o.operand), o.place), '' ORDER BY o.place) FROM unnest(operands) WITH ORDINALITY AS o (operand, place)), '');
     -- Of a rule that reads its target from the row, only the rows that name this one.
@@ -131,8 +139,8 @@ AS $$
 DECLARE
     this allocation;
 BEGIN
-    INSERT INTO allocation (scheme_id, period, chain_no, state, known_at)
-    SELECT scheme.scheme_id, tried_shares.period, coalesce(max(a.chain_no), 0) + 1000000, 'ignored', tried_shares.known_at
+    INSERT INTO allocation (scheme_id, period, chain_no, state, known_at, rules)
+    SELECT scheme.scheme_id, tried_shares.period, coalesce(max(a.chain_no), 0) + 1000000, 'ignored', tried_shares.known_at, rules_known(scheme.scheme_id, tried_shares.known_at)
       FROM allocation AS a WHERE a.scheme_id = scheme.scheme_id AND a.period = tried_shares.period RETURNING * INTO this;
     PERFORM divide(this, scheme.kind);
     RETURN (SELECT jsonb_agg(x) FROM (
@@ -204,7 +212,8 @@ BEGIN
             CONTINUE;
         END IF;
         BEGIN
-            INSERT INTO allocation (scheme_id, period, chain_no, state, known_at) SELECT one.scheme_id, validate_allocation.period, 1000000, 'ignored', coalesce(own_stamp(), watermark()) RETURNING * INTO this;
+            INSERT INTO allocation (scheme_id, period, chain_no, state, known_at, rules)
+            SELECT one.scheme_id, validate_allocation.period, 1000000, 'ignored', n.known_at, rules_known(one.scheme_id, n.known_at) FROM (SELECT coalesce(own_stamp(), watermark()) AS known_at) AS n RETURNING * INTO this;
             PERFORM divide(this, one.kind);
             SELECT jsonb_agg(x) INTO found FROM allocation_problems(this, one) AS x;
             RAISE SQLSTATE 'BL000' USING MESSAGE = 'take everything back';
@@ -219,7 +228,7 @@ COMMENT ON FUNCTION billing.validate_allocation(daterange, text) IS
 
 CREATE FUNCTION billing.allocation_problems(this billing.allocation, scheme billing.allocation_scheme) RETURNS TABLE (severity text, rule text, message text, mend text)
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
-    AS $$ WITH rule AS (SELECT r.* FROM billing.rules_of(this.scheme_id, this.period, this.known_at) AS r)
+    AS $$ WITH rule AS (SELECT r.* FROM billing.rules_of(this) AS r)
           SELECT f.severity, f.rule, f.message, f.mend FROM billing.allocation_finding AS f WHERE f.allocation_id = this.allocation_id
           UNION ALL
           SELECT 'warning', r.key, format('comes after rule "%s", which takes everything', e.key), 'Give it a smaller place, or the other a condition.'
@@ -331,6 +340,17 @@ COMMENT ON COLUMN billing.cost_by_day.provider IS 'ProviderName.';
 COMMENT ON COLUMN billing.cost_by_day.currency IS 'Currency of the sums.';
 COMMENT ON COLUMN billing.cost_by_day.billed IS 'Billed cost (cash).';
 COMMENT ON COLUMN billing.cost_by_day.effective IS 'Effective cost (amortised).';
+
+COMMENT ON COLUMN billing.cost_by_bearer.scheme IS 'Key of the scheme.';
+COMMENT ON COLUMN billing.cost_by_bearer.period IS 'The period, in UTC.';
+COMMENT ON COLUMN billing.cost_by_bearer.cost_center IS 'Key of the cost center; null = none.';
+COMMENT ON COLUMN billing.cost_by_bearer.currency IS 'Currency of the sums.';
+COMMENT ON COLUMN billing.cost_by_bearer.billed IS 'Billed cost (cash).';
+COMMENT ON COLUMN billing.cost_by_bearer.effective IS 'Effective cost (amortised).';
+COMMENT ON COLUMN billing.cost_by_bearer.direct_billed IS 'Billed cost that is its own.';
+COMMENT ON COLUMN billing.cost_by_bearer.shared_billed IS 'Billed cost that is its part of something split.';
+COMMENT ON COLUMN billing.cost_by_bearer.unallocated_billed IS 'Billed cost that no rule could give to anybody.';
+COMMENT ON COLUMN billing.cost_by_bearer.excluded_billed IS 'Billed cost that a rule excludes.';
 
 COMMENT ON COLUMN billing.cost_by_department.period IS 'The period, in UTC.';
 COMMENT ON COLUMN billing.cost_by_department.department IS 'Key of the department; null = none.';

@@ -243,24 +243,59 @@ CREATE TABLE billing.metric_switch (
 );
 COMMENT ON TABLE billing.metric_switch IS 'Kinds of usage that are switched on and off together.';
 COMMENT ON COLUMN billing.metric_switch.metric IS 'compute_hours, storage_usage, network_traffic, gpu_utilization.';
-COMMENT ON COLUMN billing.metric_switch.enabled IS 'Off: nothing is charged for its meters.';
+COMMENT ON COLUMN billing.metric_switch.enabled IS 'Off: nothing is charged for its meters, and what is recorded meanwhile never will be.';
 COMMENT ON COLUMN billing.metric_switch.meters IS 'Keys of its meters.';
+
+CREATE FUNCTION billing.void_usage_while_off(meter text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    item   CONSTANT int := find_item(void_usage_while_off.meter, 'meter');
+    off_at CONSTANT timestamptz := (SELECT min(lower(m.known)) FROM meter_definition AS m WHERE m.item_id = item AND NOT m.enabled
+                                       AND NOT EXISTS (SELECT FROM meter_definition AS o WHERE o.item_id = item AND o.enabled AND lower(o.known) > lower(m.known)));
+    voided bigint;
+BEGIN
+    IF off_at IS NULL OR EXISTS (SELECT FROM meter_definition AS m WHERE m.item_id = item AND m.enabled AND upper_inf(m.known)) THEN
+        RETURN 0;    -- it is on
+    END IF;
+    INSERT INTO usage_change (account_id, key, revision, meter_id, starts_at, ends_at, kind, reason, recorded_at)
+    SELECT u.account_id, u.key, u.revision, u.meter_id, min(starts_at(u.consumed)), max(u.ends_at), 'void', 'recorded while its metric was off', recorded_at()
+      FROM usage AS u
+     WHERE u.meter_id = item AND u.recorded_at >= off_at
+       AND NOT EXISTS (SELECT FROM usage_change AS c WHERE c.account_id = u.account_id AND c.key = u.key AND c.revision = u.revision)
+       -- nothing of a sealed period is charged any more
+       AND NOT EXISTS (SELECT FROM agreement_term AS t JOIN agreement AS a USING (agreement_id) JOIN charge_period AS p ON p.account_id = a.buyer_id AND p.sealed_at IS NOT NULL
+                        WHERE t.consumer_id = u.account_id AND u.ends_at >= p.starts_at AND starts_at(u.consumed) <= p.ends_at)
+     GROUP BY u.account_id, u.key, u.revision, u.meter_id;
+    GET DIAGNOSTICS voided = ROW_COUNT;
+    RETURN voided;
+END $$;
+COMMENT ON FUNCTION billing.void_usage_while_off(text) IS
+'Takes back all usage of a meter that was recorded since it was switched off, as void_usage() does, and returns how much; 0 if it is on. Used by set_metric(). Errors: 42704 unknown meter. Volatile.';
 
 CREATE FUNCTION billing.set_metric(metric text, enabled boolean, meters text[] DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    chosen text[];
+    former CONSTANT text[] := (SELECT s.meters FROM metric_switch AS s WHERE s.metric = set_metric.metric);
+    this   metric_switch;
+    meter  record;
 BEGIN
     PERFORM check_ledger();
     PERFORM check_word('metric', set_metric.metric, '{compute_hours,storage_usage,network_traffic,gpu_utilization}');
     PERFORM find_item(m, 'meter') FROM unnest(set_metric.meters) AS m;
     INSERT INTO metric_switch AS s (metric, enabled, meters) VALUES (set_metric.metric, coalesce(set_metric.enabled, true), coalesce(set_metric.meters, '{}'))
-        ON CONFLICT ON CONSTRAINT metric_switch_pkey DO UPDATE SET enabled = coalesce(set_metric.enabled, s.enabled), meters = coalesce(set_metric.meters, s.meters) RETURNING s.meters INTO chosen;
-    PERFORM set_meter(m, enabled => (SELECT s.enabled FROM metric_switch AS s WHERE s.metric = set_metric.metric)) FROM unnest(chosen) AS m;
+        ON CONFLICT ON CONSTRAINT metric_switch_pkey DO UPDATE SET enabled = coalesce(set_metric.enabled, s.enabled), meters = coalesce(set_metric.meters, s.meters) RETURNING s.* INTO this;
+    -- a meter of several metrics is on while all of them are
+    FOR meter IN SELECT m.key, NOT EXISTS (SELECT FROM metric_switch AS s WHERE m.key = ANY (s.meters) AND NOT s.enabled) AS enabled FROM (SELECT unnest(former) UNION SELECT unnest(this.meters)) AS m (key) ORDER BY m.key LOOP
+        IF meter.enabled THEN
+            PERFORM void_usage_while_off(meter.key);
+        END IF;
+        PERFORM set_meter(meter.key, enabled => meter.enabled);
+    END LOOP;
 END $$;
 COMMENT ON FUNCTION billing.set_metric(text, boolean, text[]) IS
-'Switches a metric on or off with all its meters: compute_hours, storage_usage, network_traffic, gpu_utilization. meters: keys of the meters that belong to it; null keeps. Errors: 22023 unknown metric, 42704 unknown meter. Volatile.';
+'Switches a metric on or off with all its meters: compute_hours, storage_usage, network_traffic, gpu_utilization. While it is off nothing is charged for them; usage recorded while it is off is taken back when it is switched on again and is never charged. meters: keys of the meters that belong to it; null keeps; a meter of several metrics is on while all of them are. Errors: 22023 unknown metric, 42704 unknown meter. Volatile.';
 
 CREATE VIEW billing.metrics AS SELECT s.metric, s.enabled, s.meters FROM billing.metric_switch AS s;
 COMMENT ON VIEW billing.metrics IS 'Metrics that were switched, with their meters.';

@@ -14,15 +14,30 @@ COMMENT ON COLUMN billing.cost_source.provider IS 'aws, azure, gcp, or any other
 CREATE TABLE billing.billing_account (
     source_id       int    NOT NULL REFERENCES billing.cost_source,
     billing_account text   NOT NULL CHECK (billing_account <> ''),
-    cost_center_id  bigint NOT NULL REFERENCES billing.cost_center,
     name            text,
     recorded_at     timestamptz NOT NULL DEFAULT billing.recorded_at(),
     recorded_by     text   NOT NULL DEFAULT session_user,
     PRIMARY KEY (source_id, billing_account)
 );
-COMMENT ON TABLE billing.billing_account IS 'A provider''s billing account and the project or other cost center that answers for it; without one its cost is not taken in.';
+COMMENT ON TABLE billing.billing_account IS 'A provider''s billing account; who answers for it is in billing_account_center.';
 COMMENT ON COLUMN billing.billing_account.source_id IS 'The source that delivers it.';
 COMMENT ON COLUMN billing.billing_account.billing_account IS 'BillingAccountId as the provider writes it.';
+
+CREATE TABLE billing.billing_account_center (
+    source_id       int    NOT NULL,
+    billing_account text   NOT NULL,
+    cost_center_id  bigint NOT NULL REFERENCES billing.cost_center,
+    valid           daterange NOT NULL CHECK (NOT pg_catalog.isempty(valid)),
+    known           tstzrange NOT NULL DEFAULT pg_catalog.tstzrange(billing.recorded_at(), NULL),
+    recorded_by     text   NOT NULL DEFAULT session_user,
+    FOREIGN KEY (source_id, billing_account) REFERENCES billing.billing_account,
+    EXCLUDE USING gist (source_id WITH =, billing_account WITH =, valid WITH &&, known WITH &&)
+);
+COMMENT ON TABLE billing.billing_account_center IS 'The project or other cost center that answers for a billing account in billing periods that begin on these days; facts. Cost of a period for which nobody answers is not taken in.';
+COMMENT ON COLUMN billing.billing_account_center.source_id IS 'The source that delivers it.';
+COMMENT ON COLUMN billing.billing_account_center.billing_account IS 'BillingAccountId as the provider writes it.';
+COMMENT ON COLUMN billing.billing_account_center.cost_center_id IS 'Who answers for it.';
+COMMENT ON COLUMN billing.billing_account_center.valid IS 'First days of the billing periods for which it answers; the last is not included.';
 
 CREATE TABLE billing.cost_window (
     window_id       int  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -27,23 +27,53 @@ END $$;
 COMMENT ON FUNCTION billing.set_cost_source(text, text) IS
 'Makes or changes the cost source with that key and returns its number. provider: aws, azure, gcp, or any other word; null keeps, empty clears. Errors: 22023 empty key. Volatile.';
 
-CREATE FUNCTION billing.set_billing_account(source text, billing_account text, kind text, cost_center text, name text DEFAULT NULL) RETURNS void
+CREATE FUNCTION billing.center_span(source_id int, billing_account text, valid_from date, valid_to date) RETURNS daterange
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    IF valid_from IS NULL AND valid_to IS NULL THEN
+        valid_from := (SELECT max(upper(w.period)) FROM cost_window AS w
+                        WHERE w.source_id = center_span.source_id AND w.billing_account = center_span.billing_account AND EXISTS (SELECT FROM allocation AS a WHERE a.period @> lower(w.period)));
+    END IF;
+    RETURN check_dates(valid_from, valid_to);
+END $$;
+COMMENT ON FUNCTION billing.center_span(int, text, date, date) IS
+'First days of the billing periods for which another cost center is to answer for a billing account: from valid_from to valid_to; without both, from the end of the last period of it that was divided. Used by set_billing_account(). Stable.';
+
+CREATE FUNCTION billing.set_billing_account(source text, billing_account text, kind text, cost_center text, name text DEFAULT NULL, valid_from date DEFAULT NULL, valid_to date DEFAULT NULL) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     of_source int := find_cost_source(set_billing_account.source);
     center    bigint := find_cost_center(set_billing_account.kind, set_billing_account.cost_center);
+    span      daterange;
+    stamp     timestamptz;
 BEGIN
     PERFORM check_ledger();
     PERFORM check_key('a billing account', set_billing_account.billing_account);
-    INSERT INTO billing_account AS b (source_id, billing_account, cost_center_id, name)
-        VALUES (of_source, set_billing_account.billing_account, center, NULLIF(set_billing_account.name, ''))
-        ON CONFLICT ON CONSTRAINT billing_account_pkey DO UPDATE SET cost_center_id = excluded.cost_center_id,
-            name = NULLIF(coalesce(set_billing_account.name, b.name), ''), recorded_at = recorded_at(), recorded_by = session_user
-        WHERE (b.cost_center_id, b.name) IS DISTINCT FROM (excluded.cost_center_id, NULLIF(coalesce(set_billing_account.name, b.name), ''));
+    INSERT INTO billing_account AS b (source_id, billing_account, name) VALUES (of_source, set_billing_account.billing_account, NULLIF(set_billing_account.name, ''))
+        ON CONFLICT ON CONSTRAINT billing_account_pkey DO UPDATE SET name = NULLIF(coalesce(set_billing_account.name, b.name), ''), recorded_at = recorded_at(), recorded_by = session_user
+        WHERE b.name IS DISTINCT FROM NULLIF(coalesce(set_billing_account.name, b.name), '');
+    PERFORM FROM billing_account AS b WHERE b.source_id = of_source AND b.billing_account = set_billing_account.billing_account FOR NO KEY UPDATE;    -- one change of it at a time
+    span := center_span(of_source, set_billing_account.billing_account, valid_from, valid_to);
+    IF (SELECT range_agg(c.valid) @> span FROM billing_account_center AS c
+         WHERE c.source_id = of_source AND c.billing_account = set_billing_account.billing_account AND c.cost_center_id = center AND upper_inf(c.known)) THEN
+        RETURN;
+    ELSIF valid_from IS NULL AND NOT lower_inf(span) THEN
+        RAISE NOTICE USING MESSAGE = format('%s "%s" answers for billing account "%s" from %s on', kind, cost_center, set_billing_account.billing_account, to_char(lower(span)::timestamp, 'YYYY-MM-DD')),
+            DETAIL = 'Earlier billing periods were divided already and keep their cost center.', HINT = 'Name valid_from to change them too.';
+    END IF;
+    stamp := stamp_after((SELECT max(lower(c.known)) FROM billing_account_center AS c WHERE c.source_id = of_source AND c.billing_account = set_billing_account.billing_account));
+    WITH closed AS (
+        UPDATE billing_account_center AS c SET known = tstzrange(lower(c.known), stamp)
+         WHERE c.source_id = of_source AND c.billing_account = set_billing_account.billing_account AND c.valid && span AND upper_inf(c.known) RETURNING c.*)
+    INSERT INTO billing_account_center (source_id, billing_account, cost_center_id, valid, known)
+    SELECT c.source_id, c.billing_account, c.cost_center_id, rest, tstzrange(stamp, NULL) FROM closed AS c, unnest(datemultirange(c.valid) - datemultirange(span)) AS rest
+    UNION ALL
+    SELECT of_source, set_billing_account.billing_account, center, span, tstzrange(stamp, NULL);
 END $$;
-COMMENT ON FUNCTION billing.set_billing_account(text, text, text, text, text) IS
-'Says which cost center (kind project, department, …, and its key) answers for a billing account of a source; import_focus() refuses billing accounts that have none. billing_account: BillingAccountId as the provider writes it. name: null keeps, empty clears. Errors: 22023 empty key, 42704 unknown source or cost center. Volatile.';
+COMMENT ON FUNCTION billing.set_billing_account(text, text, text, text, text, date, date) IS
+'Says which cost center (kind project, department, …, and its key) answers for a billing account of a source, in billing periods that begin from valid_from to valid_to (half-open; null = without border); import_focus() refuses periods for which nobody answers. Without dates another cost center answers from the end of the last period that was divided (a notice says so): what was divided keeps its own, in later runs too. billing_account: BillingAccountId as the provider writes it. name: null keeps, empty clears. Errors: 22023 empty key or span, 42704 unknown source or cost center. Volatile.';
 
 CREATE FUNCTION billing.normal_tag_key(key text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp

@@ -134,9 +134,10 @@ BEGIN
             RAISE invalid_parameter_value USING
                 MESSAGE = format('%s rows of billing account "%s" are of the billing period %s to %s, which is not within %s', problem.rows, problem.account, problem.starts, problem.ends, check_cost_windows.period),
                 HINT = 'Name a billing_period that holds all periods of the delivery, or import a view of those rows that belong to it.';
-        ELSIF NOT EXISTS (SELECT FROM billing_account AS b WHERE b.source_id = check_cost_windows.source_id AND b.billing_account = problem.account) THEN
+        ELSIF NOT EXISTS (SELECT FROM billing_account_center AS b WHERE b.source_id = check_cost_windows.source_id AND b.billing_account = problem.account
+                           AND b.valid @> problem.starts::timestamptz::date AND upper_inf(b.known)) THEN
             RAISE undefined_object USING
-                MESSAGE = format('billing account "%s" has no project or other cost center, so its cost cannot be taken in', problem.account),
+                MESSAGE = format('billing account "%s" has no project or other cost center for billing periods that begin on %s, so its cost cannot be taken in', problem.account, to_char(problem.starts::timestamptz, 'YYYY-MM-DD')),
                 HINT = format('Say who answers for it: billing.set_billing_account(source, ''%s'', kind => ''project'', cost_center => …).', problem.account);
         END IF;
         INSERT INTO cost_window (source_id, billing_account, period)

@@ -24,8 +24,9 @@ CREATE FUNCTION billing.cost_rows(period daterange, known_at timestamptz)
             FROM (SELECT w.window_id, w.billing_account, w.period, o.key AS source, k.key AS cost_center
                     FROM billing.cost_window AS w
                     JOIN billing.cost_source AS o ON o.source_id OPERATOR(pg_catalog.=) w.source_id
-                    JOIN billing.billing_account AS b ON b.source_id OPERATOR(pg_catalog.=) w.source_id AND b.billing_account OPERATOR(pg_catalog.=) w.billing_account
-                    JOIN billing.cost_center AS k ON k.cost_center_id OPERATOR(pg_catalog.=) b.cost_center_id
+                    LEFT JOIN billing.billing_account_center AS b ON b.source_id OPERATOR(pg_catalog.=) w.source_id AND b.billing_account OPERATOR(pg_catalog.=) w.billing_account
+                         AND b.valid OPERATOR(pg_catalog.@>) pg_catalog.lower(w.period) AND b.known OPERATOR(pg_catalog.@>) known_at
+                    LEFT JOIN billing.cost_center AS k ON k.cost_center_id OPERATOR(pg_catalog.=) b.cost_center_id
                    WHERE w.period OPERATOR(pg_catalog.&&) cost_rows.period AND pg_catalog.lower(w.period) OPERATOR(pg_catalog.>=) pg_catalog.lower(cost_rows.period)) AS w
             JOIN billing.cost AS c ON c.window_id OPERATOR(pg_catalog.=) w.window_id
             LEFT JOIN billing.tag_set AS s ON s.tag_set_id OPERATOR(pg_catalog.=) c.tag_set_id
@@ -57,6 +58,22 @@ END $$;
 COMMENT ON FUNCTION billing.tagged_cost_sql(billing.auto_tag_rule[], timestamptz) IS
 'SQL of cost_rows($1, $2) with the tags of the auto-tag rules too; more_rules: rules to add or to put in place of those with the same key, for a preview; known_at: the auto-tag rules as known then, null = as they are. Stable.';
 
+CREATE FUNCTION billing.normal_operand(operand text) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT CASE WHEN operand LIKE 'tag:_%' THEN 'tag:' || normal_tag_key(substr(operand, 5)) ELSE operand END $$;
+COMMENT ON FUNCTION billing.normal_operand(text) IS 'An operand (column:NAME or tag:NAME) with the key of its tag as normal_tag_key() writes it. Stable.';
+
+CREATE FUNCTION billing.normal_condition(condition jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    RETURN CASE jsonb_typeof(condition)
+        WHEN 'array' THEN (SELECT coalesce(jsonb_agg(normal_condition(e.part) ORDER BY e.place), '[]') FROM jsonb_array_elements(condition) WITH ORDINALITY AS e (part, place))
+        WHEN 'object' THEN (SELECT coalesce(jsonb_object_agg(e.word, CASE WHEN e.word = 'tag' THEN to_jsonb(normal_tag_key(e.part #>> '{}')) WHEN e.word IN ('and', 'or', 'not') THEN normal_condition(e.part) ELSE e.part END), '{}') FROM jsonb_each(condition) AS e (word, part))
+        ELSE condition END;
+END $$;
+COMMENT ON FUNCTION billing.normal_condition(jsonb) IS 'A condition with the keys of its tags as normal_tag_key() writes them, so that {"tag": "Business Unit", …} looks at the tag business_unit. Stable.';
+
 CREATE FUNCTION billing.auto_tag_rule_of(key text, tag text, condition jsonb, value text, value_from text, place int) RETURNS billing.auto_tag_rule
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -70,8 +87,8 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = 'an auto-tag rule needs either a value or value_from',
             HINT = 'value_from is column:NAME or tag:NAME; column:CostCenter is the cost center of the billing account.';
     END IF;
-    rule.key := auto_tag_rule_of.key;  rule.tag := normal_tag_key(auto_tag_rule_of.tag);  rule.condition := auto_tag_rule_of.condition;
-    rule.value := auto_tag_rule_of.value;  rule.value_from := auto_tag_rule_of.value_from;  rule.place := coalesce(auto_tag_rule_of.place, 100);
+    rule.key := auto_tag_rule_of.key;  rule.tag := normal_tag_key(auto_tag_rule_of.tag);  rule.condition := normal_condition(auto_tag_rule_of.condition);
+    rule.value := auto_tag_rule_of.value;  rule.value_from := normal_operand(auto_tag_rule_of.value_from);  rule.place := coalesce(auto_tag_rule_of.place, 100);
     RETURN rule;
 END $$;
 COMMENT ON FUNCTION billing.auto_tag_rule_of(text, text, jsonb, text, text, int) IS 'An auto-tag rule that was checked. Errors: 22023, 2201B. Stable.';
@@ -126,12 +143,12 @@ CREATE FUNCTION billing.tag_compliance(period daterange)
 AS $$
 BEGIN
     RETURN QUERY EXECUTE format($q$
-        SELECT c.billing_account, c.cost_center, c.sub_account, lower(c.billing_period), r.tag, c.currency, count(*), count(*) FILTER (WHERE c.tags ? r.tag), sum(c.billed),
-               coalesce(sum(c.billed) FILTER (WHERE c.tags ? r.tag), 0), round(100.0 * count(*) FILTER (WHERE c.tags ? r.tag) / count(*), 2)
+        SELECT c.billing_account, c.cost_center, c.sub_account, lower(c.billing_period), r.tag, c.currency, count(*), count(*) FILTER (WHERE c.tags ->> r.tag <> ''), sum(c.billed),
+               coalesce(sum(c.billed) FILTER (WHERE c.tags ->> r.tag <> ''), 0), round(100.0 * count(*) FILTER (WHERE c.tags ->> r.tag <> '') / count(*), 2)
           FROM (%s) AS c CROSS JOIN billing.required_tag AS r
          WHERE c.resource IS NOT NULL
          GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 3, 4, 5, 6 $q$, tagged_cost_sql())
         USING tag_compliance.period, clock_timestamp() + interval '1 day';
 END $$;
 COMMENT ON FUNCTION billing.tag_compliance(daterange) IS
-'How well cost rows with a resource carry the required tags, by billing account and the cost center (team) that answers for it, sub-account, month (the trend) and tag: rows, rows that carry it, the cost of both, and the share of rows in percent. Stable.';
+'How well cost rows with a resource carry the required tags, by billing account and the cost center (team) that answers for it, sub-account, month (the trend) and tag: rows, rows that carry it with a value, the cost of both, and the share of rows in percent. Stable.';

@@ -17,8 +17,8 @@ SELECT s.key AS source, s.provider, w.billing_account, k.kind AS cost_center_kin
        EXISTS (SELECT FROM billing.cost_part AS p WHERE p.source_id = w.source_id AND p.period && w.period) AS waits_for_parts
   FROM billing.cost_window AS w
   JOIN billing.cost_source AS s USING (source_id)
-  JOIN billing.billing_account AS b USING (source_id, billing_account)
-  JOIN billing.cost_center AS k USING (cost_center_id)
+  LEFT JOIN billing.billing_account_center AS b ON b.source_id = w.source_id AND b.billing_account = w.billing_account AND b.valid @> pg_catalog.lower(w.period) AND pg_catalog.upper_inf(b.known)
+  LEFT JOIN billing.cost_center AS k USING (cost_center_id)
  CROSS JOIN LATERAL (SELECT x.delivered, x.load_id, l.recorded_at,
                             (SELECT pg_catalog.max(m.recorded_at) FROM billing.cost_window_load AS y JOIN billing.cost_load AS m USING (load_id)
                               WHERE y.window_id = w.window_id AND y.added + y.removed > 0) AS last_change
@@ -31,8 +31,8 @@ SELECT s.key AS source, w.billing_account, k.key AS cost_center, w.period AS bil
   FROM billing.cost AS c
   JOIN billing.cost_window AS w USING (window_id)
   JOIN billing.cost_source AS s USING (source_id)
-  JOIN billing.billing_account AS b USING (source_id, billing_account)
-  JOIN billing.cost_center AS k USING (cost_center_id)
+  LEFT JOIN billing.billing_account_center AS b ON b.source_id = w.source_id AND b.billing_account = w.billing_account AND b.valid @> pg_catalog.lower(w.period) AND pg_catalog.upper_inf(b.known)
+  LEFT JOIN billing.cost_center AS k USING (cost_center_id)
   LEFT JOIN billing.tag_set AS t USING (tag_set_id)
  WHERE pg_catalog.upper_inf(c.known);
 COMMENT ON VIEW billing.costs IS 'Every cost row that holds now, with the tags that were delivered.';
@@ -79,7 +79,8 @@ COMMENT ON VIEW billing.cost_by_tag IS 'Cost that carries each tag value, by bil
 CREATE VIEW billing.cost_dashboard AS
 WITH missing AS (   -- billing accounts that delivered the period before, or nothing yet
     SELECT p.period, b.cost_center_id, b.billing_account
-      FROM (SELECT DISTINCT w.period FROM billing.cost_window AS w) AS p CROSS JOIN billing.billing_account AS b
+      FROM (SELECT DISTINCT w.period FROM billing.cost_window AS w) AS p
+      JOIN billing.billing_account_center AS b ON b.valid @> pg_catalog.lower(p.period) AND pg_catalog.upper_inf(b.known)
      WHERE NOT EXISTS (SELECT FROM billing.cost_window AS w WHERE w.source_id = b.source_id AND w.billing_account = b.billing_account AND w.period && p.period)
        AND (EXISTS (SELECT FROM billing.cost_window AS w WHERE w.source_id = b.source_id AND w.billing_account = b.billing_account AND pg_catalog.upper(w.period) = pg_catalog.lower(p.period))
             OR NOT EXISTS (SELECT FROM billing.cost_window AS w WHERE w.source_id = b.source_id AND w.billing_account = b.billing_account))),
@@ -88,7 +89,7 @@ shown AS (
            pg_catalog.sum(c.billed) AS billed, pg_catalog.sum(c.effective) AS effective, pg_catalog.min(f.fresh_at) AS fresh_at, pg_catalog.bool_or(p.waits) AS waits
       FROM billing.cost AS c
       JOIN billing.cost_window AS w USING (window_id)
-      JOIN billing.billing_account AS b USING (source_id, billing_account)
+      JOIN billing.billing_account_center AS b ON b.source_id = w.source_id AND b.billing_account = w.billing_account AND b.valid @> pg_catalog.lower(w.period) AND pg_catalog.upper_inf(b.known)
       JOIN billing.cost_center AS k USING (cost_center_id)
       JOIN (SELECT x.window_id, pg_catalog.max(l.recorded_at) AS fresh_at FROM billing.cost_window_load AS x JOIN billing.cost_load AS l USING (load_id) GROUP BY 1) AS f USING (window_id)
       JOIN (SELECT x.window_id, EXISTS (SELECT FROM billing.cost_part AS s WHERE s.source_id = x.source_id AND s.period && x.period) AS waits FROM billing.cost_window AS x) AS p USING (window_id)

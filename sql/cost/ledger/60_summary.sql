@@ -5,8 +5,9 @@ CREATE FUNCTION billing.summary(period daterange, group_by text[] DEFAULT '{}', 
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    groups   text[] := ARRAY(SELECT CASE WHEN g LIKE 'tag:_%' THEN 'tag:' || normal_tag_key(substr(g, 5)) WHEN g LIKE 'column:_%' THEN g ELSE 'column:' || g END FROM unnest(group_by) AS g);
-    operands text[] := ARRAY(SELECT DISTINCT o FROM unnest(groups || condition_operands(condition)) AS o ORDER BY 1);
+    normal   jsonb  := normal_condition(condition);
+    groups   text[] := ARRAY(SELECT CASE WHEN g LIKE 'tag:_%' OR g LIKE 'column:_%' THEN normal_operand(g) ELSE 'column:' || g END FROM unnest(group_by) AS g);
+    operands text[] := ARRAY(SELECT DISTINCT o FROM unnest(groups || condition_operands(normal)) AS o ORDER BY 1);
     columns  text := coalesce((SELECT string_agg(format(', %s AS v%s', operand_sql(o.operand), o.place), '' ORDER BY o.place) FROM unnest(operands) WITH ORDINALITY AS o (operand, place)), '');
     named    text := coalesce((SELECT string_agg(format('%L, v%s', g.name, array_position(operands, g.operand)), ', ' ORDER BY g.place) FROM unnest(group_by, groups) WITH ORDINALITY AS g (name, operand, place)), '');
 BEGIN
@@ -18,7 +19,7 @@ BEGIN
                   FROM (SELECT c.charge_start, c.currency, c.billed, c.effective, c.list, c.contracted,
                                CASE WHEN c.attributes ->> 'ConsumedQuantity' ~ '^-?[0-9]+(\.[0-9]*)?$' THEN (c.attributes ->> 'ConsumedQuantity')::numeric END AS quantity, coalesce(c.attributes ->> 'ConsumedUnit', '') AS unit%s FROM (%s) AS c) AS c
                  WHERE %s) AS b
-         GROUP BY b.begins, b.attributes, b.currency ORDER BY b.begins, b.attributes, b.currency $q$, named, columns, tagged_cost_sql(), condition_sql(condition, operands))
+         GROUP BY b.begins, b.attributes, b.currency ORDER BY b.begins, b.attributes, b.currency $q$, named, columns, tagged_cost_sql(), condition_sql(normal, operands))
         USING summary.period, clock_timestamp() + interval '1 day', summary.bucket;
 END $$;
 COMMENT ON FUNCTION billing.summary(daterange, text[], text, jsonb) IS

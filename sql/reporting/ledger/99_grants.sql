@@ -40,7 +40,7 @@ BEGIN
     FOREACH final IN ARRAY '{cost_window_load,cost_finding,confirmed_cost,confirmed_month,report,allocation_share,allocation_share_closed,allocation_fraction,allocation_fraction_closed}'::text[] LOOP
         EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON billing.%I FROM PUBLIC, %s', final, owner);
     END LOOP;
-    FOREACH final IN ARRAY '{cost,auto_tag_rule,exchange_rate,allocation_rule,budget_limit}'::text[] LOOP
+    FOREACH final IN ARRAY '{cost,billing_account_center,auto_tag_rule,exchange_rate,allocation_rule,budget_limit}'::text[] LOOP
         EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON billing.%I FROM PUBLIC, %s', final, owner);
         EXECUTE format('GRANT UPDATE (known) ON billing.%I TO %s', final, owner);
     END LOOP;
