@@ -196,3 +196,8 @@ EXCEPTION WHEN data_exception THEN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION billing.try_object(pg_catalog.text) IS 'The JSON object that the text spells; null if it spells none. Immutable.';
+
+CREATE FUNCTION billing.decimal_pattern() RETURNS pg_catalog.text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT '^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$' $$;
+COMMENT ON FUNCTION billing.decimal_pattern() IS 'Regular expression of the texts that are a decimal number in a FOCUS column: 10, -0.5, .5, 1.5E+3. Immutable.';

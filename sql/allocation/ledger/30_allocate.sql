@@ -525,6 +525,11 @@ BEGIN
          WHERE lower(b.known) > newer_facts.known_at
            AND EXISTS (SELECT FROM cost_window AS w WHERE w.source_id = b.source_id AND w.billing_account = b.billing_account AND b.valid @> lower(w.period) AND newer_facts.period @> lower(w.period))
         UNION ALL
+        SELECT '%s tag sets read otherwise', count(*) FROM tag_set_former AS f WHERE reads_tags(rules) AND upper(f.known) > newer_facts.known_at
+        UNION ALL
+        SELECT '%s new cost centers', count(*) FROM cost_center AS k JOIN allocation_scheme AS s USING (kind)
+         WHERE s.scheme_id = newer_facts.scheme_id AND k.recorded_at > newer_facts.known_at AND EXISTS (SELECT FROM unnest(rules) AS r WHERE r.action ? 'target_from' OR r.action ->> 'split' = 'usage')
+        UNION ALL
         SELECT '%s tags that people gave', count(*) FROM resource_tag AS t
          WHERE reads_tags(rules) AND (lower(t.known) > newer_facts.known_at OR upper(t.known) > newer_facts.known_at)
            AND t.valid && tstzrange(lower(newer_facts.period)::timestamp AT TIME ZONE 'UTC', upper(newer_facts.period)::timestamp AT TIME ZONE 'UTC', '[]')
@@ -535,7 +540,7 @@ BEGIN
      WHERE n.found > 0);
 END $$;
 COMMENT ON FUNCTION billing.newer_facts(int, daterange, timestamptz) IS
-'What was recorded after an instant and bears on the division of a period by a scheme, in words: loads of cost, changes of rules, of auto-tag rules and of who answers for billing accounts; where rules read them, tags that people gave, and usage of their meters. Null = nothing. Stable.';
+'What was recorded after an instant and bears on the division of a period by a scheme, in words: loads of cost, changes of rules, of auto-tag rules and of who answers for billing accounts; where rules read them, tags that people gave or that are read otherwise now, new cost centers, and usage of their meters. Null = nothing. Stable.';
 
 CREATE FUNCTION billing.note_newer_facts(this billing.allocation, held_by jsonb) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp

@@ -120,7 +120,7 @@ BEGIN
     operands := rule_operands(rules);
     columns := coalesce((SELECT string_agg(format(', %s AS v%s', operand_sql(o.operand), o.place), '' ORDER BY o.place) FROM unnest(operands) WITH ORDINALITY AS o (operand, place)), '');
     -- Of a rule that reads its target from the row, only the rows that name this one.
-    SELECT format(' AND (SELECT k.cost_center_id FROM billing.cost_center AS k JOIN billing.allocation_scheme AS s USING (kind) WHERE s.scheme_id = %s AND k.key = c.v%s) IS NOT DISTINCT FROM $3.target_id',
+    SELECT format(' AND (SELECT k.cost_center_id FROM billing.cost_center AS k JOIN billing.allocation_scheme AS s USING (kind) WHERE s.scheme_id = %s AND k.key = c.v%s AND k.recorded_at <= $2) IS NOT DISTINCT FROM $3.target_id',
                   this.scheme_id, array_position(operands, r.action ->> 'target_from'))
       INTO named FROM unnest(rules) AS r WHERE r.rule_id = cell.rule_id AND r.action ? 'target_from';
     RETURN QUERY EXECUTE format($q$
@@ -258,6 +258,12 @@ CREATE FUNCTION billing.allocation_problems(this billing.allocation, scheme bill
           UNION ALL
           SELECT 'warning', NULL, format('required tag "%s" is missing on %s rows', t.tag, sum(t.rows - t.tagged_rows)), 'See tag_compliance(), or set an auto-tag rule.'
             FROM billing.tag_compliance(this.period) AS t WHERE t.tag = scheme.kind GROUP BY t.tag HAVING sum(t.rows - t.tagged_rows) > 0
+          UNION ALL
+          SELECT 'warning', r.key, format('goes by what rule "%s" gave, which comes after it and has given nothing by then', e.key), 'Give it a greater place than that rule.'
+            FROM rule AS r JOIN rule AS e ON e.key = r.action ->> 'rule' AND e.valid && r.valid AND (e.place, e.key COLLATE "C") > (r.place, r.key COLLATE "C")
+          UNION ALL
+          SELECT 'warning', NULL, format('a difference of the closed period waits for approval: %s %s billed in all', trim_scale(sum(h.billed)), h.currency), format('SELECT billing.approve_allocation(%s, reason), or leave it and allocate again.', a.allocation_id)
+            FROM billing.allocation AS a JOIN billing.allocation_share AS h USING (allocation_id) WHERE a.scheme_id = this.scheme_id AND a.period = this.period AND a.state = 'held' GROUP BY a.allocation_id, h.currency
           UNION ALL
           SELECT 'error', NULL, format('shares in %s add up to %s, cost to %s', c.currency, s.billed, c.billed), 'This is a defect; please report it.'
             FROM (SELECT c.currency, sum(c.billed) AS billed, coalesce(sum(c.effective), 0) AS effective, coalesce(sum(c.list), 0) AS list, coalesce(sum(c.contracted), 0) AS contracted FROM billing.cost_rows(this.period, this.known_at) AS c GROUP BY 1) AS c

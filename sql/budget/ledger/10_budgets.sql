@@ -21,16 +21,16 @@ CREATE TABLE billing.budget (
     endpoint       text,
     recorded_at    timestamptz NOT NULL DEFAULT billing.recorded_at(),
     recorded_by    text NOT NULL DEFAULT session_user,
-    CHECK (num_nonnulls(cost_center_id, account_id, tag) = 1),
+    CHECK (num_nonnulls(cost_center_id, account_id, tag) = CASE WHEN item_id IS NOT NULL AND account_id IS NULL THEN 0 ELSE 1 END),
     CHECK ((cost_center_id IS NULL) = (scheme_id IS NULL) AND (tag IS NULL) = (value IS NULL)),
-    CHECK ((account_id IS NOT NULL) = (measure = 'charges') AND (item_id IS NULL OR account_id IS NOT NULL))
+    CHECK ((account_id IS NOT NULL OR item_id IS NOT NULL) = (measure = 'charges'))
 );
 COMMENT ON TABLE billing.budget IS 'A limit for what a cost center, an account or a tag may cost in a period; the limit itself is in budget_limit.';
 COMMENT ON COLUMN billing.budget.budget_id IS 'The budget.';
 COMMENT ON COLUMN billing.budget.scheme_id IS 'Scheme whose shares count, for a cost center.';
 COMMENT ON COLUMN billing.budget.cost_center_id IS 'The cost center, with all below it; null = another scope.';
 COMMENT ON COLUMN billing.budget.account_id IS 'The account, with all below it; null = another scope.';
-COMMENT ON COLUMN billing.budget.item_id IS 'Of the account only charges of this meter; null = all.';
+COMMENT ON COLUMN billing.budget.item_id IS 'Only charges of this meter, of the account or, without one, of all; null = all meters.';
 COMMENT ON COLUMN billing.budget.tag IS 'Cost rows with this tag, under its normalised key; null = another scope.';
 COMMENT ON COLUMN billing.budget.value IS 'Value of the tag.';
 COMMENT ON COLUMN billing.budget.measure IS 'What counts: billed, effective, list or contracted cost, or charges of the account, billed or not, those of running periods as they would be rated now.';
@@ -123,8 +123,8 @@ DECLARE
     stamp timestamptz;
 BEGIN
     PERFORM check_ledger();
-    IF isempty(span) OR set_budget_limit."limit" IS NULL OR set_budget_limit."limit" < 0 OR set_budget_limit."limit" >= 'Infinity' THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('%s is no limit for %s', coalesce(set_budget_limit."limit"::text, 'null'), span), HINT = 'A limit is 0 or more, for at least one day.';
+    IF isempty(span) OR set_budget_limit."limit" < 0 OR set_budget_limit."limit" >= 'Infinity' THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('%s is no limit for %s', set_budget_limit."limit", span), HINT = 'A limit is 0 or more, or null for none, for at least one day.';
     END IF;
     PERFORM FROM budget AS b WHERE b.budget_id = this.budget_id FOR NO KEY UPDATE;    -- one change of a budget at a time
     stamp := stamp_after((SELECT max(lower(l.known)) FROM budget_limit AS l WHERE l.budget_id = this.budget_id));
@@ -133,10 +133,10 @@ BEGIN
     INSERT INTO budget_limit (budget_id, valid, "limit", known)
     SELECT c.budget_id, rest, c."limit", tstzrange(stamp, NULL) FROM closed AS c, unnest(datemultirange(c.valid) - datemultirange(span)) AS rest
     UNION ALL
-    SELECT this.budget_id, span, set_budget_limit."limit", tstzrange(stamp, NULL);
+    SELECT this.budget_id, span, set_budget_limit."limit", tstzrange(stamp, NULL) WHERE set_budget_limit."limit" IS NOT NULL;
 END $$;
 COMMENT ON FUNCTION billing.set_budget_limit(text, numeric, date, date) IS
-'Sets the limit of a budget for periods that begin from valid_from to valid_to (half-open; null = without border). 0 allows nothing. Errors: 22023 no limit or an empty span, 42704 unknown budget. Volatile.';
+'Sets the limit of a budget for periods that begin from valid_from to valid_to (half-open; null = without border). 0 allows nothing; null ends the budget for these periods: it is no longer looked at and blocks nothing. Errors: 22023 no limit or an empty span, 42704 unknown budget. Volatile.';
 
 CREATE FUNCTION billing.set_budget(key text, "limit" numeric, currency text, scheme text DEFAULT NULL, cost_center text DEFAULT NULL, account text DEFAULT NULL, meter text DEFAULT NULL, tag text DEFAULT NULL, value text DEFAULT NULL,
                                    measure text DEFAULT NULL, every text DEFAULT 'month', fiscal_start int DEFAULT 1, with_tax boolean DEFAULT true, with_credits boolean DEFAULT true,
@@ -144,6 +144,7 @@ CREATE FUNCTION billing.set_budget(key text, "limit" numeric, currency text, sch
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
+    of_charges CONSTANT boolean := num_nonnulls(set_budget.account, set_budget.meter) > 0;
     of_scheme allocation_scheme;
     new_id    int;
 BEGIN
@@ -151,12 +152,15 @@ BEGIN
     PERFORM check_key('a budget', set_budget.key);
     PERFORM check_currency(set_budget.currency);
     PERFORM check_word('measure', set_budget.measure, '{billed,effective,list,contracted,charges}');
+    IF set_budget."limit" IS NULL THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('budget "%s" has no limit', set_budget.key), HINT = 'billing.set_budget_limit() with limit => NULL ends a budget.';
+    END IF;
     PERFORM check_word('every', set_budget.every, '{month,quarter,year,total}');
     PERFORM check_word('action', set_budget.action, '{notify,block,event}');
-    IF num_nonnulls(set_budget.cost_center, set_budget.account, set_budget.tag) <> 1 OR (set_budget.tag IS NULL) <> (set_budget.value IS NULL)
-       OR set_budget.meter IS NOT NULL AND set_budget.account IS NULL OR (set_budget.account IS NOT NULL) <> (coalesce(set_budget.measure, CASE WHEN set_budget.account IS NOT NULL THEN 'charges' END) IS NOT DISTINCT FROM 'charges') THEN
+    IF num_nonnulls(set_budget.cost_center, coalesce(set_budget.account, set_budget.meter), set_budget.tag) <> 1 OR (set_budget.tag IS NULL) <> (set_budget.value IS NULL)
+       OR coalesce((set_budget.measure = 'charges') <> of_charges, false) THEN
         RAISE invalid_parameter_value USING MESSAGE = format('budget "%s" has no scope', set_budget.key),
-            HINT = 'Name a scheme and cost_center, or an account (perhaps with a meter; its measure is charges), or a tag and its value.';
+            HINT = 'Name a scheme and cost_center, or an account, a meter or both (the measure is charges), or a tag and its value.';
     ELSIF set_budget.every = 'total' AND (valid_from IS NULL OR valid_to IS NULL) THEN
         RAISE invalid_parameter_value USING MESSAGE = format('budget "%s" is for a total, but from when to when?', set_budget.key), HINT = 'Give valid_from and valid_to.';
     END IF;
@@ -176,7 +180,7 @@ BEGIN
     INSERT INTO budget AS b (key, scheme_id, cost_center_id, account_id, item_id, tag, value, measure, with_tax, with_credits, currency, every, fiscal_start, warning, critical, action, endpoint)
         VALUES (set_budget.key, of_scheme.scheme_id, CASE WHEN of_scheme.scheme_id IS NOT NULL THEN find_cost_center(of_scheme.kind, set_budget.cost_center) END,
                 CASE WHEN set_budget.account IS NOT NULL THEN find_account(set_budget.account) END, CASE WHEN set_budget.meter IS NOT NULL THEN find_item(set_budget.meter, 'meter') END,
-                normal_tag_key(set_budget.tag), set_budget.value, coalesce(set_budget.measure, CASE WHEN set_budget.account IS NOT NULL THEN 'charges' ELSE 'billed' END), set_budget.with_tax, set_budget.with_credits,
+                normal_tag_key(set_budget.tag), set_budget.value, coalesce(set_budget.measure, CASE WHEN of_charges THEN 'charges' ELSE 'billed' END), set_budget.with_tax, set_budget.with_credits,
                 set_budget.currency, set_budget.every, set_budget.fiscal_start, set_budget.warning, set_budget.critical, set_budget.action, set_budget.endpoint)
         ON CONFLICT ON CONSTRAINT budget_key_key DO UPDATE SET scheme_id = excluded.scheme_id, cost_center_id = excluded.cost_center_id, account_id = excluded.account_id, item_id = excluded.item_id,
             tag = excluded.tag, value = excluded.value, measure = excluded.measure, with_tax = excluded.with_tax, with_credits = excluded.with_credits, currency = excluded.currency, every = excluded.every,
@@ -186,7 +190,7 @@ BEGIN
     RETURN new_id;
 END $$;
 COMMENT ON FUNCTION billing.set_budget(text, numeric, text, text, text, text, text, text, text, text, text, int, boolean, boolean, numeric, numeric, text, text, date, date) IS
-'Makes or replaces the budget with that key and returns its number. limit: of each period, in currency, for periods that begin from valid_from to valid_to (null = without border). Scope: a cost_center of a scheme, or an account (with meter: only its charges), each with all below it, or a tag with its value. measure: billed (default), effective, list, contracted; of an account charges. every: month, quarter, year, or total (from valid_from to valid_to); fiscal_start: month in which years begin. with_tax, with_credits: whether such cost rows count. warning, critical: percent of the limit. action: notify, block (see may_create()), event. endpoint: who is told. Errors: 22023 bad argument, 42704 unknown object or endpoint. Volatile.';
+'Makes or replaces the budget with that key and returns its number. limit: of each period, in currency, for periods that begin from valid_from to valid_to (null = without border). Scope: a cost_center of a scheme, or an account (with meter: only its charges), each with all below it, or a meter of all accounts, or a tag with its value. measure: billed (default), effective, list, contracted; of an account or meter charges. every: month, quarter, year, or total (from valid_from to valid_to); fiscal_start: month in which years begin. with_tax, with_credits: whether such cost rows count. warning, critical: percent of the limit. action: notify, block (see may_create()), event. endpoint: who is told. Errors: 22023 bad argument, 42704 unknown object or endpoint. Volatile.';
 
 CREATE FUNCTION billing.budget_periods(day date) RETURNS TABLE (budget_id int, period daterange, "limit" numeric)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000 SET search_path = pg_catalog, billing, pg_temp
@@ -250,9 +254,13 @@ CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, actual 
           FROM (SELECT array_agg(DISTINCT w.tag) AS tags FROM wanted AS w WHERE w.tag IS NOT NULL) AS g, whole AS h
          CROSS JOIN LATERAL (SELECT DISTINCT w.period FROM billing.cost_window AS w WHERE upper(w.period) > lower(h.span) AND g.tags IS NOT NULL) AS p
          CROSS JOIN LATERAL billing.cost_of_tags(p.period, g.tags) AS t WHERE h.span @> t.day),
+    -- whose charges count: an account with all below it, or all accounts that use a meter
+    payer AS (SELECT w.budget_id, w.period, w.currency, w.item_id, b.id AS account_id FROM wanted AS w JOIN below AS b ON b.top = w.account_id
+              UNION ALL
+              SELECT w.budget_id, w.period, w.currency, w.item_id, p.account_id FROM wanted AS w CROSS JOIN parent AS p WHERE w.account_id IS NULL AND w.item_id IS NOT NULL),
     charged AS MATERIALIZED (
         SELECT c.*
-          FROM (SELECT array_agg(DISTINCT b.id) AS accounts FROM wanted AS w JOIN below AS b ON b.top = w.account_id) AS a, whole AS h
+          FROM (SELECT array_agg(DISTINCT w.account_id) AS accounts FROM payer AS w) AS a, whole AS h
          CROSS JOIN LATERAL billing.charges_of_accounts(a.accounts, h.span, spending.day) AS c WHERE a.accounts IS NOT NULL),
     -- and converted once for all budgets of the same cost center, period and currency
     scope AS (SELECT DISTINCT w.scheme_id, w.cost_center_id, w.period, w.currency FROM wanted AS w WHERE w.scheme_id IS NOT NULL),
@@ -272,7 +280,8 @@ CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, actual 
          WHERE w.period @> t.day AND (w.with_tax OR t.category IS DISTINCT FROM 'Tax') AND (w.with_credits OR t.category IS DISTINCT FROM 'Credit')
         UNION ALL
         SELECT w.budget_id, r.rate * c.amount, r.rate * c.fees, r.rate IS NULL OR c.failed
-          FROM wanted AS w JOIN below AS b ON b.top = w.account_id JOIN charged AS c ON c.account_id = b.id AND (w.item_id IS NULL OR w.item_id = c.item_id)
+          FROM payer AS w
+          JOIN charged AS c ON c.account_id = w.account_id AND (w.item_id IS NULL OR w.item_id = c.item_id)
           LEFT JOIN rate AS r ON r.from_currency = c.currency AND r.to_currency = w.currency AND r.valid @> c.day_from
          WHERE w.period @> c.day_from)
     SELECT s.budget_id, sum(s.amount), sum(s.fees), bool_or(s.uncounted) FROM spent AS s GROUP BY 1 $$;
@@ -325,7 +334,8 @@ CREATE FUNCTION billing.judge_budgets(day date, after_end boolean) RETURNS SETOF
           SELECT s.budget_id, s.period, l.level, k.kind, s.actual, s."limit", s.forecast, s.method, CASE WHEN k.kind <> 'passed' THEN s.endpoint END
             FROM stands AS s
            CROSS JOIN LATERAL unnest(CASE s.level WHEN 'critical' THEN '{warning,critical}'::text[] WHEN 'warning' THEN '{warning}' ELSE '{}' END || CASE WHEN s.uncounted THEN '{uncounted}'::text[] ELSE '{}' END) AS l (level)
-           CROSS JOIN LATERAL (SELECT CASE WHEN l.level = 'warning' AND s.level = 'critical' THEN 'passed' WHEN s.restated THEN 'restated' ELSE 'fired' END AS kind) AS k
+           CROSS JOIN LATERAL (SELECT CASE WHEN l.level = 'warning' AND s.level = 'critical' THEN 'passed'
+                                                 WHEN s.restated AND NOT EXISTS (SELECT FROM billing.alert AS a WHERE a.budget_id = s.budget_id AND a.period = s.period AND a.actual = s.actual) THEN 'restated' ELSE 'fired' END AS kind) AS k
           ON CONFLICT DO NOTHING RETURNING * $$;
 COMMENT ON FUNCTION billing.judge_budgets(date, boolean) IS
 'Keeps how each budget stands on a day, and stores and returns the alerts that are new; after_end: only of periods that ended with that day, which is over. Used by check_budgets(). Volatile.';
@@ -379,7 +389,7 @@ END $$;
 COMMENT ON FUNCTION billing.check_budgets(date) IS
 'Looks at every budget on a day and tells each level that is crossed for the first time in its period: as a row of budget_alerts, as NOTIFY billing_alert with JSON, and as a message to the budget''s endpoint. A jump over both levels tells critical and notes the warning as passed. Periods that ended with the month before, or with a month whose cost was delivered anew in the last 100 days, are looked at again; what they cross after they were looked at once since their end is told as restated. Cost that is not counted (see budget_status()) is told once too, as level uncounted. An endpoint that is gone is noted as delivery_problem and stops nothing. How each budget stands is kept for may_create(). Returns how many were told. Volatile.';
 
-CREATE FUNCTION billing.reset_alert(budget text, level text DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION billing.reset_alert(budget text, level text DEFAULT NULL, day date DEFAULT (pg_catalog.now() AT TIME ZONE 'UTC')::date) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -387,13 +397,13 @@ DECLARE
     armed bigint;
 BEGIN
     PERFORM check_word('level', reset_alert.level, '{warning,critical,uncounted}');
-    UPDATE alert AS a SET reset_at = clock_timestamp() WHERE a.budget_id = this.budget_id AND a.reset_at IS NULL AND a.level = coalesce(reset_alert.level, a.level);
+    UPDATE alert AS a SET reset_at = clock_timestamp() WHERE a.budget_id = this.budget_id AND a.period @> reset_alert.day AND a.reset_at IS NULL AND a.level = coalesce(reset_alert.level, a.level);
     GET DIAGNOSTICS armed = ROW_COUNT;
     RETURN armed;
 END $$;
-COMMENT ON FUNCTION billing.reset_alert(text, text) IS 'Arms the alerts of a budget again, of one level or of all: only then are they told a second time in their period. Returns how many. Errors: 22023 unknown level, 42704 unknown budget. Volatile.';
+COMMENT ON FUNCTION billing.reset_alert(text, text, date) IS 'Arms the alerts of a budget again, of one level or of all, in its period that holds a day: only then are they told a second time in it. Returns how many. Errors: 22023 unknown level, 42704 unknown budget. Volatile.';
 
-CREATE FUNCTION billing.may_create(scheme text DEFAULT NULL, cost_center text DEFAULT NULL, account text DEFAULT NULL, day date DEFAULT (pg_catalog.now() AT TIME ZONE 'UTC')::date, tag text DEFAULT NULL, value text DEFAULT NULL) RETURNS boolean
+CREATE FUNCTION billing.may_create(scheme text DEFAULT NULL, cost_center text DEFAULT NULL, account text DEFAULT NULL, day date DEFAULT (pg_catalog.now() AT TIME ZONE 'UTC')::date, tag text DEFAULT NULL, value text DEFAULT NULL, meter text DEFAULT NULL) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
     AS $$ WITH RECURSIVE center (id, parent_id) AS (
               SELECT k.cost_center_id, k.parent_id FROM billing.cost_center AS k
@@ -401,14 +411,16 @@ CREATE FUNCTION billing.may_create(scheme text DEFAULT NULL, cost_center text DE
               UNION ALL SELECT k.cost_center_id, k.parent_id FROM center AS c JOIN billing.cost_center AS k ON k.cost_center_id = c.parent_id),
           payer (id) AS (
               SELECT billing.find_account(may_create.account) WHERE may_create.account IS NOT NULL
-              UNION ALL SELECT (billing.account_setting_on(p.id, may_create.day)).parent_id FROM payer AS p WHERE p.id IS NOT NULL)
+              UNION ALL SELECT (billing.account_setting_on(p.id, may_create.day)).parent_id FROM payer AS p WHERE p.id IS NOT NULL),
+          metered (id) AS (SELECT billing.find_item(may_create.meter, 'meter') WHERE may_create.meter IS NOT NULL)
           SELECT NOT EXISTS (
               SELECT FROM billing.budget_check AS s JOIN billing.budget AS b USING (budget_id)
                WHERE b.action = 'block' AND s.level = 'critical' AND s.period @> may_create.day
-                 AND (b.cost_center_id IN (SELECT c.id FROM center AS c) OR b.account_id IN (SELECT p.id FROM payer AS p)
+                 AND (b.cost_center_id IN (SELECT c.id FROM center AS c) OR b.account_id IN (SELECT p.id FROM payer AS p) AND (b.item_id IS NULL OR may_create.meter IS NULL OR b.item_id IN (SELECT m.id FROM metered AS m))
+                      OR b.account_id IS NULL AND b.item_id IN (SELECT m.id FROM metered AS m)
                       OR b.tag = billing.normal_tag_key(may_create.tag) AND b.value = may_create.value)) $$;
-COMMENT ON FUNCTION billing.may_create(text, text, text, date, text, text) IS
-'Whether something new that costs may be made for a cost center of a scheme, for an account or with a tag: false while a budget with action block of it or of one above it is critical, as check_budgets() last found. Errors: 42704 unknown object. Stable.';
+COMMENT ON FUNCTION billing.may_create(text, text, text, date, text, text, text) IS
+'Whether something new that costs may be made for a cost center of a scheme, for an account, with a tag or for usage of a meter: false while a budget with action block of it or of one above it is critical, as check_budgets() last found; with an account and a meter, budgets of other meters of the account block nothing. Errors: 42704 unknown object. Stable.';
 
 CREATE VIEW billing.budget_alerts AS
 SELECT b.key AS budget, a.period, a.level, a.kind, a.actual, a."limit", b.currency, a.forecast, a.method, b.action, a.fired_at, a.reset_at, a.alert_id AS alert, a.endpoint,

@@ -22,7 +22,7 @@ CREATE TABLE billing.report (
     schedule   text,
     period     daterange NOT NULL,
     version    int  NOT NULL DEFAULT 1 CHECK (version > 0),
-    division   text NOT NULL CHECK (division IN ('open', 'closed')),
+    division   text NOT NULL CHECK (division IN ('open', 'closed', 'held')),
     format     text NOT NULL,
     recipients text[] NOT NULL DEFAULT '{}',
     content    text NOT NULL,
@@ -38,7 +38,7 @@ COMMENT ON COLUMN billing.report.report_id IS 'Number of the report.';
 COMMENT ON COLUMN billing.report.schedule IS 'Key of the schedule; null = made on request.';
 COMMENT ON COLUMN billing.report.period IS 'Days it is about; the last is not included.';
 COMMENT ON COLUMN billing.report.version IS 'Number among the reports of its schedule and period: a new one is made when figures have changed or the period was closed.';
-COMMENT ON COLUMN billing.report.division IS 'closed: every scheme had closed these days; open: figures may still change.';
+COMMENT ON COLUMN billing.report.division IS 'closed: every scheme had closed these days; held: a difference of what is closed waits for approval and is not in it; open: figures may still change.';
 COMMENT ON COLUMN billing.report.format IS 'csv, json.';
 COMMENT ON COLUMN billing.report.recipients IS 'Who gets it.';
 COMMENT ON COLUMN billing.report.content IS 'The report.';
@@ -83,21 +83,24 @@ CREATE FUNCTION billing.report_lines(period daterange) RETURNS TABLE (scheme tex
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT s.key, b.cost_center, b.outcome, b.currency, b.billed, b.effective, d.division, d.known_at
             FROM billing.allocation_scheme AS s
-           CROSS JOIN LATERAL (SELECT bool_or(a.period = report_lines.period) AS exactly, CASE WHEN bool_and(a.state = 'closed') THEN 'closed' ELSE 'open' END AS division, max(a.known_at) AS known_at
-                                 FROM billing.allocation AS a WHERE a.scheme_id = s.scheme_id AND a.period && report_lines.period AND a.state IN ('open', 'closed') HAVING count(*) > 0) AS d
+           CROSS JOIN LATERAL (SELECT bool_or(a.period = report_lines.period) AS exactly, CASE WHEN bool_or(a.state = 'open') THEN 'open' WHEN bool_or(a.state = 'held') THEN 'held' ELSE 'closed' END AS division, max(a.known_at) FILTER (WHERE a.state <> 'held') AS known_at
+                                 FROM billing.allocation AS a WHERE a.scheme_id = s.scheme_id AND a.period && report_lines.period AND a.state IN ('open', 'closed', 'held') HAVING count(*) > 0) AS d
            CROSS JOIN LATERAL billing.bearer_cents(s.key, report_lines.period, NOT d.exactly) AS b
            ORDER BY s.key, b.currency, b.cost_center COLLATE "C" NULLS LAST, b.outcome $$;
 COMMENT ON FUNCTION billing.report_lines(daterange) IS
-'What each cost center of each scheme bears in a period, in cents that add up to the total of the scheme (see bearer_cents()): where a scheme divides exactly this period that division, otherwise the shares of these charge days. division: closed, or open: it may still change; known_at: the facts recorded before this instant are in it. Stable.';
+'What each cost center of each scheme bears in a period, in cents that add up to the total of the scheme (see bearer_cents()): where a scheme divides exactly this period that division, otherwise the shares of these charge days. division: closed; held: closed, and a difference that is not in it waits for approve_allocation(); open: it may still change; known_at: the facts recorded before this instant are in it. Stable.';
 
 CREATE FUNCTION billing.make_report(period daterange, format text) RETURNS billing.report
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$ WITH line AS MATERIALIZED (SELECT row_number() OVER () AS place, l.* FROM billing.report_lines(make_report.period) AS l),
-          fresh AS (SELECT to_char(min(w.fresh_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at FROM billing.cost_windows AS w WHERE w.billing_period && make_report.period),
+          fresh AS (   -- of the deliveries that are in the figures
+              SELECT to_char(min(f.at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at
+                FROM (SELECT max(d.recorded_at) AS at FROM billing.cost_window AS w JOIN billing.cost_window_load AS x USING (window_id) JOIN billing.cost_load AS d USING (load_id)
+                       WHERE w.period && make_report.period AND d.recorded_at <= coalesce((SELECT max(l.known_at) FROM line AS l), 'infinity') GROUP BY w.window_id) AS f),
           head AS (SELECT to_char(lower(make_report.period), 'YYYY-MM-DD') AS starts, to_char(upper(make_report.period), 'YYYY-MM-DD') AS ends, f.at AS fresh_at FROM fresh AS f),
           cell AS (SELECT l.*, to_char(l.known_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS known,
                           concat_ws(',', csv_text(l.scheme), csv_text(l.cost_center), l.outcome, l.currency, l.billed, l.effective, l.division) AS figures FROM line AS l)
-          SELECT NULL::bigint, NULL::text, make_report.period, 1, CASE WHEN bool_and(c.division = 'closed') THEN 'closed' ELSE 'open' END, make_report.format, '{}'::text[],
+          SELECT NULL::bigint, NULL::text, make_report.period, 1, CASE WHEN bool_and(c.division = 'closed') THEN 'closed' WHEN bool_or(c.division = 'open') IS NOT FALSE THEN 'open' ELSE 'held' END, make_report.format, '{}'::text[],
                  CASE make_report.format
                  WHEN 'json' THEN jsonb_pretty(jsonb_build_object('period', days_text(make_report.period), 'fresh_at', h.fresh_at, 'lines', coalesce(jsonb_agg(jsonb_build_object('scheme', c.scheme, 'cost_center', c.cost_center,
                           'outcome', c.outcome, 'currency', c.currency, 'billed', c.billed::text, 'effective', c.effective::text, 'division', c.division, 'known_at', c.known) ORDER BY c.place) FILTER (WHERE c.place IS NOT NULL), '[]')))
@@ -185,12 +188,12 @@ BEGIN
         IF gap IS NOT NULL THEN
             RAISE NOTICE 'report "%" of % waits: %', due.key, days_text(days), gap;
         END IF;
-        -- what is due, and earlier days that were divided anew, closed or restated since; a day is left for divisions that were under way
+        -- what is due, and earlier days that were closed or restated since, not each day that is divided anew; a day is left for divisions that were under way
         FOR days IN
             SELECT days WHERE gap IS NULL
             UNION
             SELECT r.period FROM (SELECT x.period, max(x.made_at) AS made_at, (array_agg(x.division ORDER BY x.version DESC))[1] AS division FROM report AS x WHERE x.schedule = due.key GROUP BY 1) AS r
-             WHERE EXISTS (SELECT FROM allocation AS a WHERE a.period && r.period AND (a.recorded_at > r.made_at - interval '1 day' OR (a.state = 'closed' AND r.division = 'open'))) AND report_gap(r.period) IS NULL
+             WHERE EXISTS (SELECT FROM allocation AS a WHERE a.period && r.period AND a.state IN ('closed', 'held') AND (a.recorded_at > r.made_at - interval '1 day' OR r.division = 'open')) AND report_gap(r.period) IS NULL
              ORDER BY 1
         LOOP
             made := made + keep_report(due, days)::int;
@@ -199,7 +202,7 @@ BEGIN
     RETURN made;
 END $$;
 COMMENT ON FUNCTION billing.run_reports(date) IS
-'Makes the reports that are due by their schedules, hands them to their endpoints, and returns how many. A report waits while a scheme has not divided its period (column waits_for of report_schedules, and a notice); it is made again, as the next version, when its figures have changed or its period was closed. Call it daily. Volatile.';
+'Makes the reports that are due by their schedules, hands them to their endpoints, and returns how many. A report waits while a scheme has not divided its period (column waits_for of report_schedules, and a notice); the one that is due is made again, as the next version, when its figures have changed, an earlier one when its period was closed or what is closed has changed. Call it daily. Volatile.';
 
 CREATE VIEW billing.report_schedules AS
 SELECT s.key AS schedule, s.frequency, s.format, s.recipients, s.endpoint, s.enabled, s.waits_for, l.period AS last_period, l.made_at AS last_made_at
@@ -225,7 +228,7 @@ COMMENT ON COLUMN billing.reports.report IS 'Number of the report.';
 COMMENT ON COLUMN billing.reports.schedule IS 'Key of its schedule; null = made on request.';
 COMMENT ON COLUMN billing.reports.period IS 'Days it is about.';
 COMMENT ON COLUMN billing.reports.version IS 'Number among the reports of its schedule and period.';
-COMMENT ON COLUMN billing.reports.division IS 'closed: no scheme''s figures change any more but by differences; open: they may.';
+COMMENT ON COLUMN billing.reports.division IS 'closed: no scheme''s figures change any more but by differences; held: such a difference waits for approval and is not in them; open: they may.';
 COMMENT ON COLUMN billing.reports.format IS 'csv, json.';
 COMMENT ON COLUMN billing.reports.state IS 'made: it is only kept; otherwise how far its endpoint is with it: waiting, queued, sending, delayed, delivered, dead, discarded, as in messages; finished: delivered or discarded, and cleared away since; refused: it could not be handed over.';
 COMMENT ON COLUMN billing.reports.problem IS 'Why it is not delivered yet, or never.';

@@ -101,6 +101,17 @@ COMMENT ON COLUMN billing.tag_set.tag_set_id IS 'The tag set.';
 COMMENT ON COLUMN billing.tag_set.delivered IS 'Tags as the provider wrote them.';
 COMMENT ON COLUMN billing.tag_set.tags IS 'Tags under their normalised keys; of two that become one the first in byte order of its delivered key holds.';
 
+CREATE TABLE billing.tag_set_former (
+    tag_set_id int   NOT NULL REFERENCES billing.tag_set,
+    tags       jsonb NOT NULL,
+    known      tstzrange NOT NULL,
+    EXCLUDE USING gist (tag_set_id WITH =, known WITH &&)
+);
+COMMENT ON TABLE billing.tag_set_former IS 'Tags of a tag set under the normalised keys of former rules: what was divided then can still be read as it was. Append-only.';
+COMMENT ON COLUMN billing.tag_set_former.tag_set_id IS 'The tag set.';
+COMMENT ON COLUMN billing.tag_set_former.tags IS 'Its tags as they were.';
+COMMENT ON COLUMN billing.tag_set_former.known IS 'When they were so.';
+
 CREATE TABLE billing.tag_key_rule (
     place       int  PRIMARY KEY,
     pattern     text NOT NULL CHECK (pg_catalog.length(pattern) BETWEEN 1 AND 200),

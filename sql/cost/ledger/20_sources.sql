@@ -109,7 +109,12 @@ BEGIN
         INSERT INTO tag_key_rule (place, pattern, replacement) VALUES (set_tag_key_rule.place, set_tag_key_rule.pattern, coalesce(set_tag_key_rule.replacement, ''))
             ON CONFLICT ON CONSTRAINT tag_key_rule_pkey DO UPDATE SET pattern = excluded.pattern, replacement = excluded.replacement;
     END IF;
-    UPDATE tag_set AS s SET tags = normal_tags(s.delivered) WHERE s.tags <> normal_tags(s.delivered);
+    LOCK TABLE tag_set IN SHARE ROW EXCLUSIVE MODE;    -- imports read the rules as they write tag sets
+    WITH changed AS (SELECT s.tag_set_id, s.tags, n.tags AS becomes, (SELECT max(upper(f.known)) FROM tag_set_former AS f WHERE f.tag_set_id = s.tag_set_id) AS since
+                       FROM tag_set AS s CROSS JOIN LATERAL (SELECT normal_tags(s.delivered) AS tags) AS n WHERE s.tags <> n.tags),
+         stamped AS (SELECT stamp_after((SELECT max(c.since) FROM changed AS c)) AS at),
+         former AS (INSERT INTO tag_set_former (tag_set_id, tags, known) SELECT c.tag_set_id, c.tags, tstzrange(c.since, t.at) FROM changed AS c, stamped AS t WHERE c.since IS DISTINCT FROM t.at)
+    UPDATE tag_set AS s SET tags = c.becomes FROM changed AS c WHERE c.tag_set_id = s.tag_set_id;
 END $$;
 COMMENT ON FUNCTION billing.set_tag_key_rule(int, text, text) IS
-'Sets the rule at that place of the order in which keys of tags are made alike, and applies all rules to every tag set at once. pattern: regular expression on the key in lower case, null or empty takes the rule away; replacement: what comes in its place. Errors: 2201B regular expression that is wrong, too long or has back-references. Volatile.';
+'Sets the rule at that place of the order in which keys of tags are made alike, and applies all rules to every tag set at once; what was divided before can still be read as it was, and a closed period gets a difference where the change moves cost. pattern: regular expression on the key in lower case, null or empty takes the rule away; replacement: what comes in its place. Errors: 2201B regular expression that is wrong, too long or has back-references. Volatile.';

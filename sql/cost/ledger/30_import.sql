@@ -47,7 +47,7 @@ CREATE FUNCTION billing.record_cost_findings(load_id bigint, source_id int, peri
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '64MB'
 AS $$
 DECLARE
-    numbers   text := (SELECT string_agg(format('CASE WHEN s.%I ~ ''^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$'' THEN s.%I::numeric END AS %I', f.name, f.name, f.name || ' number'), ', ')
+    numbers   text := (SELECT string_agg(format('CASE WHEN s.%I ~ %L THEN s.%I::numeric END AS %I', f.name, decimal_pattern(), f.name, f.name || ' number'), ', ')
                          FROM focus_columns() AS f WHERE f.kind = 'decimal');
     counts    text := (SELECT string_agg(format('CASE WHEN count(s.%I) > 0 THEN %L END', f.focus_column, f.focus_column), ', ') FROM focus_rules() AS f WHERE f.if_delivered);
     delivered text[];
@@ -218,11 +218,22 @@ COMMENT ON FUNCTION billing.change_cost_windows(bigint, int, daterange, timestam
 'Makes the windows of a delivery hold what was delivered: rows that are gone stop being known at the stamp, rows that are new begin to be, the others stay. Used by import_focus(). Volatile.';
 
 CREATE FUNCTION billing.open_cost_part(source_id int, period daterange) RETURNS int
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
-    AS $$ INSERT INTO billing.cost_part (source_id, period, part)
-          SELECT open_cost_part.source_id, open_cost_part.period, coalesce(max(p.part), 0) + 1 FROM billing.cost_part AS p WHERE p.source_id = open_cost_part.source_id AND p.period = open_cost_part.period
-          RETURNING part $$;
-COMMENT ON FUNCTION billing.open_cost_part(int, daterange) IS 'Number of the next part of a delivery. Used by import_focus(). Volatile.';
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    waiting daterange := (SELECT p.period FROM cost_part AS p WHERE p.source_id = open_cost_part.source_id AND p.period && open_cost_part.period AND p.period <> open_cost_part.period ORDER BY 1 LIMIT 1);
+    next    int;
+BEGIN
+    IF waiting IS NOT NULL THEN
+        RAISE object_not_in_prerequisite_state USING MESSAGE = format('parts of a delivery of %s wait for the rest of it, so none of %s can be taken in', days_text(waiting), days_text(open_cost_part.period)),
+            HINT = 'Complete that delivery with the same billing_period, or forget its parts with billing.discard_staged_cost().';
+    END IF;
+    INSERT INTO cost_part AS p (source_id, period, part)
+    SELECT open_cost_part.source_id, open_cost_part.period, coalesce(max(c.part), 0) + 1 FROM cost_part AS c WHERE c.source_id = open_cost_part.source_id AND c.period = open_cost_part.period
+    RETURNING p.part INTO next;
+    RETURN next;
+END $$;
+COMMENT ON FUNCTION billing.open_cost_part(int, daterange) IS 'Number of the next part of a delivery. Errors: 55000 parts of a delivery of other days that overlap wait for the rest of it. Used by import_focus(). Volatile.';
 
 CREATE FUNCTION billing.close_cost_part(load_id bigint, source_id int, period daterange, part int) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
@@ -312,7 +323,7 @@ BEGIN
     RETURN QUERY SELECT l.load, l.outcome, l.delivered, l.added, l.removed, l.findings FROM billing.cost_loads AS l WHERE l.load = import_focus.load;
 END $$;
 COMMENT ON FUNCTION billing.import_focus(regclass, text, daterange, boolean) IS
-'Takes FOCUS 1.0 to 1.2 rows from a table or view that the caller may read: staging; source: key of the cost source; billing_period: days that hold every billing period of the delivery; complete: false sets the rows aside as a part, true takes in this and all parts set aside for the same source and period. Each window (source, billing account, billing period) then holds exactly what was delivered; one without a row in the delivery stays as it is (see withdraw_cost()). Empty texts are null; column names may be written in any case and with underscores. Returns the number of the load; outcome: changed, unchanged, collected or refused (a fatal finding: nothing changed, the rows of this call are gone, and parts set aside before wait for them to come again); rows delivered, added and removed; and how many rules were broken (see cost_findings). Errors: 22023 a billing period outside of billing_period, 42701 a column of FOCUS under two names, 42704 unknown source or billing account without cost center. Volatile.';
+'Takes FOCUS 1.0 to 1.2 rows from a table or view that the caller may read: staging; source: key of the cost source; billing_period: days that hold every billing period of the delivery; complete: false sets the rows aside as a part, true takes in this and all parts set aside for the same source and period. Each window (source, billing account, billing period) then holds exactly what was delivered; one without a row in the delivery stays as it is (see withdraw_cost()). Empty texts are null; column names may be written in any case and with underscores. Returns the number of the load; outcome: changed, unchanged, collected or refused (a fatal finding: nothing changed, the rows of this call are gone, and parts set aside before wait for them to come again); rows delivered, added and removed; and how many rules were broken (see cost_findings). Errors: 22023 a billing period outside of billing_period, 42701 a column of FOCUS under two names, 42704 unknown source or billing account without cost center, 55000 parts that were set aside under another billing_period overlap. Volatile.';
 
 CREATE FUNCTION billing.discard_staged_cost(source text, billing_period daterange) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -344,6 +355,8 @@ BEGIN
     PERFORM check_period(withdraw_cost.billing_period);
     IF NOT EXISTS (SELECT FROM billing_account AS b WHERE b.source_id = of_source AND b.billing_account = withdraw_cost.billing_account) THEN
         RAISE undefined_object USING MESSAGE = format('source "%s" has no billing account %s', withdraw_cost.source, coalesce('"' || withdraw_cost.billing_account || '"', 'null')), HINT = 'See the view billing.cost_windows.';
+    ELSIF EXISTS (SELECT FROM cost_window AS w WHERE w.source_id = of_source AND w.billing_account = withdraw_cost.billing_account AND w.period && withdraw_cost.billing_period AND w.period <> withdraw_cost.billing_period) THEN
+        RAISE undefined_object USING MESSAGE = format('billing account "%s" has billing periods that overlap %s, but not this one', withdraw_cost.billing_account, days_text(withdraw_cost.billing_period)), HINT = 'See the view billing.cost_windows.';
     END IF;
     PERFORM billing.lock_until_commit(1651076211, of_source);
     stamp := stamp_after((SELECT max(l.recorded_at) FROM cost_load AS l WHERE l.source_id = of_source));
@@ -357,4 +370,4 @@ BEGIN
     RETURN withdrawn;
 END $$;
 COMMENT ON FUNCTION billing.withdraw_cost(text, text, daterange) IS
-'Says that a billing account has no cost in a billing period, which no delivery can say because one without rows is about no window: what it had stops being known, and the period counts as delivered. Returns how many rows that were. Errors: 22023 no period, 42704 unknown source or billing account. Volatile.';
+'Says that a billing account has no cost in a billing period, which no delivery can say because one without rows is about no window: what it had stops being known, and the period counts as delivered. Returns how many rows that were. Errors: 22023 no period, 42704 unknown source, billing account or billing period. Volatile.';

@@ -19,8 +19,8 @@ CREATE FUNCTION billing.cost_rows(period daterange, known_at timestamptz)
     AS $$ SELECT c.cost_id, c.window_id, w.source, w.billing_account, w.cost_center, w.period, c.charge_start, c.charge_end, c.category, c.service, c.provider, c.sub_account, c.resource, c.currency,
                  c.billed, c.effective, c.list, c.contracted,
                  CASE WHEN (SELECT EXISTS (SELECT FROM billing.resource_tag)) AND c.resource OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT r.key FROM billing.resource AS r WHERE EXISTS (SELECT FROM billing.resource_tag AS t WHERE t.account_id OPERATOR(pg_catalog.=) r.account_id AND t.resource_id OPERATOR(pg_catalog.=) r.resource_id)))
-                      THEN COALESCE(s.tags, '{}') OPERATOR(pg_catalog.||) COALESCE(billing.resource_tags_at(c.resource, c.charge_start, known_at), '{}')
-                      ELSE COALESCE(s.tags, '{}') END, c.attributes, c.tag_set_id
+                      THEN COALESCE(n.tags, '{}') OPERATOR(pg_catalog.||) COALESCE(billing.resource_tags_at(c.resource, c.charge_start, known_at), '{}')
+                      ELSE COALESCE(n.tags, '{}') END, c.attributes, c.tag_set_id
             FROM (SELECT w.window_id, w.billing_account, w.period, o.key AS source, k.key AS cost_center
                     FROM billing.cost_window AS w
                     JOIN billing.cost_source AS o ON o.source_id OPERATOR(pg_catalog.=) w.source_id
@@ -30,6 +30,9 @@ CREATE FUNCTION billing.cost_rows(period daterange, known_at timestamptz)
                    WHERE w.period OPERATOR(pg_catalog.&&) cost_rows.period AND pg_catalog.lower(w.period) OPERATOR(pg_catalog.>=) pg_catalog.lower(cost_rows.period)) AS w
             JOIN billing.cost AS c ON c.window_id OPERATOR(pg_catalog.=) w.window_id
             LEFT JOIN billing.tag_set AS s ON s.tag_set_id OPERATOR(pg_catalog.=) c.tag_set_id
+           CROSS JOIN LATERAL (SELECT CASE WHEN (SELECT EXISTS (SELECT FROM billing.tag_set_former))
+                                           THEN COALESCE((SELECT f.tags FROM billing.tag_set_former AS f WHERE f.tag_set_id OPERATOR(pg_catalog.=) c.tag_set_id AND f.known OPERATOR(pg_catalog.@>) known_at), s.tags)
+                                           ELSE s.tags END AS tags) AS n
            WHERE c.known OPERATOR(pg_catalog.@>) known_at $$;
 COMMENT ON FUNCTION billing.cost_rows(daterange, timestamptz) IS
 'Cost rows as known at an instant of all windows whose billing period begins within the period (days in UTC), with the tags that provider and people gave them; tag_set_id: those of the provider alone. Stable.';

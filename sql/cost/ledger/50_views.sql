@@ -77,12 +77,13 @@ SELECT p.period AS billing_period, t.tag, t.value, t.currency,
 COMMENT ON VIEW billing.cost_by_tag IS 'Cost that carries each tag value, by billing period, whether a person, the provider or a rule gave it. A row counts under each of its tags: never add different tags to each other.';
 
 CREATE VIEW billing.cost_dashboard AS
-WITH missing AS (   -- billing accounts that delivered the period before, or nothing yet
+WITH missing AS (   -- billing accounts that had cost when they delivered before, or that delivered nothing yet
     SELECT p.period, b.cost_center_id, b.billing_account
       FROM (SELECT DISTINCT w.period FROM billing.cost_window AS w) AS p
       JOIN billing.billing_account_center AS b ON b.valid @> pg_catalog.lower(p.period) AND pg_catalog.upper_inf(b.known)
      WHERE NOT EXISTS (SELECT FROM billing.cost_window AS w WHERE w.source_id = b.source_id AND w.billing_account = b.billing_account AND w.period && p.period)
-       AND (EXISTS (SELECT FROM billing.cost_window AS w WHERE w.source_id = b.source_id AND w.billing_account = b.billing_account AND pg_catalog.upper(w.period) = pg_catalog.lower(p.period))
+       AND ((SELECT l.delivered > 0 FROM billing.cost_window AS w JOIN billing.cost_window_load AS l USING (window_id)
+              WHERE w.source_id = b.source_id AND w.billing_account = b.billing_account AND pg_catalog.upper(w.period) <= pg_catalog.lower(p.period) ORDER BY w.period DESC, l.load_id DESC LIMIT 1)
             OR NOT EXISTS (SELECT FROM billing.cost_window AS w WHERE w.source_id = b.source_id AND w.billing_account = b.billing_account))),
 shown AS (
     SELECT w.period AS billing_period, k.cost_center_id, k.kind AS cost_center_kind, k.key AS cost_center, c.currency, pg_catalog.count(DISTINCT w.window_id) AS billing_accounts,
@@ -221,4 +222,4 @@ COMMENT ON COLUMN billing.cost_dashboard.billed IS 'Sum of BilledCost.';
 COMMENT ON COLUMN billing.cost_dashboard.effective IS 'Sum of EffectiveCost.';
 COMMENT ON COLUMN billing.cost_dashboard.fresh_at IS 'When the stalest of them was last delivered as a whole.';
 COMMENT ON COLUMN billing.cost_dashboard.complete IS 'No billing account is missing, and no part of a newer delivery waits for the rest of it.';
-COMMENT ON COLUMN billing.cost_dashboard.missing_accounts IS 'Billing accounts that delivered the period before, or never yet, and not this one; null = none. One that ended is settled by withdraw_cost().';
+COMMENT ON COLUMN billing.cost_dashboard.missing_accounts IS 'Billing accounts that delivered cost before, or nothing ever, and not this period; null = none. One that ended is settled by withdraw_cost(), once.';

@@ -17,9 +17,9 @@ BEGIN
         SELECT b.begins, CASE $3 WHEN 'total' THEN upper($1) ELSE (b.begins + CASE $3 WHEN 'quarter' THEN interval '3 months' ELSE ('1 ' || $3)::interval END)::date END, b.attributes, b.currency, count(*), CASE WHEN count(DISTINCT b.unit) FILTER (WHERE b.quantity IS NOT NULL) <= 1 THEN sum(b.quantity) END, sum(b.billed), sum(b.effective), sum(b.list), sum(b.contracted)
           FROM (SELECT CASE $3 WHEN 'total' THEN lower($1) ELSE date_trunc($3, c.charge_start AT TIME ZONE 'UTC')::date END AS begins, jsonb_build_object(%s) AS attributes, c.*
                   FROM (SELECT c.charge_start, c.currency, c.billed, c.effective, c.list, c.contracted,
-                               CASE WHEN c.attributes ->> 'ConsumedQuantity' ~ '^-?[0-9]+(\.[0-9]*)?$' THEN (c.attributes ->> 'ConsumedQuantity')::numeric END AS quantity, coalesce(c.attributes ->> 'ConsumedUnit', '') AS unit%s FROM (%s) AS c) AS c
+                               CASE WHEN c.attributes ->> 'ConsumedQuantity' ~ %L THEN (c.attributes ->> 'ConsumedQuantity')::numeric END AS quantity, coalesce(c.attributes ->> 'ConsumedUnit', '') AS unit%s FROM (%s) AS c) AS c
                  WHERE %s) AS b
-         GROUP BY b.begins, b.attributes, b.currency ORDER BY b.begins, b.attributes, b.currency $q$, named, columns, tagged_cost_sql(), condition_sql(normal, operands))
+         GROUP BY b.begins, b.attributes, b.currency ORDER BY b.begins, b.attributes, b.currency $q$, named, decimal_pattern(), columns, tagged_cost_sql(), condition_sql(normal, operands))
         USING summary.period, clock_timestamp() + interval '1 day', summary.bucket;
 END $$;
 COMMENT ON FUNCTION billing.summary(daterange, text[], text, jsonb) IS

@@ -1,10 +1,15 @@
 -- Export in FOCUS 1.2: cost as it was imported, and our own charges in the same columns.
 
+CREATE FUNCTION billing.focus_instant(at timestamptz) RETURNS text
+    LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT concat(to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS'), CASE WHEN extract(microseconds FROM at)::bigint % 1000000 <> 0 THEN rtrim(to_char(at AT TIME ZONE 'UTC', '.US'), '0') END, 'Z') $$;
+COMMENT ON FUNCTION billing.focus_instant(timestamptz) IS 'An instant as FOCUS writes it, in UTC, with the fraction of a second that it has: 2026-10-01T00:00:00Z. Stable.';
+
 CREATE FUNCTION billing.focus_of_cost(period daterange) RETURNS SETOF jsonb
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT c.attributes || jsonb_strip_nulls(jsonb_build_object('BillingAccountId', c.billing_account,
                      'BillingPeriodStart', to_char(lower(c.billing_period), 'YYYY-MM-DD"T00:00:00Z"'), 'BillingPeriodEnd', to_char(upper(c.billing_period), 'YYYY-MM-DD"T00:00:00Z"'),
-                     'ChargePeriodStart', to_char(c.charge_start, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), 'ChargePeriodEnd', to_char(c.charge_end, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+                     'ChargePeriodStart', billing.focus_instant(c.charge_start), 'ChargePeriodEnd', billing.focus_instant(c.charge_end),
                      'ChargeCategory', c.category, 'ServiceName', c.service, 'ProviderName', c.provider, 'SubAccountId', c.sub_account, 'ResourceId', c.resource, 'BillingCurrency', c.currency,
                      'BilledCost', c.billed, 'EffectiveCost', c.effective, 'ListCost', c.list, 'ContractedCost', c.contracted, 'Tags', s.delivered))
             FROM billing.cost_rows(focus_of_cost.period, clock_timestamp() + interval '1 day') AS c

@@ -37,7 +37,7 @@ BEGIN
         EXECUTE format('REVOKE UPDATE ON billing.%I FROM PUBLIC, %s', final, owner);
     END LOOP;
     -- Cost, allocation and budgets, by the same three rules.
-    FOREACH final IN ARRAY '{cost_window_load,cost_finding,confirmed_cost,confirmed_month,report,allocation_share,allocation_share_closed,allocation_fraction,allocation_fraction_closed}'::text[] LOOP
+    FOREACH final IN ARRAY '{cost_window_load,cost_finding,confirmed_cost,confirmed_month,report,tag_set_former,allocation_share,allocation_share_closed,allocation_fraction,allocation_fraction_closed}'::text[] LOOP
         EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON billing.%I FROM PUBLIC, %s', final, owner);
     END LOOP;
     FOREACH final IN ARRAY '{cost,billing_account_center,auto_tag_rule,exchange_rate,allocation_rule,budget_limit}'::text[] LOOP
