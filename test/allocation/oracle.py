@@ -161,10 +161,15 @@ def divide(rows, rules, centers, starts="", usage=None, past=None):
 
     steps(shares, rules, starts, keep)
     if past:
-        # a rule that split nothing of this currency then splits by what it would split by now
+        def then(rule, currency, closed):
+            # a rule that split nothing of this currency then splits as it does now, or would by what is there now
+            key = version(rule), currency
+            if key in past["fractions"]:
+                return past["fractions"][key]
+            return used[key] if past["rules"] is rules and key in used else by_now(rule, currency, closed)
+
         corrections = cells_of([r for r in rows if follows(r)], past["rules"], centers)
-        then = lambda rule, currency: past["fractions"].get((version(rule), currency))
-        steps(corrections, past["rules"], past["starts"], lambda r, c, closed: by_now(r, c, closed) if then(r, c) is None else then(r, c))
+        steps(corrections, past["rules"], past["starts"], then)
         shares = shares + corrections
     result = defaultdict(lambda: [Decimal(0)] * 4)
     for share in shares:

@@ -126,7 +126,7 @@ class World:
         self.tagged = (seed - place) // BATCH % 3 == 1
         self.seed, self.scheme, self.months = seed, f"w{place}", [month(3 * place + n) for n in range(3)]
         self.rules = some_rules(rng, self.months[0])
-        self.later = self.rules if rng.random() < 0.5 else some_rules(rng, self.months[1])
+        self.later = [dict(r) for r in self.rules] if rng.random() < 0.5 else some_rules(rng, self.months[1])    # said again in any case, so these are other rules
         self.first = [random_row(rng, "1", self.months[0]) for _ in range(rng.randint(0, 25))]
         self.second = [random_row(rng, "2", self.months[1], self.months[0]) for _ in range(rng.randint(0, 25))]
         self.restated = [r for r in self.first if rng.random() < 0.8] + [random_row(rng, "1", self.months[0]) for _ in range(rng.randint(0, 3))]

@@ -37,7 +37,7 @@ SELECT may_create(scheme => 'department', cost_center => 'search', day => '2026-
 -- a higher limit from now on; armed again only on request
 SELECT set_budget_limit('product', 200);
 SELECT check_budgets('2026-10-12');
-SELECT reset_alert('product');
+SELECT reset_alert('product', day => '2026-10-12');
 SELECT may_create(scheme => 'department', cost_center => 'search', day => '2026-10-12');
 SELECT check_budgets('2026-10-12');
 SELECT set_budget_limit('product', 120);

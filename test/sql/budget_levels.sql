@@ -92,3 +92,17 @@ SELECT fails($$ SELECT set_budget('x', 1, 'EUR', account => 'acme', warning => 9
 SELECT fails($$ SELECT set_budget('x', 1, 'EUR', account => 'acme', critical => NULL) $$);
 SELECT fails($$ SELECT set_budget('x', 1, 'EUR', account => 'acme', fiscal_start => 13) $$);
 SELECT fails($$ SELECT set_budget('x', 1, 'EUR', account => 'acme', with_tax => NULL) $$);
+
+-- a meter of all accounts; a budget that is ended; alerts of what is over stay told
+SELECT set_budget('all tokens', 10, 'EUR', meter => 'gpu', action => 'block') > 0 AS ok;
+SELECT budget, percent > 0 AS spent, level FROM budget_status('2026-10-20') WHERE budget = 'all tokens';
+SELECT check_budgets('2026-10-20') > 0 AS told;
+SELECT may_create(meter => 'gpu', day => '2026-10-20'), may_create(account => 'acme', meter => 'gpu', day => '2026-10-20');
+SELECT set_budget_limit('all tokens', NULL, valid_from => '2026-10-01');
+SELECT count(*) FROM budget_status('2026-10-20') WHERE budget = 'all tokens';
+SELECT check_budgets('2026-10-20');
+SELECT may_create(meter => 'gpu', day => '2026-10-20');
+SELECT reset_alert('all tokens', day => '2026-11-03');
+SELECT fails($$ SELECT set_budget('none', NULL, 'EUR', meter => 'gpu') $$);
+SELECT fails($$ SELECT set_budget('none', 1, 'EUR', meter => 'gpu', tag => 'team', value => 'x') $$);
+SELECT fails($$ SELECT set_budget('none', 1, 'EUR', meter => 'gpu', measure => 'billed') $$);

@@ -92,3 +92,10 @@ SELECT p, fails(format('SELECT condition_sql(jsonb_build_object(%L, %L, %L, %L::
 -- every bucket
 SELECT b, begins, ends, billed FROM unnest('{day,week,month,quarter,year,total}'::text[]) AS b, summary('[2026-10-01,2026-11-01)', bucket => b, condition => '{"column": "BillingAccountId", "equals": "B"}');
 SELECT summary_json('[2026-10-01,2026-11-01)', bucket => 'quarter') -> 'results' -> 0 -> 1;
+
+-- parts of a delivery and its end name the same days
+SELECT stage('A', 'compute', 4) \g /dev/null
+SELECT outcome FROM import_focus('public.staged', 'payer', '[2026-10-01,2026-11-01)', false);
+SELECT fails($$ SELECT import_focus('public.staged', 'payer', '[2026-10-01,2026-12-01)') $$);
+SELECT discard_staged_cost('payer', '[2026-10-01,2026-11-01)');
+SELECT fails($$ SELECT withdraw_cost('payer', 'A', '[2026-10-01,2026-10-31)') $$);

@@ -45,3 +45,22 @@ SELECT set_exchange_rate('USD', 'EUR', '2026-10-11', '2026-10-21', 0.95, 'ECB');
 SELECT valid, rate, source, upper_inf(known) AS holds FROM exchange_rate ORDER BY known, valid;
 SELECT exchange_rate_on('USD', 'EUR', '2026-10-12'), exchange_rate_on('USD', 'USD', '2026-10-12'), exchange_rate_on('USD', 'EUR', '2026-11-12');
 SELECT fails($$ SELECT set_exchange_rate('USD', 'EUR', '2026-10-11', '2026-10-21', 0) $$);
+
+-- keys are made alike in conditions too; a tag without a value is none; former rules for keys still explain what was divided by them
+SELECT set_auto_tag_rule('by team', 'Owner', '{"tag": "aws:Team", "exists": true}', value => 'bob');
+SELECT set_auto_tag_rule('copied', 'copy', '{"not": {"tag": "TEAM", "equals": "x"}}', value_from => 'tag:Team ');
+SELECT key, tag, condition, value_from FROM auto_tag_rule WHERE upper_inf(known) AND key IN ('by team', 'copied') ORDER BY 1;
+TRUNCATE public.staged;
+SELECT stage('B', 'compute', 10, resource => 'r1', tags => '{"Team": "search", "project": "", "owner": null}'), stage('B', 'compute', 1, resource => 'r2', tags => '{"acme:Team": "ads", "project": "p"}');
+SELECT take();
+SELECT attributes, billed FROM summary('[2026-10-01,2026-11-01)', '{tag:Owner,tag:copy}', condition => '{"and": [{"tag": "Team", "exists": true}, {"column": "BillingAccountId", "equals": "B"}]}');
+SELECT tag, tagged_rows, rows FROM tag_compliance('[2026-10-01,2026-11-01)') WHERE billing_account = 'B' ORDER BY 1;
+SELECT set_allocation_scheme('department');
+SELECT set_allocation_rule('department', 'team', 1, '{"target_from": "tag:team"}') > 0 AS ok;
+SELECT set_tag_key_rule(9, '^acme:');
+CALL allocate('[2026-10-01,2026-11-01)') \g /dev/null
+SELECT set_tag_key_rule(9, NULL);
+SELECT fails($$ SELECT close_allocation('[2026-10-01,2026-11-01)') $$);
+SELECT s.cost_center, s.billed, r.resource, r.tags ->> 'team' AS team FROM cost_shares AS s, share_rows(s.share) AS r WHERE s.billing_account = 'B' ORDER BY 1, 2;
+CALL allocate('[2026-10-01,2026-11-01)') \g /dev/null
+SELECT s.cost_center, s.billed, r.resource, r.tags ->> 'team' AS team FROM cost_shares AS s, share_rows(s.share) AS r WHERE s.billing_account = 'B' ORDER BY 1, 2;

@@ -94,8 +94,8 @@ CREATE FUNCTION billing.normal_tags(delivered jsonb) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT coalesce(jsonb_object_agg(f.key, f.value), '{}')
             FROM (SELECT DISTINCT ON (billing.normal_tag_key(t.key)) billing.normal_tag_key(t.key) AS key, t.value
-                    FROM jsonb_each_text(normal_tags.delivered) AS t ORDER BY billing.normal_tag_key(t.key), t.key COLLATE "C") AS f $$;
-COMMENT ON FUNCTION billing.normal_tags(jsonb) IS 'Tags under their normalised keys; of two that become one the first in byte order holds. Stable.';
+                    FROM jsonb_each_text(normal_tags.delivered) AS t WHERE t.value IS NOT NULL ORDER BY billing.normal_tag_key(t.key), t.key COLLATE "C") AS f $$;
+COMMENT ON FUNCTION billing.normal_tags(jsonb) IS 'Tags under their normalised keys, without those that are null; of two that become one the first in byte order holds. Stable.';
 
 CREATE FUNCTION billing.set_tag_key_rule(place int, pattern text, replacement text DEFAULT '') RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp

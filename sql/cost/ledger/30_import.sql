@@ -222,7 +222,7 @@ CREATE FUNCTION billing.open_cost_part(source_id int, period daterange) RETURNS 
 AS $$
 DECLARE
     waiting daterange := (SELECT p.period FROM cost_part AS p WHERE p.source_id = open_cost_part.source_id AND p.period && open_cost_part.period AND p.period <> open_cost_part.period ORDER BY 1 LIMIT 1);
-    next    int;
+    opened  int;
 BEGIN
     IF waiting IS NOT NULL THEN
         RAISE object_not_in_prerequisite_state USING MESSAGE = format('parts of a delivery of %s wait for the rest of it, so none of %s can be taken in', days_text(waiting), days_text(open_cost_part.period)),
@@ -230,8 +230,8 @@ BEGIN
     END IF;
     INSERT INTO cost_part AS p (source_id, period, part)
     SELECT open_cost_part.source_id, open_cost_part.period, coalesce(max(c.part), 0) + 1 FROM cost_part AS c WHERE c.source_id = open_cost_part.source_id AND c.period = open_cost_part.period
-    RETURNING p.part INTO next;
-    RETURN next;
+    RETURNING p.part INTO opened;
+    RETURN opened;
 END $$;
 COMMENT ON FUNCTION billing.open_cost_part(int, daterange) IS 'Number of the next part of a delivery. Errors: 55000 parts of a delivery of other days that overlap wait for the rest of it. Used by import_focus(). Volatile.';
 
@@ -355,7 +355,8 @@ BEGIN
     PERFORM check_period(withdraw_cost.billing_period);
     IF NOT EXISTS (SELECT FROM billing_account AS b WHERE b.source_id = of_source AND b.billing_account = withdraw_cost.billing_account) THEN
         RAISE undefined_object USING MESSAGE = format('source "%s" has no billing account %s', withdraw_cost.source, coalesce('"' || withdraw_cost.billing_account || '"', 'null')), HINT = 'See the view billing.cost_windows.';
-    ELSIF EXISTS (SELECT FROM cost_window AS w WHERE w.source_id = of_source AND w.billing_account = withdraw_cost.billing_account AND w.period && withdraw_cost.billing_period AND w.period <> withdraw_cost.billing_period) THEN
+    ELSIF (SELECT count(*) > 0 AND count(*) FILTER (WHERE w.period = withdraw_cost.billing_period) = 0 FROM cost_window AS w
+            WHERE w.source_id = of_source AND w.billing_account = withdraw_cost.billing_account AND w.period && withdraw_cost.billing_period) THEN
         RAISE undefined_object USING MESSAGE = format('billing account "%s" has billing periods that overlap %s, but not this one', withdraw_cost.billing_account, days_text(withdraw_cost.billing_period)), HINT = 'See the view billing.cost_windows.';
     END IF;
     PERFORM billing.lock_until_commit(1651076211, of_source);
