@@ -62,5 +62,20 @@ DELETE FROM public.focus WHERE no > 1;
 -- a delivery of FOCUS 1.0 is not asked for columns that came later
 UPDATE public.focus SET "ServiceSubcategory" = NULL, "PricingCurrency" = NULL, "SubAccountType" = NULL, "BillingAccountType" = NULL, "SkuMeter" = NULL;
 SELECT broken('{}') IS NULL AS sound;
+-- what months say of the same thing: a price of another SKU, properties that change or vanish, a commitment used for more than it was bought for
+SELECT count(*) FROM focus_history('[2026-10-01,2027-02-01)') WHERE rule LIKE 'SkuPrice%' OR rule LIKE 'Eff%';
+CREATE TABLE public.months (billing_account_id text, billing_period_start text, billing_period_end text, charge_period_start text, charge_period_end text, billing_currency text, charge_category text, provider_name text, service_name text,
+    invoice_id text, invoice_issuer_name text, sku_id text, sku_price_id text, sku_price_details text, commitment_discount_id text, billed_cost numeric, effective_cost numeric);
+INSERT INTO public.months VALUES
+    ('B', '2026-12-01', '2027-01-01', '2026-12-05', '2026-12-06', 'EUR', 'Usage',    'P', 'vm', 'i-1', 'P', 'sku-1', 'price-1', '{"CoreCount": 4, "x_gone": 1}', NULL, 10, 10),
+    ('B', '2026-12-01', '2027-01-01', '2026-12-05', '2026-12-06', 'EUR', 'Purchase', 'P', 'vm', 'i-1', 'P', NULL, NULL, NULL, 'c-1', 100, 0),
+    ('B', '2026-12-01', '2027-01-01', '2026-12-05', '2026-12-06', 'EUR', 'Usage',    'P', 'vm', NULL, 'P', 'sku-2', 'price-2', NULL, 'c-1', 0, 60),
+    ('B', '2027-01-01', '2027-02-01', '2027-01-05', '2027-01-06', 'EUR', 'Usage',    'P', 'vm', 'i-2', 'P', 'sku-9', 'price-1', '{"CoreCount": 8}', NULL, 10, 10),
+    ('B', '2027-01-01', '2027-02-01', '2027-01-05', '2027-01-06', 'EUR', 'Usage',    'P', 'vm', 'i-2', 'P', 'sku-2', 'price-2', NULL, 'c-1', 0, 41);
+SELECT outcome FROM import_focus('public.months', 'payer', '[2026-12-01,2027-02-01)');
+SELECT rule FROM cost_findings WHERE load = (SELECT max(load) FROM cost_loads) AND rule LIKE 'SkuPriceId-C-008%';
+SELECT * FROM focus_history('[2026-12-01,2027-02-01)');
+SELECT rule, message FROM focus_history('[2026-12-01,2027-01-01)');
+SELECT invoice, currency, billed, rows FROM cost_by_invoice WHERE billing_account = 'B' AND billing_period >= '[2026-12-01,2027-01-01)' ORDER BY billing_period, invoice;
 \c contrib_regression
 DROP DATABASE billing_cost_findings;
