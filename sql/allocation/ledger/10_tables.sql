@@ -148,7 +148,7 @@ COMMENT ON COLUMN billing.allocation_share.reason IS 'Of unallocated: no_rule, s
 COMMENT ON COLUMN billing.allocation_share.target_id IS 'The cost center that bears it.';
 COMMENT ON COLUMN billing.allocation_share.window_id IS 'Its window, see cost_window.';
 COMMENT ON COLUMN billing.allocation_share.day IS 'First day of the charge period in UTC.';
-COMMENT ON COLUMN billing.allocation_share.origin IS 'Of a correction of an earlier period: first day of the month that it corrects.';
+COMMENT ON COLUMN billing.allocation_share.origin IS 'Of a correction of an earlier period: first day of the billing period that it corrects.';
 COMMENT ON COLUMN billing.allocation_share.pool IS 'cost, tax, credit, unused_commitment.';
 COMMENT ON COLUMN billing.allocation_share.category IS 'ChargeCategory.';
 COMMENT ON COLUMN billing.allocation_share.provider IS 'ProviderName.';

@@ -7,7 +7,7 @@
 DO $define$
 DECLARE
     target CONSTANT text := $sql$coalesce(u.dimensions ->> usage_by_target.word,
-        (SELECT t.value FROM billing.resource_tag AS t WHERE t.account_id = u.account_id AND t.resource_id = u.resource_id AND t.tag = as_tag AND t.valid @> u.ends_at AND t.known @> usage_by_target.known_at LIMIT 1),
+        (SELECT t.value FROM billing.resource_tag AS t WHERE t.account_id = u.account_id AND t.resource_id = u.resource_id AND billing.normal_tag_key(t.tag) = as_tag AND t.valid @> u.ends_at AND t.known @> usage_by_target.known_at ORDER BY lower(t.known) DESC LIMIT 1),
         (SELECT a.key FROM billing.account AS a WHERE a.account_id = u.account_id))$sql$;
     own    CONSTANT text := 'billing.charge_group(s.charge_by, u.dimensions, r.key)';
     words  CONSTANT jsonb := pg_catalog.jsonb_build_object(

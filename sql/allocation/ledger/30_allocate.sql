@@ -45,8 +45,16 @@ COMMENT ON FUNCTION billing.rule_operands(billing.allocation_rule[]) IS 'What ru
 
 CREATE FUNCTION billing.origin_sql() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
-    AS $$ SELECT $q$CASE WHEN c.charge_start < lower($1)::timestamp AT TIME ZONE 'UTC' AND c.attributes ->> 'ChargeClass' = 'Correction' THEN date_trunc('month', c.charge_start AT TIME ZONE 'UTC')::date END$q$ $$;
-COMMENT ON FUNCTION billing.origin_sql() IS 'SQL of the month that a cost row c corrects, null if it corrects none before the period, which is parameter $1. Immutable.';
+    AS $$ SELECT $q$CASE WHEN c.charge_start < lower($1)::timestamp AT TIME ZONE 'UTC' AND c.attributes ->> 'ChargeClass' = 'Correction' THEN billing.corrected_from(c.window_id, (c.charge_start AT TIME ZONE 'UTC')::date) END$q$ $$;
+COMMENT ON FUNCTION billing.origin_sql() IS 'SQL of the first day of the billing period that a cost row c corrects, null if it corrects none before the period, which is parameter $1. Immutable.';
+
+CREATE FUNCTION billing.corrected_from(window_id int, day date) RETURNS date
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT coalesce((SELECT min(lower(o.period)) FROM billing.cost_window AS w JOIN billing.cost_window AS o ON o.source_id = w.source_id AND o.billing_account = w.billing_account
+                            WHERE w.window_id = corrected_from.window_id AND o.window_id <> w.window_id AND o.period @> corrected_from.day),
+                          date_trunc('month', corrected_from.day::timestamp)::date) $$;
+COMMENT ON FUNCTION billing.corrected_from(int, date) IS
+'First day of the billing period that a charge of that day in another window corrects: of the window of the same billing account that holds the day, otherwise of its month. Stable.';
 
 CREATE FUNCTION billing.unused_sql() RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -141,7 +149,7 @@ BEGIN
         CASE WHEN classes IS NULL THEN 'NULL::jsonb' ELSE 's.tags' END, CASE WHEN classes IS NOT NULL THEN ', k.tag_class' END,
         origin_sql(), unused_sql(), early, tagged_cost_sql(),
         'LEFT JOIN ' || classes || ' AS k USING (tag_set_id)', CASE WHEN classes IS NOT NULL THEN 'LEFT JOIN billing.tag_set AS s ON s.tag_set_id = c.tag_class' END,
-        CASE WHEN past IS NOT NULL THEN format(' WHERE c.origin IS NOT NULL AND c.charge_start >= %L::timestamp AT TIME ZONE ''UTC'' AND c.charge_start < %L::timestamp AT TIME ZONE ''UTC''', lower(past), upper(past)) END);
+        CASE WHEN past IS NOT NULL THEN format(' WHERE c.origin >= %L::date AND c.origin < %L::date', lower(past), upper(past)) END);
 END $$;
 COMMENT ON FUNCTION billing.cells_sql(billing.allocation_rule[], daterange) IS
 'SQL with parameters $1 (period) and $2 (known_at) that groups cost rows by what reports need and rules look at, with the first rule that takes each group (rule_id) and the name that its target_from reads there (named); past: only corrections of these days, null = all rows. Stable.';
@@ -150,7 +158,7 @@ CREATE FUNCTION billing.store_cells(this billing.allocation, rules billing.alloc
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '256MB' SET enable_sort = off
 AS $$
 BEGIN
-    DELETE FROM allocation_share_open AS s WHERE s.allocation_id = this.allocation_id AND s.origin IS NOT NULL AND past.period @> s.day;
+    DELETE FROM allocation_share_open AS s WHERE s.allocation_id = this.allocation_id AND past.period @> s.origin;
     EXECUTE format($q$
         INSERT INTO allocation_share (allocation_id, rule_id, fraction_of, outcome, reason, target_id, window_id, day, origin, pool, category, provider, service, sub_account, currency, billed, effective, list, contracted)
         SELECT $3.allocation_id, p.rule_id, $6.allocation_id, p.outcome, CASE WHEN p.outcome = 'unallocated' THEN CASE WHEN p.rule_id IS NULL THEN 'no_rule' WHEN p.stops THEN 'stopped' ELSE 'unknown_target' END END, p.target_id,
@@ -198,7 +206,7 @@ BEGIN
                       FROM (SELECT d.* FROM allocation_share_open AS d WHERE d.outcome = 'direct' AND NOT rule.action ? 'rule'
                             UNION ALL
                             SELECT g.* FROM allocation_share_open AS g JOIN allocation_rule AS r ON r.rule_id = g.rule_id WHERE r.key = rule.action ->> 'rule') AS s
-                     WHERE s.allocation_id = this.allocation_id AND s.currency = in_currency AND s.target_id IS NOT NULL AND s.target_id <> ALL (closed) AND (s.origin IS NULL OR NOT followed @> s.day) AND (NOT rule.action ? 'targets' OR s.target_id = ANY (named))
+                     WHERE s.allocation_id = this.allocation_id AND s.currency = in_currency AND s.target_id IS NOT NULL AND s.target_id <> ALL (closed) AND (s.origin IS NULL OR NOT followed @> s.origin) AND (NOT rule.action ? 'targets' OR s.target_id = ANY (named))
                      GROUP BY s.target_id) AS m
              WHERE m.amount <> 0;
     ELSE
@@ -246,7 +254,7 @@ CREATE FUNCTION billing.split_cells(this billing.allocation, rule billing.alloca
                 FROM (SELECT p.* FROM billing.allocation_share_open AS p WHERE rule.from_id IS NULL AND p.allocation_id = this.allocation_id AND p.outcome = 'pool' AND p.rule_id = rule.rule_id
                       UNION ALL
                       SELECT m.* FROM billing.allocation_share_open AS m WHERE m.allocation_id = this.allocation_id AND m.outcome = 'moved' AND m.target_id = rule.from_id) AS s
-               WHERE s.currency = in_currency AND (s.origin IS NOT NULL AND span @> s.day) = past)
+               WHERE s.currency = in_currency AND coalesce(span @> s.origin, false) = past)
           INSERT INTO billing.allocation_share (allocation_id, parent_id, rule_id, fraction_of, outcome, reason, target_id, window_id, day, origin, pool, category, provider, service, sub_account, currency, billed, effective, list, contracted)
           SELECT this.allocation_id, t.share_id, rule.rule_id, by_allocation, CASE WHEN f.target_id IS NULL THEN 'unallocated' ELSE 'shared' END, f.reason, f.target_id,
                  t.window_id, t.day, t.origin, t.pool, t.category, t.provider, t.service, t.sub_account, t.currency,
@@ -269,13 +277,13 @@ DECLARE
     by_allocation bigint;
 BEGIN
     UPDATE allocation_share_open AS s SET outcome = 'moved'
-     WHERE s.allocation_id = this.allocation_id AND s.outcome IN ('direct', 'shared') AND s.target_id = rule.from_id AND (s.origin IS NOT NULL AND span @> s.day) = is_past;
+     WHERE s.allocation_id = this.allocation_id AND s.outcome IN ('direct', 'shared') AND s.target_id = rule.from_id AND coalesce(span @> s.origin, false) = is_past;
     FOR in_currency IN
         SELECT p.currency FROM allocation_share_open AS p
-         WHERE rule.from_id IS NULL AND p.allocation_id = this.allocation_id AND p.outcome = 'pool' AND p.rule_id = rule.rule_id AND (p.origin IS NOT NULL AND span @> p.day) = is_past
+         WHERE rule.from_id IS NULL AND p.allocation_id = this.allocation_id AND p.outcome = 'pool' AND p.rule_id = rule.rule_id AND coalesce(span @> p.origin, false) = is_past
         UNION
         SELECT m.currency FROM allocation_share_open AS m
-         WHERE m.allocation_id = this.allocation_id AND m.outcome = 'moved' AND m.target_id = rule.from_id AND (m.origin IS NOT NULL AND span @> m.day) = is_past
+         WHERE m.allocation_id = this.allocation_id AND m.outcome = 'moved' AND m.target_id = rule.from_id AND coalesce(span @> m.origin, false) = is_past
         ORDER BY 1
     LOOP
         -- a rule that split nothing of this currency then splits corrections by what it would split by now
@@ -337,7 +345,7 @@ CREATE FUNCTION billing.corrected_divisions(this billing.allocation) RETURNS SET
     AS $$ SELECT DISTINCT ON (a.period) a.*
             FROM billing.allocation AS a
            WHERE a.scheme_id = this.scheme_id AND NOT a.period && this.period AND a.state IN ('open', 'closed')
-             AND EXISTS (SELECT FROM billing.allocation_share_open AS s WHERE s.allocation_id = this.allocation_id AND s.origin IS NOT NULL AND a.period @> s.day)
+             AND EXISTS (SELECT FROM billing.allocation_share_open AS s WHERE s.allocation_id = this.allocation_id AND a.period @> s.origin)
            ORDER BY a.period, a.chain_no DESC $$;
 COMMENT ON FUNCTION billing.corrected_divisions(billing.allocation) IS 'The newest division of each earlier period that cost rows of a division correct, open or closed. Used by allocate(). Stable.';
 
@@ -374,7 +382,7 @@ CREATE FUNCTION billing.share_fraction(share billing.allocation_share) RETURNS S
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ SELECT f.* FROM billing.allocation_fraction AS f
            WHERE f.allocation_id OPERATOR(pg_catalog.=) share.fraction_of AND f.rule_id OPERATOR(pg_catalog.=) share.rule_id AND f.currency OPERATOR(pg_catalog.=) share.currency
-             AND NOT f.target_id IS DISTINCT FROM share.target_id $$;
+             AND (f.target_id OPERATOR(pg_catalog.=) share.target_id OR f.target_id IS NULL AND share.target_id IS NULL) $$;
 COMMENT ON FUNCTION billing.share_fraction(billing.allocation_share) IS 'The fraction by which a share was split; no row if it was given whole. Stable.';
 
 CREATE FUNCTION billing.keep_difference(this billing.allocation) RETURNS bigint

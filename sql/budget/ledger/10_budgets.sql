@@ -37,7 +37,7 @@ COMMENT ON COLUMN billing.budget.measure IS 'What counts: billed, effective, lis
 COMMENT ON COLUMN billing.budget.with_tax IS 'Cost rows of taxes count (gross).';
 COMMENT ON COLUMN billing.budget.with_credits IS 'Cost rows of credits count (after credits).';
 COMMENT ON COLUMN billing.budget.currency IS 'Currency of the limit; other currencies are converted by the rate of the day of the cost.';
-COMMENT ON COLUMN billing.budget.every IS 'month, quarter, year, or total: the whole span of the limit.';
+COMMENT ON COLUMN billing.budget.every IS 'month, quarter, year, or total: the whole span of its limits.';
 COMMENT ON COLUMN billing.budget.fiscal_start IS 'Month in which quarters and years begin to be counted.';
 COMMENT ON COLUMN billing.budget.warning IS 'Percent of the limit from which on it warns.';
 COMMENT ON COLUMN billing.budget.critical IS 'Percent of the limit from which on it is critical.';
@@ -66,6 +66,8 @@ CREATE TABLE billing.alert (
     "limit"   numeric NOT NULL,
     forecast  numeric,
     method    text   NOT NULL,
+    currency  text   NOT NULL,
+    action    text   NOT NULL,
     endpoint  text,
     problem   text,
     fired_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -82,6 +84,8 @@ COMMENT ON COLUMN billing.alert.actual IS 'What had been spent.';
 COMMENT ON COLUMN billing.alert."limit" IS 'The limit then.';
 COMMENT ON COLUMN billing.alert.forecast IS 'What the period was expected to come to; null = too early to say, or over.';
 COMMENT ON COLUMN billing.alert.method IS 'How that was forecast: linear = at the average of the days so far; fees count once.';
+COMMENT ON COLUMN billing.alert.currency IS 'Currency of the budget then.';
+COMMENT ON COLUMN billing.alert.action IS 'Action of the budget then.';
 COMMENT ON COLUMN billing.alert.endpoint IS 'Endpoint that was told, with the idempotency key billing:budget-alert-NUMBER; null = none.';
 COMMENT ON COLUMN billing.alert.problem IS 'Why the endpoint could not be told.';
 COMMENT ON COLUMN billing.alert.fired_at IS 'When it was told.';
@@ -198,9 +202,9 @@ CREATE FUNCTION billing.budget_periods(day date) RETURNS TABLE (budget_id int, p
             FROM billing.budget AS b JOIN billing.budget_limit AS l ON l.budget_id = b.budget_id AND upper_inf(l.known)
            CROSS JOIN LATERAL (SELECT CASE b.every WHEN 'month' THEN 1 WHEN 'quarter' THEN 3 ELSE 12 END AS months) AS m
            CROSS JOIN LATERAL (SELECT (date_trunc('month', day::timestamp) - make_interval(months => (extract(month FROM day)::int - b.fiscal_start + 12) % m.months))::date AS starts) AS s
-           CROSS JOIN LATERAL (SELECT CASE b.every WHEN 'total' THEN l.valid ELSE daterange(s.starts, (s.starts + make_interval(months => m.months))::date) END AS period) AS p
+           CROSS JOIN LATERAL (SELECT CASE b.every WHEN 'total' THEN (SELECT range_merge(range_agg(t.valid)) FROM billing.budget_limit AS t WHERE t.budget_id = b.budget_id AND upper_inf(t.known)) ELSE daterange(s.starts, (s.starts + make_interval(months => m.months))::date) END AS period) AS p
            WHERE CASE b.every WHEN 'total' THEN l.valid @> day ELSE l.valid @> lower(p.period) END $$;
-COMMENT ON FUNCTION billing.budget_periods(date) IS 'The period of each budget that holds a day, with its limit: the month, quarter or year of the fiscal calendar that begins in month fiscal_start, or the whole span of the limit. Stable.';
+COMMENT ON FUNCTION billing.budget_periods(date) IS 'The period of each budget that holds a day, with its limit: the month, quarter or year of the fiscal calendar that begins in month fiscal_start, or of a total the span of all its limits, with the one that holds on the day. Stable.';
 
 CREATE FUNCTION billing.charges_of_accounts(accounts bigint[], span daterange, day date)
     RETURNS TABLE (account_id bigint, item_id int, day_from date, currency text, amount numeric, fees numeric, failed boolean)
@@ -320,7 +324,7 @@ COMMENT ON FUNCTION billing.try_to_tell(text, text, jsonb, text) IS 'Hands a mes
 CREATE FUNCTION billing.judge_budgets(day date, after_end boolean) RETURNS SETOF billing.alert
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$ WITH stands AS MATERIALIZED (
-              SELECT s.*, b.endpoint, judge_budgets.after_end AND coalesce(c.after_end, false) AS restated
+              SELECT s.*, b.endpoint, b.action, judge_budgets.after_end AND coalesce(c.after_end, false) AS restated
                 FROM billing.budget_status(judge_budgets.day) AS s JOIN billing.budget AS b USING (budget_id) LEFT JOIN billing.budget_check AS c ON c.budget_id = s.budget_id AND c.period = s.period
                WHERE NOT judge_budgets.after_end OR upper(s.period) = judge_budgets.day + 1),
           outdated AS (   -- of another period: the budget was given other ones, or no limit any more
@@ -330,8 +334,8 @@ CREATE FUNCTION billing.judge_budgets(day date, after_end boolean) RETURNS SETOF
               INSERT INTO billing.budget_check AS c (budget_id, period, level, after_end) SELECT s.budget_id, s.period, s.level, judge_budgets.after_end FROM stands AS s
                   ON CONFLICT ON CONSTRAINT budget_check_pkey DO UPDATE SET level = excluded.level, after_end = c.after_end OR excluded.after_end
                   WHERE (c.level, c.after_end) IS DISTINCT FROM (excluded.level, c.after_end OR excluded.after_end))
-          INSERT INTO billing.alert (budget_id, period, level, kind, actual, "limit", forecast, method, endpoint)
-          SELECT s.budget_id, s.period, l.level, k.kind, s.actual, s."limit", s.forecast, s.method, CASE WHEN k.kind <> 'passed' THEN s.endpoint END
+          INSERT INTO billing.alert (budget_id, period, level, kind, actual, "limit", forecast, method, currency, action, endpoint)
+          SELECT s.budget_id, s.period, l.level, k.kind, s.actual, s."limit", s.forecast, s.method, s.currency, s.action, CASE WHEN k.kind <> 'passed' THEN s.endpoint END
             FROM stands AS s
            CROSS JOIN LATERAL unnest(CASE s.level WHEN 'critical' THEN '{warning,critical}'::text[] WHEN 'warning' THEN '{warning}' ELSE '{}' END || CASE WHEN s.uncounted THEN '{uncounted}'::text[] ELSE '{}' END) AS l (level)
            CROSS JOIN LATERAL (SELECT CASE WHEN l.level = 'warning' AND s.level = 'critical' THEN 'passed'
@@ -349,15 +353,22 @@ DECLARE
     failure text;
     told    bigint := 0;
 BEGIN
-    FOR fired IN SELECT a.*, b.key, b.currency, b.action FROM judge_budgets(fire_alerts.day, fire_alerts.after_end) AS a JOIN budget AS b USING (budget_id) WHERE a.kind <> 'passed' ORDER BY a.alert_id LOOP
+    FOR fired IN
+        SELECT a.*, b.key, true AS is_new FROM judge_budgets(fire_alerts.day, fire_alerts.after_end) AS a JOIN budget AS b USING (budget_id) WHERE a.kind <> 'passed'
+        UNION ALL    -- once more what an endpoint that was away could not be told
+        SELECT a.*, b.key, false FROM alert AS a JOIN budget AS b USING (budget_id) WHERE a.problem IS NOT NULL AND NOT fire_alerts.after_end
+         ORDER BY alert_id
+    LOOP
         payload := jsonb_build_object('alert', fired.alert_id, 'budget', fired.key, 'period', days_text(fired.period), 'level', fired.level, 'kind', fired.kind, 'actual', fired.actual::text, 'limit', fired."limit"::text,
                                       'forecast', fired.forecast::text, 'method', fired.method, 'currency', fired.currency, 'action', fired.action);
-        PERFORM pg_notify('billing_alert', payload::text);
+        IF fired.is_new THEN
+            PERFORM pg_notify('billing_alert', payload::text);
+            told := told + 1;
+        END IF;
         IF fired.endpoint IS NOT NULL THEN
             failure := try_to_tell(fired.endpoint, 'budget_alert', payload, 'billing:budget-alert-' || fired.alert_id);
-            UPDATE alert AS a SET problem = failure WHERE a.alert_id = fired.alert_id AND failure IS NOT NULL;
+            UPDATE alert AS a SET problem = failure WHERE a.alert_id = fired.alert_id AND a.problem IS DISTINCT FROM failure;
         END IF;
-        told := told + 1;
     END LOOP;
     RETURN told;
 END $$;
@@ -387,7 +398,7 @@ BEGIN
     RETURN told;
 END $$;
 COMMENT ON FUNCTION billing.check_budgets(date) IS
-'Looks at every budget on a day and tells each level that is crossed for the first time in its period: as a row of budget_alerts, as NOTIFY billing_alert with JSON, and as a message to the budget''s endpoint. A jump over both levels tells critical and notes the warning as passed. Periods that ended with the month before, or with a month whose cost was delivered anew in the last 100 days, are looked at again; what they cross after they were looked at once since their end is told as restated. Cost that is not counted (see budget_status()) is told once too, as level uncounted. An endpoint that is gone is noted as delivery_problem and stops nothing. How each budget stands is kept for may_create(). Returns how many were told. Volatile.';
+'Looks at every budget on a day and tells each level that is crossed for the first time in its period: as a row of budget_alerts, as NOTIFY billing_alert with JSON, and as a message to the budget''s endpoint. A jump over both levels tells critical and notes the warning as passed. Periods that ended with the month before, or with a month whose cost was delivered anew in the last 100 days, are looked at again; what they cross after they were looked at once since their end is told as restated. Cost that is not counted (see budget_status()) is told once too, as level uncounted. An endpoint that is gone is noted as delivery_problem, stops nothing, and is tried again at the next call. How each budget stands is kept for may_create(). Returns how many were told. Volatile.';
 
 CREATE FUNCTION billing.reset_alert(budget text, level text DEFAULT NULL, day date DEFAULT (pg_catalog.now() AT TIME ZONE 'UTC')::date) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -423,7 +434,7 @@ COMMENT ON FUNCTION billing.may_create(text, text, text, date, text, text, text)
 'Whether something new that costs may be made for a cost center of a scheme, for an account, with a tag or for usage of a meter: false while a budget with action block of it or of one above it is critical, as check_budgets() last found; with an account and a meter, budgets of other meters of the account block nothing. Errors: 42704 unknown object. Stable.';
 
 CREATE VIEW billing.budget_alerts AS
-SELECT b.key AS budget, a.period, a.level, a.kind, a.actual, a."limit", b.currency, a.forecast, a.method, b.action, a.fired_at, a.reset_at, a.alert_id AS alert, a.endpoint,
+SELECT b.key AS budget, a.period, a.level, a.kind, a.actual, a."limit", a.currency, a.forecast, a.method, a.action, a.fired_at, a.reset_at, a.alert_id AS alert, a.endpoint,
        CASE WHEN a.problem IS NOT NULL THEN 'refused' WHEN a.endpoint IS NOT NULL THEN coalesce(m.state, 'finished') END AS delivery, coalesce(a.problem, m.reason) AS delivery_problem
   FROM billing.alert AS a JOIN billing.budget AS b USING (budget_id)
   LEFT JOIN billing.message AS m ON m.endpoint = a.endpoint AND m.idempotency_key = 'billing:budget-alert-' || a.alert_id;

@@ -254,15 +254,21 @@ COMMENT ON FUNCTION billing.close_cost_part(bigint, int, daterange, int) IS 'Cou
 CREATE FUNCTION billing.record_window_findings(load_id bigint) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$ INSERT INTO billing.cost_finding (load_id, finding_no, severity, rule, focus_column, value, message, affected)
-          SELECT record_window_findings.load_id, row_number() OVER (ORDER BY w.billing_account, w.period, o.period) + coalesce((SELECT max(f.finding_no) FROM billing.cost_finding AS f WHERE f.load_id = record_window_findings.load_id), 0),
-                 'warning', 'window-overlap', 'BillingPeriodStart', w.billing_account,
-                 format('billing account "%s" has cost of the billing periods %s and %s, which overlap: both count', w.billing_account, billing.days_text(w.period), billing.days_text(o.period)), n.rows
-            FROM billing.cost_window_load AS l
-            JOIN billing.cost_window AS w USING (window_id)
-            JOIN billing.cost_window AS o ON o.source_id = w.source_id AND o.billing_account = w.billing_account AND o.period && w.period AND o.window_id <> w.window_id
-           CROSS JOIN LATERAL (SELECT count(*) AS rows FROM billing.cost AS c WHERE c.window_id = o.window_id AND upper_inf(c.known)) AS n
-           WHERE l.load_id = record_window_findings.load_id AND l.delivered > 0 AND n.rows > 0 $$;
-COMMENT ON FUNCTION billing.record_window_findings(bigint) IS 'Records a finding for each window of a load that overlaps another of the same billing account which holds cost. Used by import_focus(). Volatile.';
+          SELECT record_window_findings.load_id, row_number() OVER (ORDER BY f.message) + coalesce((SELECT max(x.finding_no) FROM billing.cost_finding AS x WHERE x.load_id = record_window_findings.load_id), 0),
+                 f.severity, f.rule, f.focus_column, f.value, f.message, f.rows
+            FROM (SELECT CASE WHEN o.source_id = w.source_id THEN 'warning' ELSE 'error' END AS severity, CASE WHEN o.source_id = w.source_id THEN 'window-overlap' ELSE 'window-elsewhere' END AS rule,
+                         CASE WHEN o.source_id = w.source_id THEN 'BillingPeriodStart' ELSE 'BillingAccountId' END AS focus_column, w.billing_account AS value, n.rows,
+                         CASE WHEN o.source_id = w.source_id THEN format('billing account "%s" has cost of the billing periods %s and %s, which overlap: both count', w.billing_account, billing.days_text(w.period), billing.days_text(o.period))
+                              ELSE format('billing account "%s" has cost of %s from source "%s" too: both count', w.billing_account, billing.days_text(o.period), s.key) END AS message
+                    FROM billing.cost_window_load AS l
+                    JOIN billing.cost_window AS w USING (window_id)
+                    JOIN billing.cost_window AS o ON o.billing_account = w.billing_account AND o.period && w.period AND o.window_id <> w.window_id
+                    JOIN billing.cost_source AS s ON s.source_id = o.source_id
+                   CROSS JOIN LATERAL (SELECT count(*) AS rows FROM billing.cost AS c WHERE c.window_id = o.window_id AND upper_inf(c.known)
+                                          AND (o.source_id = w.source_id OR c.provider IS NOT DISTINCT FROM (SELECT x.provider FROM billing.cost AS x WHERE x.window_id = w.window_id AND upper_inf(x.known) LIMIT 1))) AS n
+                   WHERE l.load_id = record_window_findings.load_id AND l.delivered > 0 AND n.rows > 0) AS f $$;
+COMMENT ON FUNCTION billing.record_window_findings(bigint) IS
+'Records a finding for each window of a load that overlaps another of the same billing account which holds cost, of the same source or, of the same provider, of another. Used by import_focus(). Volatile.';
 
 CREATE FUNCTION billing.take_staged_cost(source_id int, period daterange, part int, complete boolean) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp

@@ -6,10 +6,10 @@
 
 CREATE FUNCTION billing.resource_tags_at(resource text, at timestamptz, known_at timestamptz) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$ SELECT pg_catalog.jsonb_object_agg(t.tag, t.value ORDER BY r.account_id DESC)
+    AS $$ SELECT pg_catalog.jsonb_object_agg(billing.normal_tag_key(t.tag), t.value ORDER BY r.account_id DESC, pg_catalog.lower(t.known))
             FROM billing.resource AS r JOIN billing.resource_tag AS t ON t.account_id OPERATOR(pg_catalog.=) r.account_id AND t.resource_id OPERATOR(pg_catalog.=) r.resource_id
            WHERE r.key OPERATOR(pg_catalog.=) resource AND t.valid OPERATOR(pg_catalog.@>) at AND t.known OPERATOR(pg_catalog.@>) known_at $$;
-COMMENT ON FUNCTION billing.resource_tags_at(text, timestamptz, timestamptz) IS 'Tags that set_tags() gave to the resource with that key, valid at an instant and as known at another; null = none. Stable.';
+COMMENT ON FUNCTION billing.resource_tags_at(text, timestamptz, timestamptz) IS 'Tags that set_tags() gave to the resource with that key, under their normalised keys, valid at an instant and as known at another; of two keys that become one that which was set last; null = none. Stable.';
 
 CREATE FUNCTION billing.cost_rows(period daterange, known_at timestamptz)
     RETURNS TABLE (cost_id bigint, window_id int, source text, billing_account text, cost_center text, billing_period daterange, charge_start timestamptz, charge_end timestamptz,

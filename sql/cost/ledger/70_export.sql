@@ -79,4 +79,4 @@ BEGIN
                 UNION ALL SELECT c FROM focus_of_charges(export_focus.period) AS c WHERE export_focus.what = 'charges') AS r;
 END $$;
 COMMENT ON FUNCTION billing.export_focus(daterange, text) IS
-'Lines of a FOCUS 1.2 CSV file, the first with the 57 column names: what cost = imported cost of the billing periods that begin in the period; charges = lines of our invoices issued in it. Whole numbers are written with .0, because readers guess the type of a column. COPY (SELECT billing.export_focus(…)) TO … writes the file. Errors: 22023 bad argument. Stable.';
+'Lines of a FOCUS 1.2 CSV file, the first with the 57 column names: what cost = imported cost of the billing periods that begin in the period; charges = lines of our invoices issued in it. Whole numbers are written with .0, because readers guess the type of a column. psql -XAtq -c writes them to a file as they are; COPY in its text format would double backslashes. Errors: 22023 bad argument. Stable.';
