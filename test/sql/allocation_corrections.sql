@@ -100,3 +100,24 @@ CALL allocate('[2027-06-01,2027-07-01)', scheme => 'project');
 SELECT cost_center, currency, trim_scale(sum(billed)) AS billed FROM cost_shares WHERE scheme = 'project' GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT c.service, c.cost_center, c.currency, trim_scale(c.billed) AS billed, x.step, x.rule, x.detail, (SELECT count(*) FROM share_rows(c.share)) AS rows
   FROM cost_shares AS c, explain_share(c.share) AS x WHERE c.scheme = 'project' AND c.period = '[2027-06-01,2027-07-01)' ORDER BY 1, 2, 3, 4, 5;
+
+-- a refund of a billing period that is no calendar month goes by the division of that period
+CREATE FUNCTION public.take_span(span daterange) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    said record;
+BEGIN
+    UPDATE public.staged SET billing_period_start = to_char(lower(span)::timestamp, 'YYYY-MM-DD"T00:00:00Z"'), billing_period_end = to_char(upper(span)::timestamp, 'YYYY-MM-DD"T00:00:00Z"');
+    SELECT * INTO said FROM billing.import_focus('public.staged', 'payer', span);
+    TRUNCATE public.staged;
+    RETURN said.outcome;
+END $$;
+SELECT set_allocation_rule('project', 'odd', 0, '{"split": "fixed", "weights": {"one": 50, "two": 50}}', '{"column": "ServiceName", "equals": "odd"}') > 0 AS ok;
+SELECT stage('B', 'odd', 100, starts => '2027-10-05Z');
+SELECT take_span('[2027-09-15,2027-10-15)');
+CALL allocate('[2027-09-01,2027-10-01)', scheme => 'project');
+CALL allocate('[2027-10-01,2027-11-01)', scheme => 'project');
+SELECT set_allocation_rule('project', 'odd', 0, '{"split": "fixed", "weights": {"one": 90, "two": 10}}', '{"column": "ServiceName", "equals": "odd"}') > 0 AS ok;
+SELECT stage('B', 'odd', -100, starts => '2027-10-05Z', class => 'Correction');
+SELECT take_span('[2027-11-15,2027-12-15)');
+CALL allocate('[2027-11-01,2027-12-01)', scheme => 'project');
+SELECT cost_center, trim_scale(billed) AS billed FROM cost_shares WHERE period = '[2027-11-01,2027-12-01)' ORDER BY 1;

@@ -106,3 +106,7 @@ SELECT reset_alert('all tokens', day => '2026-11-03');
 SELECT fails($$ SELECT set_budget('none', NULL, 'EUR', meter => 'gpu') $$);
 SELECT fails($$ SELECT set_budget('none', 1, 'EUR', meter => 'gpu', tag => 'team', value => 'x') $$);
 SELECT fails($$ SELECT set_budget('none', 1, 'EUR', meter => 'gpu', measure => 'billed') $$);
+-- a total over its revisions
+SELECT set_budget('total', 1000, 'EUR', account => 'acme', every => 'total', valid_from => '2026-09-01', valid_to => '2027-01-01') > 0 AS ok;
+SELECT set_budget_limit('total', 2000, '2026-10-15', '2027-01-01');
+SELECT a.period, a."limit", b."limit" AS revised, a.actual <= b.actual AS grows, b.actual > 0 AS spent FROM budget_status('2026-10-14') AS a JOIN budget_status('2026-10-20') AS b USING (budget, period) WHERE a.budget = 'total';

@@ -64,3 +64,16 @@ SELECT fails($$ SELECT close_allocation('[2026-10-01,2026-11-01)') $$);
 SELECT s.cost_center, s.billed, r.resource, r.tags ->> 'team' AS team FROM cost_shares AS s, share_rows(s.share) AS r WHERE s.billing_account = 'B' ORDER BY 1, 2;
 CALL allocate('[2026-10-01,2026-11-01)') \g /dev/null
 SELECT s.cost_center, s.billed, r.resource, r.tags ->> 'team' AS team FROM cost_shares AS s, share_rows(s.share) AS r WHERE s.billing_account = 'B' ORDER BY 1, 2;
+
+-- tags that people set are read under their normalised keys as well, and go before all others
+SELECT set_seller('us', legal_name => 'Us', country => 'DE', currency => 'EUR') > 0 AS ok, set_account('acme', starts_on => '2026-01-01') > 0 AS ok, set_resource('acme', 'r1') > 0 AS ok;
+SELECT set_tags('acme', 'r1', '{"aws:Team": "web", "Cost-Center": "9"}', '2026-10-01');
+CALL allocate('[2026-10-01,2026-11-01)') \g /dev/null
+SELECT s.cost_center, s.billed, r.tags FROM cost_shares AS s, share_rows(s.share) AS r WHERE s.billing_account = 'B' AND r.resource = 'r1';
+SELECT tag, value, billed FROM cost_by_tag WHERE tag IN ('team', 'aws:Team', 'cost_center') ORDER BY 1, 2;
+
+-- the same billing account from two sources is an error that is told
+SELECT set_cost_source('renamed', provider => 'aws') > 0 AS ok, set_billing_account('renamed', 'B', 'project', 'atlas') IS NULL AS ok;
+SELECT stage('B', 'compute', 10, resource => 'r1') \g /dev/null
+SELECT outcome FROM import_focus('public.staged', 'renamed', '[2026-10-01,2026-11-01)');
+SELECT severity, rule, focus_column, value, message, affected FROM cost_findings WHERE rule = 'window-elsewhere';

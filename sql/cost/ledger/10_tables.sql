@@ -105,12 +105,14 @@ CREATE TABLE billing.tag_set_former (
     tag_set_id int   NOT NULL REFERENCES billing.tag_set,
     tags       jsonb NOT NULL,
     known      tstzrange NOT NULL,
+    recorded_by text NOT NULL DEFAULT session_user,
     EXCLUDE USING gist (tag_set_id WITH =, known WITH &&)
 );
 COMMENT ON TABLE billing.tag_set_former IS 'Tags of a tag set under the normalised keys of former rules: what was divided then can still be read as it was. Append-only.';
 COMMENT ON COLUMN billing.tag_set_former.tag_set_id IS 'The tag set.';
 COMMENT ON COLUMN billing.tag_set_former.tags IS 'Its tags as they were.';
 COMMENT ON COLUMN billing.tag_set_former.known IS 'When they were so.';
+COMMENT ON COLUMN billing.tag_set_former.recorded_by IS 'Who changed the rules.';
 
 CREATE TABLE billing.tag_key_rule (
     place       int  PRIMARY KEY,

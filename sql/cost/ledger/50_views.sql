@@ -58,12 +58,20 @@ CREATE FUNCTION billing.cost_of_tags(billing_period daterange, tags text[] DEFAU
     RETURNS TABLE (tag text, value text, day date, category text, currency text, billed numeric, effective numeric, list numeric, contracted numeric, rows bigint)
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off SET work_mem = '64MB'
 AS $$
+DECLARE
+    -- As long as neither people nor rules give tags, rows are summed by the set of tags that was delivered, and each set is read once.
+    as_delivered CONSTANT boolean := NOT EXISTS (SELECT FROM auto_tag_rule AS r WHERE upper_inf(r.known)) AND NOT EXISTS (SELECT FROM resource_tag);
 BEGIN
     RETURN QUERY EXECUTE format($q$
-        SELECT t.key, c.tags ->> t.key, (c.charge_start AT TIME ZONE 'UTC')::date, c.category, c.currency, sum(c.billed), sum(c.effective), sum(c.list), sum(c.contracted), count(*)
-          FROM (%s) AS c CROSS JOIN LATERAL %s AS t (key)
-         WHERE c.billing_period = $1 AND c.tags ? t.key
-         GROUP BY 1, 2, 3, 4, 5 $q$, tagged_cost_sql(), CASE WHEN cost_of_tags.tags IS NULL THEN 'jsonb_object_keys(c.tags)' ELSE 'unnest($3)' END)
+        SELECT t.key, c.tags ->> t.key, c.day, c.category, c.currency, sum(c.billed), sum(c.effective), sum(c.list), sum(c.contracted), sum(c.rows)::bigint
+          FROM (SELECT %1$s AS tags, g.day, g.category, g.currency, g.billed, g.effective, g.list, g.contracted, g.rows
+                  FROM (SELECT c.%2$s, (c.charge_start AT TIME ZONE 'UTC')::date AS day, c.category, c.currency, sum(c.billed) AS billed, sum(c.effective) AS effective, sum(c.list) AS list, sum(c.contracted) AS contracted, count(*) AS rows
+                          FROM (%3$s) AS c WHERE c.billing_period = $1 GROUP BY 1, 2, 3, 4) AS g %4$s) AS c
+         CROSS JOIN LATERAL %5$s AS t (key)
+         WHERE c.tags ? t.key
+         GROUP BY 1, 2, 3, 4, 5 $q$,
+        CASE WHEN as_delivered THEN 's.tags' ELSE 'g.tags' END, CASE WHEN as_delivered THEN 'tag_set_id' ELSE 'tags' END, tagged_cost_sql(), CASE WHEN as_delivered THEN 'JOIN billing.tag_set AS s USING (tag_set_id)' ELSE '' END,
+        CASE WHEN cost_of_tags.tags IS NULL THEN 'jsonb_object_keys(c.tags)' ELSE 'unnest($3)' END)
         USING cost_of_tags.billing_period, clock_timestamp() + interval '1 day', cost_of_tags.tags;
 END $$;
 COMMENT ON FUNCTION billing.cost_of_tags(daterange, text[]) IS

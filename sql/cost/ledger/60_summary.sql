@@ -12,6 +12,9 @@ DECLARE
     named    text := coalesce((SELECT string_agg(format('%L, v%s', g.name, array_position(operands, g.operand)), ', ' ORDER BY g.place) FROM unnest(group_by, groups) WITH ORDINALITY AS g (name, operand, place)), '');
 BEGIN
     PERFORM check_period(summary.period);
+    IF group_by IS NULL OR '' = ANY (group_by) OR array_position(group_by, NULL) IS NOT NULL THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('%s are no groups', coalesce(group_by::text, 'null')), HINT = 'Name columns (ServiceName) and tags (tag:team).';
+    END IF;
     PERFORM check_word('bucket', summary.bucket, '{day,week,month,quarter,year,total}');
     RETURN QUERY EXECUTE format($q$
         SELECT b.begins, CASE $3 WHEN 'total' THEN upper($1) ELSE (b.begins + CASE $3 WHEN 'quarter' THEN interval '3 months' ELSE ('1 ' || $3)::interval END)::date END, b.attributes, b.currency, count(*), CASE WHEN count(DISTINCT b.unit) FILTER (WHERE b.quantity IS NOT NULL) <= 1 THEN sum(b.quantity) END, sum(b.billed), sum(b.effective), sum(b.list), sum(b.contracted)
@@ -112,6 +115,9 @@ BEGIN
     IF EXISTS (SELECT FROM confirmed_month AS c WHERE c.period && confirm_month.period AND c.currency = ANY (currencies)) THEN
         RAISE object_not_in_prerequisite_state USING MESSAGE = format('%s is confirmed already', days_text(confirm_month.period)), HINT = 'See the views billing.confirmed_months and billing.confirmed_costs.';
     END IF;
+    IF EXISTS (SELECT FROM cost_part AS p WHERE p.period && confirm_month.period) THEN
+        RAISE object_not_in_prerequisite_state USING MESSAGE = format('parts of a delivery of %s wait for the rest of it', days_text(confirm_month.period)), HINT = 'Complete the delivery with billing.import_focus(), or forget its parts with billing.discard_staged_cost().';
+    END IF;
     SELECT u.from_currency, c.code INTO missing FROM unnest(currencies) AS c (code), unified_cost(confirm_month.period, c.code) AS u WHERE u.rate IS NULL LIMIT 1;
     IF FOUND THEN
         RAISE invalid_parameter_value USING MESSAGE = format('there is no exchange rate from %s to %s on %s', missing.from_currency, missing.code, upper(confirm_month.period) - 1), HINT = 'Set it with billing.set_exchange_rate().';
@@ -124,7 +130,7 @@ BEGIN
     RETURN stored;
 END $$;
 COMMENT ON FUNCTION billing.confirm_month(daterange, text[]) IS
-'Keeps the cost of a period in each of the currencies, with the rates used, as it stands now; returns how many rows; a period without cost is confirmed too (see confirmed_months). Errors: 22023 a rate is missing or a currency is unknown, 55000 confirmed already. Volatile.';
+'Keeps the cost of a period in each of the currencies, with the rates used, as it stands now; returns how many rows; a period without cost is confirmed too (see confirmed_months). Errors: 22023 a rate is missing or a currency is unknown, 55000 confirmed already, or parts of a delivery wait. Volatile.';
 
 CREATE VIEW billing.confirmed_months AS TABLE billing.confirmed_month;
 COMMENT ON VIEW billing.confirmed_months IS 'Periods that were confirmed, by currency.';
