@@ -88,3 +88,15 @@ SELECT void_usage('acme', '1');
 SELECT fails($$ SELECT close_allocation('[2026-12-01,2027-01-01)', 'department') $$);
 CALL allocate('[2026-12-01,2027-01-01)', scheme => 'department');
 SELECT close_allocation('[2026-12-01,2027-01-01)', 'department');
+
+-- usage that has left is split as the closed division did; another rule cannot split by it, and says so
+UPDATE public.staged SET billed_cost = '7';
+SELECT outcome FROM import_focus('public.staged', 'payer', '[2026-12-01,2027-01-01)');
+BEGIN;
+CREATE OR REPLACE FUNCTION billing.check_usage_kept(span tstzrange) RETURNS void LANGUAGE plpgsql STABLE AS $$ BEGIN RAISE object_not_in_prerequisite_state USING MESSAGE = 'gone'; END $$;
+CALL allocate('[2026-12-01,2027-01-01)', scheme => 'department');
+SELECT s.cost_center, s.outcome, trim_scale(s.billed) AS billed, x.detail FROM cost_shares AS s, explain_share(s.share) AS x WHERE s.period = '[2026-12-01,2027-01-01)' AND s.scheme = 'department' ORDER BY s.share;
+SELECT set_allocation_rule('department', 'rest', 15, '{"split": "usage", "meter": "gpu", "by": "unit"}') > 0 AS ok;
+CALL allocate('[2026-12-01,2027-01-01)', scheme => 'department');
+SELECT severity, message FROM allocation_findings WHERE rule = 'rest' AND period = '[2026-12-01,2027-01-01)';
+ROLLBACK;

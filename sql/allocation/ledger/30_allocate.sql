@@ -216,6 +216,22 @@ END $$;
 COMMENT ON FUNCTION billing.basis_of(billing.allocation, billing.allocation_rule, text, text, bigint[], datemultirange) IS
 'What a rule splits by: each target with its weight; usage that names no cost center has target_id null and the names in unknown. Targets that have given their cost on in an earlier step (closed) and corrections of earlier days that are treated as then (followed) are left out of measured bases. Used by allocate(). Stable.';
 
+CREATE FUNCTION billing.copy_fractions(this billing.allocation, rule billing.allocation_rule, in_currency text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    INSERT INTO allocation_fraction (allocation_id, rule_id, currency, place, target_id, reason, basis, basis_before, basis_total)
+    SELECT this.allocation_id, rule.rule_id, f.currency, f.place, f.target_id, f.reason, f.basis, f.basis_before, f.basis_total
+      FROM (SELECT a.allocation_id, r.rule_id FROM allocation AS a JOIN allocation_rule AS r ON r.rule_id = ANY (a.rules)
+             WHERE a.scheme_id = this.scheme_id AND a.period = this.period AND a.state = 'closed' AND r.key = rule.key AND r.action = rule.action
+               AND EXISTS (SELECT FROM allocation_fraction AS x WHERE x.allocation_id = a.allocation_id AND x.rule_id = r.rule_id AND x.currency = in_currency)
+             ORDER BY a.chain_no DESC LIMIT 1) AS former
+      JOIN allocation_fraction AS f USING (allocation_id, rule_id) WHERE f.currency = in_currency;
+    RETURN FOUND;
+END $$;
+COMMENT ON FUNCTION billing.copy_fractions(billing.allocation, billing.allocation_rule, text) IS
+'Lets a rule split cost of a currency as the newest closed division of the same period did by the same action; false if there is none. For usage that has left with drop_sealed_usage(). Used by allocate(). Volatile.';
+
 CREATE FUNCTION billing.store_fractions(this billing.allocation, rule billing.allocation_rule, kind text, in_currency text, closed bigint[], followed datemultirange) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -223,10 +239,19 @@ DECLARE
     problem text;
     finding text;
     basis   record;
+    gone    boolean := false;
 BEGIN
-    SELECT coalesce(sum(b.weight), 0) AS total, coalesce(min(b.weight), 0) AS least, array_agg(b.target_id ORDER BY k.key COLLATE "C" NULLS LAST) AS targets, array_agg(b.weight ORDER BY k.key COLLATE "C" NULLS LAST) AS weights,
-           sum(b.weight) FILTER (WHERE b.target_id IS NULL) AS lost, max(b.unknown) AS unknown INTO basis
-      FROM basis_of(this, rule, kind, in_currency, closed, followed) AS b LEFT JOIN cost_center AS k ON k.cost_center_id = b.target_id;
+    BEGIN
+        SELECT coalesce(sum(b.weight), 0) AS total, coalesce(min(b.weight), 0) AS least, array_agg(b.target_id ORDER BY k.key COLLATE "C" NULLS LAST) AS targets, array_agg(b.weight ORDER BY k.key COLLATE "C" NULLS LAST) AS weights,
+               sum(b.weight) FILTER (WHERE b.target_id IS NULL) AS lost, max(b.unknown) AS unknown INTO basis
+          FROM basis_of(this, rule, kind, in_currency, closed, followed) AS b LEFT JOIN cost_center AS k ON k.cost_center_id = b.target_id;
+    EXCEPTION WHEN object_not_in_prerequisite_state THEN    -- usage of the period has left
+        IF copy_fractions(this, rule, in_currency) THEN
+            RETURN;
+        END IF;
+        gone := true;
+        SELECT 0::numeric AS total, 0::numeric AS least, NULL::bigint[] AS targets, NULL::numeric[] AS weights, NULL::numeric AS lost, NULL::text AS unknown INTO basis;
+    END;
     problem := CASE WHEN basis.least < 0 THEN 'mixed_basis' WHEN basis.total = 0 THEN 'zero_basis' END;
     IF problem IS NULL THEN
         INSERT INTO allocation_fraction (allocation_id, rule_id, currency, place, target_id, reason, basis, basis_before, basis_total)
@@ -235,7 +260,8 @@ BEGIN
     ELSE
         INSERT INTO allocation_fraction (allocation_id, rule_id, currency, place, reason, basis, basis_before, basis_total) VALUES (this.allocation_id, rule.rule_id, in_currency, 1, problem, 0, 0, 0);
     END IF;
-    finding := CASE WHEN problem = 'zero_basis' THEN format('nothing to split by in %s: the basis is 0', in_currency)
+    finding := CASE WHEN gone THEN format('nothing to split by in %s: usage of the period has left with drop_sealed_usage(), and no closed division was split by it', in_currency)
+                    WHEN problem = 'zero_basis' THEN format('nothing to split by in %s: the basis is 0', in_currency)
                     WHEN problem = 'mixed_basis' THEN format('a basis in %s is negative (%s), so nothing is split', in_currency, basis.least)
                     WHEN basis.lost > 0 THEN format('%s of %s of the usage name no cost center (%s): this part in %s stays unallocated', trim_scale(basis.lost), trim_scale(basis.total), basis.unknown, in_currency) END;
     IF finding IS NOT NULL THEN
