@@ -76,3 +76,20 @@ SELECT today() AS east \gset
 SET timezone = 'Etc/GMT+12';
 SELECT today() AS west \gset
 SELECT :'utc' = :'east' AS east, :'utc' = :'west' AS west;
+
+-- what waited is made when it can be, though another is due by then
+CALL allocate('[2026-11-01,2026-12-01)') \g /dev/null
+SELECT run_reports('2027-01-04');
+SELECT schedule, period, version FROM reports WHERE lower(period) >= '2026-11-01' ORDER BY 1, 2, 3;
+
+-- a difference that is held is told
+SELECT set_allocation_scheme('department', restatement => 'hold') \g /dev/null
+SELECT stage('A', 'compute', 99) \g /dev/null
+SELECT take();
+CALL allocate('[2026-10-01,2026-11-01)') \g /dev/null
+SELECT DISTINCT scheme, division FROM report_lines('[2026-10-01,2026-11-01)') ORDER BY 1;
+SELECT rule, message FROM validate_allocation('[2026-10-01,2026-11-01)', 'department') WHERE message LIKE '%waits for approval%';
+CALL generate_report('[2026-10-01,2026-11-01)') \g /dev/null
+SELECT division FROM reports WHERE report = (SELECT max(report) FROM reports);
+SELECT approve_allocation(allocation, 'restated') FROM allocations WHERE state = 'held';
+SELECT DISTINCT scheme, division FROM report_lines('[2026-10-01,2026-11-01)') ORDER BY 1;

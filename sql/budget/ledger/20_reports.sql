@@ -7,7 +7,8 @@ CREATE TABLE billing.report_schedule (
     recipients text[] NOT NULL DEFAULT '{}',
     endpoint   text,
     enabled    boolean NOT NULL DEFAULT true,
-    waits_for  text
+    waits_for  text,
+    waits_since date
 );
 COMMENT ON TABLE billing.report_schedule IS 'Reports that run_reports() makes.';
 COMMENT ON COLUMN billing.report_schedule.frequency IS 'daily (yesterday), weekly (Monday to Sunday), monthly.';
@@ -15,7 +16,8 @@ COMMENT ON COLUMN billing.report_schedule.format IS 'csv, json.';
 COMMENT ON COLUMN billing.report_schedule.recipients IS 'Who gets it, as the endpoint understands it.';
 COMMENT ON COLUMN billing.report_schedule.endpoint IS 'Endpoint that sends it; null = it is only kept.';
 COMMENT ON COLUMN billing.report_schedule.enabled IS 'False: it rests.';
-COMMENT ON COLUMN billing.report_schedule.waits_for IS 'Why run_reports() could not make the report that is due; null = it could.';
+COMMENT ON COLUMN billing.report_schedule.waits_for IS 'Why run_reports() could not make a report that is due; null = it could.';
+COMMENT ON COLUMN billing.report_schedule.waits_since IS 'First day of the earliest report that once had to wait.';
 
 CREATE TABLE billing.report (
     report_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -142,7 +144,7 @@ BEGIN
     END IF;
     INSERT INTO report_schedule AS s (key, frequency, format, recipients, endpoint, enabled)
         VALUES (set_report_schedule.key, set_report_schedule.frequency, set_report_schedule.format, coalesce(set_report_schedule.recipients, '{}'), set_report_schedule.endpoint, coalesce(set_report_schedule.enabled, true))
-        ON CONFLICT ON CONSTRAINT report_schedule_pkey DO UPDATE SET frequency = excluded.frequency, format = excluded.format, recipients = excluded.recipients, endpoint = excluded.endpoint, enabled = excluded.enabled, waits_for = NULL;
+        ON CONFLICT ON CONSTRAINT report_schedule_pkey DO UPDATE SET frequency = excluded.frequency, format = excluded.format, recipients = excluded.recipients, endpoint = excluded.endpoint, enabled = excluded.enabled, waits_for = NULL, waits_since = NULL;
 END $$;
 COMMENT ON FUNCTION billing.set_report_schedule(text, text, text, text[], text, boolean) IS
 'Makes or replaces a schedule of reports: frequency daily, weekly or monthly; format csv or json; recipients; endpoint that sends them (null = they are only kept); enabled. Errors: 22023 bad argument, 42704 unknown endpoint. Volatile.';
@@ -170,6 +172,20 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.keep_report(billing.report_schedule, daterange) IS 'Makes the report of a schedule for a period, keeps it and hands it to its endpoint, unless the one before has the same figures; says whether it did. Used by run_reports(). Volatile.';
 
+CREATE FUNCTION billing.missing_reports(due billing.report_schedule, today date) RETURNS SETOF daterange
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT p.period
+            FROM (SELECT report_period(CASE due.frequency WHEN 'daily' THEN 'yesterday' WHEN 'weekly' THEN 'last-week' ELSE 'last-month' END, missing_reports.today) AS days,
+                         CASE due.frequency WHEN 'daily' THEN interval '1 day' WHEN 'weekly' THEN interval '7 days' ELSE interval '1 month' END AS step) AS d
+           CROSS JOIN LATERAL (SELECT least(min(lower(r.period)), due.waits_since, lower(d.days)) AS first FROM billing.report AS r
+                                WHERE r.schedule = due.key AND CASE due.frequency WHEN 'daily' THEN upper(r.period) - lower(r.period) = 1 WHEN 'weekly' THEN upper(r.period) - lower(r.period) = 7 ELSE upper(r.period) - lower(r.period) >= 28 END) AS f
+           CROSS JOIN generate_series(greatest(f.first::timestamp, lower(d.days)::timestamp - 100 * d.step), lower(d.days)::timestamp, d.step) AS g (starts)
+           CROSS JOIN LATERAL (SELECT daterange(g.starts::date, (g.starts + d.step)::date) AS period) AS p
+           WHERE p.period = d.days OR NOT EXISTS (SELECT FROM billing.report AS r WHERE r.schedule = due.key AND r.period = p.period)
+           ORDER BY 1 $$;
+COMMENT ON FUNCTION billing.missing_reports(billing.report_schedule, date) IS
+'The periods for which a schedule should have a report by a day: the one that is due, and those since its first report that were never made, because they waited or nobody called run_reports(); at most 100 back. Stable.';
+
 CREATE FUNCTION billing.run_reports(today date DEFAULT (pg_catalog.now() AT TIME ZONE 'UTC')::date) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -182,16 +198,18 @@ BEGIN
     PERFORM check_ledger();
     PERFORM billing.lock_until_commit(1651076214, 1);    -- one round at a time
     FOR due IN SELECT s.* FROM report_schedule AS s WHERE s.enabled ORDER BY s.key LOOP
-        days := report_period(CASE due.frequency WHEN 'daily' THEN 'yesterday' WHEN 'weekly' THEN 'last-week' ELSE 'last-month' END, run_reports.today);
-        gap := report_gap(days);
-        UPDATE report_schedule AS s SET waits_for = gap WHERE s.key = due.key AND s.waits_for IS DISTINCT FROM gap;
-        IF gap IS NOT NULL THEN
-            RAISE NOTICE 'report "%" of % waits: %', due.key, days_text(days), gap;
-        END IF;
-        -- what is due, and earlier days that were closed or restated since, not each day that is divided anew; a day is left for divisions that were under way
+        UPDATE report_schedule AS s SET waits_for = NULL WHERE s.key = due.key AND s.waits_for IS NOT NULL;
+        FOR days IN SELECT m FROM missing_reports(due, run_reports.today) AS m LOOP
+            gap := report_gap(days);
+            IF gap IS NULL THEN
+                made := made + keep_report(due, days)::int;
+            ELSE
+                UPDATE report_schedule AS s SET waits_for = gap, waits_since = least(s.waits_since, lower(days)) WHERE s.key = due.key;
+                RAISE NOTICE 'report "%" of % waits: %', due.key, days_text(days), gap;
+            END IF;
+        END LOOP;
+        -- earlier days that were closed or restated since, not each day that is divided anew; a day is left for divisions that were under way
         FOR days IN
-            SELECT days WHERE gap IS NULL
-            UNION
             SELECT r.period FROM (SELECT x.period, max(x.made_at) AS made_at, (array_agg(x.division ORDER BY x.version DESC))[1] AS division FROM report AS x WHERE x.schedule = due.key GROUP BY 1) AS r
              WHERE EXISTS (SELECT FROM allocation AS a WHERE a.period && r.period AND a.state IN ('closed', 'held') AND (a.recorded_at > r.made_at - interval '1 day' OR r.division = 'open')) AND report_gap(r.period) IS NULL
              ORDER BY 1
@@ -202,7 +220,7 @@ BEGIN
     RETURN made;
 END $$;
 COMMENT ON FUNCTION billing.run_reports(date) IS
-'Makes the reports that are due by their schedules, hands them to their endpoints, and returns how many. A report waits while a scheme has not divided its period (column waits_for of report_schedules, and a notice); the one that is due is made again, as the next version, when its figures have changed, an earlier one when its period was closed or what is closed has changed. Call it daily. Volatile.';
+'Makes the reports that are due by their schedules, those that waited or were missed before too, hands them to their endpoints, and returns how many. A report waits while a scheme has not divided its period (column waits_for of report_schedules, and a notice); the one that is due is made again, as the next version, when its figures have changed, an earlier one when its period was closed or what is closed has changed. Call it daily. Volatile.';
 
 CREATE VIEW billing.report_schedules AS
 SELECT s.key AS schedule, s.frequency, s.format, s.recipients, s.endpoint, s.enabled, s.waits_for, l.period AS last_period, l.made_at AS last_made_at
