@@ -9,9 +9,10 @@ COMMENT ON FUNCTION billing.import_stripe_unit(text) IS
 
 CREATE FUNCTION billing.import_stripe_amount(price jsonb, member text, unit numeric) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT COALESCE(billing.import_number('stripe', $1, $2 || '_decimal'), billing.import_number('stripe', $1, $2)) * $3 $$;
+    AS $$ SELECT COALESCE(d.number, i.number) * $3
+            FROM billing.import_number('stripe', $1, $2 || '_decimal') AS d(number), billing.import_number('stripe', $1, $2) AS i(number) $$;
 COMMENT ON FUNCTION billing.import_stripe_amount(jsonb, text, numeric) IS
-'Behind tariff_from: an amount in major units; the member that ends in _decimal wins over the integer one.';
+'Behind tariff_from: an amount in major units; the member that ends in _decimal wins over the integer one, which must be a number all the same (22023).';
 
 CREATE FUNCTION billing.import_stripe_tiers(price jsonb, unit numeric) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

@@ -17,8 +17,13 @@ BEGIN
         RAISE EXCEPTION 'pricing.tiers[%] of the meteroid price has neither rate nor flat_fee', bare USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT min(billing.import_number('meteroid', e.value, 'first_unit')) INTO bound FROM jsonb_array_elements(tiers) AS e(value);
-    IF volume AND bound > 1 THEN   -- the product has no price for what lies below
+    IF bound < 0 OR volume AND bound > 1 THEN   -- the product has no price for what lies below
         RAISE EXCEPTION 'pricing.tiers of the meteroid price begin at first_unit %, not at 0 or 1', bound USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT e.position - 1 INTO bare FROM jsonb_array_elements(tiers) WITH ORDINALITY AS e(value, position)
+     WHERE billing.import_number('meteroid', e.value, 'flat_cap') < 0 LIMIT 1;
+    IF bare IS NOT NULL THEN
+        RAISE EXCEPTION 'pricing.tiers[%].flat_cap of the meteroid price must not be negative', bare USING ERRCODE = 'invalid_parameter_value';
     END IF;
     FOR tier IN
         -- A graduated tier holds next - first units, wherever the first of all begins.

@@ -128,4 +128,8 @@ SELECT imported('stripe', jsonb_build_object('currency', 'usd', 'unit_amount', 1
                        '{"unit_amount":1,"surcharge":"5"}', '{"tiers":[{"up_to":null,"unit_amount":1}]}', '7', '{"currency":"eur","unit_amount":1}']::jsonb[]) AS o;
 SELECT imported('stripe', '{"currency":"usd","unit_amount":"much","currency_options":{"eur":{"unit_amount":90}}}', 'EUR');
 SELECT imported('stripe', '{"currency":"usd","unit_amount":100,"currency_options":[]}', 'USD');
+-- The member that another one beats is read as well; bounds and caps are not below 0.
+SELECT imported('stripe', jsonb_build_object('currency', 'usd', 'unit_amount', u, 'unit_amount_decimal', '12.5'), 'USD') FROM unnest(ARRAY['13', 'null', '"NaN"', '"much"', 'true', '"1e400"']::jsonb[]) AS u;
+SELECT imported('meteroid', jsonb_build_object('pricing', jsonb_build_object('type', 'TIERED', 'tiers', jsonb_build_array(t, '{"first_unit":10,"rate":"2"}'::jsonb))), 'USD')
+  FROM unnest(ARRAY['{"first_unit":0,"rate":"1"}', '{"first_unit":-1,"rate":"1"}', '{"first_unit":0,"rate":"1","flat_cap":"5"}', '{"first_unit":0,"rate":"1","flat_cap":"-5"}']::jsonb[]) AS t;
 DROP FUNCTION imported(text, jsonb, text);
