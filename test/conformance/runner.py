@@ -2,9 +2,10 @@
 """Runs case files through the public SQL functions and compares what they give with what the product gave.
 
 The format of a case is that of the folder's README.  Nothing here computes an amount or a quantity: that would test the runner.  What is
-metered goes through record_usage() and charges(), or usage_quantity() where the window is no charge period, what is billed through run_invoicing() and finalize_invoices(), a correction through two
-runs; a price alone through rate().  Python compares, and turns the expected number, which may be a fraction, into the 15 decimals of an
-exact amount.  What is to be added, an invoice adds.
+metered goes through record_usage() and charges(), or usage_quantity() where the window is no charge period, what is billed through
+run_invoicing() and finalize_invoices(), a correction through two runs; a price alone through rate(), a fee of a period that is no charge
+period through prorated_fee().  Python compares, and turns the expected number, which may be a fraction, into the 15 decimals of an exact
+amount.  What is to be added, an invoice or the product's sum(monetary) adds.
 """
 
 import glob
