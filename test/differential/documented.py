@@ -225,8 +225,11 @@ def openmeter_price(chance, ends):
         if kind == "unit":
             return {"type": kind, "amount": amount}, lambda u: [u * Fraction(amount)]
         return {"type": kind, "amount": amount, "quantity_per_package": str(size)}, lambda u: [ceil(u / Fraction(size)) * Fraction(amount)]
-    tiers = [{**({} if end is None else {"up_to_amount": str(end)}), "unit_price": chance.choice([None, {"type": "unit", "amount": number(chance)}]),
-              "flat_price": chance.choice([None, {"type": "flat", "amount": number(chance)}])} for end in [*ends, None]]
+    tiers = []
+    for end in [*ends, None]:   # a tier has one price at least
+        unit, flat = chance.choice([(True, False), (False, True), (True, True)])
+        tiers.append({**({} if end is None else {"up_to_amount": str(end)}), "unit_price": {"type": "unit", "amount": number(chance)} if unit else None,
+                      "flat_price": {"type": "flat", "amount": number(chance)} if flat else None})
 
     def lines(u):
         parts, lower = [], Fraction(0)

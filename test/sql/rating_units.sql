@@ -34,3 +34,10 @@ SELECT count(set_price(p.meter, (tariff_from('cloudkitty', '{"services":[{"servi
 SELECT count(use('acme', meter, '2025-04-05 00:00'::timestamp + h * interval '1 hour', r, to_at => '2025-04-05 01:00'::timestamp + h * interval '1 hour', resource => 'disk-' || r))
   FROM generate_series(0, 2) AS h, generate_series(1, 2) AS r, unnest('{points,lump}'::text[]) AS meter \gset
 SELECT item, charge_group, quantity, owed_exact, problem FROM charges('acme', '[2025-04-01,2025-05-01)') WHERE item IN ('points', 'lump');
+
+-- A price of capacity is for the peak: what adds up has none, and says so instead of billing the sum.
+SELECT set_account('peaks', time_zone => 'UTC', starts_on => '2025-01-01') \gset
+SELECT count(set_price(set_up.meter, tariff_from('killbill', '{"usageType":"CAPACITY","tiers":[{"limits":[{"unit":"a","max":"10"}],"recurringPrice":[{"currency":"USD","value":"5"}]},{"limits":[{"unit":"a","max":"-1"}],"recurringPrice":[{"currency":"USD","value":"50"}]}]}', 'USD'), valid_from => '2025-01-01'))
+  FROM (SELECT 'adds up ' || a AS meter, set_meter('adds up ' || a, unit => 'u', aggregation => a) FROM unnest('{sum,max}'::text[]) AS a OFFSET 0) AS set_up;
+SELECT count(use('peaks', 'adds up ' || a, '2025-01-20', 6, '{"unit":"a"}', id => a || n)) FROM unnest('{sum,max}'::text[]) AS a, generate_series(1, 2) AS n;
+SELECT c.item, c.owed, c.problem FROM charges('peaks', '[2025-01-01,2025-02-01)') AS c ORDER BY c.item;

@@ -637,6 +637,7 @@ AS $function$
             SELECT k.contract_no, k.segment_no, k.charge_group, k.rate_group, k.quantity, k.units, 0::bigint AS subscription_id,
                    CASE WHEN (s.walks OR s.by_rows) AND k.events > 0 THEN k.priced
                         WHEN s.chain IS NOT NULL THEN ROW(NULL, '0A000', 'meter "' || s.item_key || '" adds nothing up, but a chain of rating modules prices its rows')::billing.rating_result
+                        WHEN s.by_units AND s.aggregation IN ('sum', 'count') THEN ROW(NULL, '0A000', 'meter "' || s.item_key || '" adds up, but a price of capacity is for the peak: its aggregation must be max')::billing.rating_result
                         WHEN k.units IS NULL THEN billing.try_rate(s.tariff, k.before + k.quantity, k.events, k.rate_group, s.fraction, NOT s.interim)
                         WHEN k.units ? '' AND k.units - '' = '{}' THEN billing.try_rate(s.tariff, (k.units ->> '')::numeric, k.events, k.rate_group, s.fraction, NOT s.interim)
                         ELSE billing.try_rate(s.tariff, k.units, k.events, k.rate_group, s.fraction, NOT s.interim) END AS priced,
