@@ -110,3 +110,10 @@ SELECT fails($$ SELECT set_budget('none', 1, 'EUR', meter => 'gpu', measure => '
 SELECT set_budget('total', 1000, 'EUR', account => 'acme', every => 'total', valid_from => '2026-09-01', valid_to => '2027-01-01') > 0 AS ok;
 SELECT set_budget_limit('total', 2000, '2026-10-15', '2027-01-01');
 SELECT a.period, a."limit", b."limit" AS revised, a.actual <= b.actual AS grows, b.actual > 0 AS spent FROM budget_status('2026-10-14') AS a JOIN budget_status('2026-10-20') AS b USING (budget, period) WHERE a.budget = 'total';
+-- judged by the forecast: told once, as such
+SELECT actual, forecast FROM budget_status('2026-10-10') WHERE budget = 'acme' \gset
+SELECT set_budget('ahead', round(:forecast / 1.2, 2), 'EUR', account => 'acme', on_forecast => true) > 0 AS ok, set_budget('not ahead', round(:forecast / 1.2, 2), 'EUR', account => 'acme') > 0 AS ok, :actual < :forecast / 1.3 AS not_spent_yet;
+SELECT budget, level FROM budget_status('2026-10-10') WHERE budget LIKE '%ahead' ORDER BY 1;
+SELECT check_budgets('2026-10-10') >= 1 AS told;
+SELECT budget, level, kind, method FROM budget_alerts WHERE budget LIKE '%ahead' ORDER BY alert;
+SELECT check_budgets('2026-10-10');

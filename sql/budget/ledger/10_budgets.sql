@@ -17,6 +17,7 @@ CREATE TABLE billing.budget (
     fiscal_start   int  NOT NULL DEFAULT 1 CHECK (fiscal_start BETWEEN 1 AND 12),
     warning        numeric NOT NULL DEFAULT 80 CHECK (warning > 0 AND warning < 'Infinity'),
     critical       numeric NOT NULL DEFAULT 95 CHECK (critical >= warning AND critical < 'Infinity'),
+    on_forecast    boolean NOT NULL DEFAULT false,
     action         text NOT NULL DEFAULT 'notify' CHECK (action IN ('notify', 'block', 'event')),
     endpoint       text,
     recorded_at    timestamptz NOT NULL DEFAULT billing.recorded_at(),
@@ -41,6 +42,7 @@ COMMENT ON COLUMN billing.budget.every IS 'month, quarter, year, or total: the w
 COMMENT ON COLUMN billing.budget.fiscal_start IS 'Month in which quarters and years begin to be counted.';
 COMMENT ON COLUMN billing.budget.warning IS 'Percent of the limit from which on it warns.';
 COMMENT ON COLUMN billing.budget.critical IS 'Percent of the limit from which on it is critical.';
+COMMENT ON COLUMN billing.budget.on_forecast IS 'Levels are reached by what the period is expected to come to as well; false: only by what has been spent.';
 COMMENT ON COLUMN billing.budget.action IS 'notify; block: may_create() says no while it is critical; event: for the platform to act on.';
 COMMENT ON COLUMN billing.budget.endpoint IS 'Endpoint that is told of alerts, see set_endpoint(); null = only NOTIFY and the view.';
 
@@ -61,7 +63,7 @@ CREATE TABLE billing.alert (
     budget_id int    NOT NULL REFERENCES billing.budget,
     period    daterange NOT NULL,
     level     text   NOT NULL CHECK (level IN ('warning', 'critical', 'uncounted')),
-    kind      text   NOT NULL CHECK (kind IN ('fired', 'passed', 'restated')),
+    kind      text   NOT NULL CHECK (kind IN ('fired', 'forecast', 'passed', 'restated')),
     actual    numeric NOT NULL,
     "limit"   numeric NOT NULL,
     forecast  numeric,
@@ -79,7 +81,7 @@ COMMENT ON COLUMN billing.alert.alert_id IS 'The alert.';
 COMMENT ON COLUMN billing.alert.budget_id IS 'The budget.';
 COMMENT ON COLUMN billing.alert.period IS 'Period of the budget.';
 COMMENT ON COLUMN billing.alert.level IS 'warning, critical; uncounted: some cost is not counted (no exchange rate, or a charge that cannot be rated), so that the budget cannot be judged.';
-COMMENT ON COLUMN billing.alert.kind IS 'fired; passed: a jump over both levels fired critical and only notes the warning; restated: a period that was looked at after its end has changed since.';
+COMMENT ON COLUMN billing.alert.kind IS 'fired; forecast: the level is expected to be reached; passed: a jump over both levels fired critical and only notes the warning; restated: a period that was looked at after its end has changed since.';
 COMMENT ON COLUMN billing.alert.actual IS 'What had been spent.';
 COMMENT ON COLUMN billing.alert."limit" IS 'The limit then.';
 COMMENT ON COLUMN billing.alert.forecast IS 'What the period was expected to come to; null = too early to say, or over.';
@@ -144,7 +146,8 @@ COMMENT ON FUNCTION billing.set_budget_limit(text, numeric, date, date) IS
 
 CREATE FUNCTION billing.set_budget(key text, "limit" numeric, currency text, scheme text DEFAULT NULL, cost_center text DEFAULT NULL, account text DEFAULT NULL, meter text DEFAULT NULL, tag text DEFAULT NULL, value text DEFAULT NULL,
                                    measure text DEFAULT NULL, every text DEFAULT 'month', fiscal_start int DEFAULT 1, with_tax boolean DEFAULT true, with_credits boolean DEFAULT true,
-                                   warning numeric DEFAULT 80, critical numeric DEFAULT 95, action text DEFAULT 'notify', endpoint text DEFAULT NULL, valid_from date DEFAULT NULL, valid_to date DEFAULT NULL) RETURNS int
+                                   warning numeric DEFAULT 80, critical numeric DEFAULT 95, action text DEFAULT 'notify', endpoint text DEFAULT NULL, valid_from date DEFAULT NULL, valid_to date DEFAULT NULL,
+                                   on_forecast boolean DEFAULT false) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
@@ -181,20 +184,20 @@ BEGIN
     IF set_budget.cost_center IS NOT NULL THEN
         of_scheme := find_scheme(set_budget.scheme);
     END IF;
-    INSERT INTO budget AS b (key, scheme_id, cost_center_id, account_id, item_id, tag, value, measure, with_tax, with_credits, currency, every, fiscal_start, warning, critical, action, endpoint)
+    INSERT INTO budget AS b (key, scheme_id, cost_center_id, account_id, item_id, tag, value, measure, with_tax, with_credits, currency, every, fiscal_start, warning, critical, on_forecast, action, endpoint)
         VALUES (set_budget.key, of_scheme.scheme_id, CASE WHEN of_scheme.scheme_id IS NOT NULL THEN find_cost_center(of_scheme.kind, set_budget.cost_center) END,
                 CASE WHEN set_budget.account IS NOT NULL THEN find_account(set_budget.account) END, CASE WHEN set_budget.meter IS NOT NULL THEN find_item(set_budget.meter, 'meter') END,
                 normal_tag_key(set_budget.tag), set_budget.value, coalesce(set_budget.measure, CASE WHEN of_charges THEN 'charges' ELSE 'billed' END), set_budget.with_tax, set_budget.with_credits,
-                set_budget.currency, set_budget.every, set_budget.fiscal_start, set_budget.warning, set_budget.critical, set_budget.action, set_budget.endpoint)
+                set_budget.currency, set_budget.every, set_budget.fiscal_start, set_budget.warning, set_budget.critical, coalesce(set_budget.on_forecast, false), set_budget.action, set_budget.endpoint)
         ON CONFLICT ON CONSTRAINT budget_key_key DO UPDATE SET scheme_id = excluded.scheme_id, cost_center_id = excluded.cost_center_id, account_id = excluded.account_id, item_id = excluded.item_id,
             tag = excluded.tag, value = excluded.value, measure = excluded.measure, with_tax = excluded.with_tax, with_credits = excluded.with_credits, currency = excluded.currency, every = excluded.every,
-            fiscal_start = excluded.fiscal_start, warning = excluded.warning, critical = excluded.critical, action = excluded.action, endpoint = excluded.endpoint
+            fiscal_start = excluded.fiscal_start, warning = excluded.warning, critical = excluded.critical, on_forecast = excluded.on_forecast, action = excluded.action, endpoint = excluded.endpoint
         RETURNING b.budget_id INTO new_id;
     PERFORM set_budget_limit(set_budget.key, set_budget."limit", valid_from, valid_to);
     RETURN new_id;
 END $$;
-COMMENT ON FUNCTION billing.set_budget(text, numeric, text, text, text, text, text, text, text, text, text, int, boolean, boolean, numeric, numeric, text, text, date, date) IS
-'Makes or replaces the budget with that key and returns its number. limit: of each period, in currency, for periods that begin from valid_from to valid_to (null = without border). Scope: a cost_center of a scheme, or an account (with meter: only its charges), each with all below it, or a meter of all accounts, or a tag with its value. measure: billed (default), effective, list, contracted; of an account or meter charges. every: month, quarter, year, or total (from valid_from to valid_to); fiscal_start: month in which years begin. with_tax, with_credits: whether such cost rows count. warning, critical: percent of the limit. action: notify, block (see may_create()), event. endpoint: who is told. Errors: 22023 bad argument, 42704 unknown object or endpoint. Volatile.';
+COMMENT ON FUNCTION billing.set_budget(text, numeric, text, text, text, text, text, text, text, text, text, int, boolean, boolean, numeric, numeric, text, text, date, date, boolean) IS
+'Makes or replaces the budget with that key and returns its number. limit: of each period, in currency, for periods that begin from valid_from to valid_to (null = without border). Scope: a cost_center of a scheme, or an account (with meter: only its charges), each with all below it, or a meter of all accounts, or a tag with its value. measure: billed (default), effective, list, contracted; of an account or meter charges. every: month, quarter, year, or total (from valid_from to valid_to); fiscal_start: month in which years begin. with_tax, with_credits: whether such cost rows count. warning, critical: percent of the limit; on_forecast: reached by the forecast too, which is then told as kind forecast. action: notify, block (see may_create()), event. endpoint: who is told. Errors: 22023 bad argument, 42704 unknown object or endpoint. Volatile.';
 
 CREATE FUNCTION billing.budget_periods(day date) RETURNS TABLE (budget_id int, period daterange, "limit" numeric)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000 SET search_path = pg_catalog, billing, pg_temp
@@ -296,19 +299,21 @@ CREATE FUNCTION billing.budget_status(day date DEFAULT (pg_catalog.now() AT TIME
     RETURNS TABLE (budget text, period daterange, "limit" numeric, actual numeric, percent numeric, forecast numeric, method text, limit_reached_on date, days_until_limit int, level text, uncounted boolean, currency text, budget_id int)
     LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT b.key, p.period, p."limit", s.actual, CASE WHEN p."limit" > 0 THEN round(100 * s.actual / p."limit", 2) END,
-                 CASE WHEN d.elapsed > 0 AND d.elapsed < d.length THEN round(s.fees + (s.actual - s.fees) * d.length / d.elapsed, 2) END, 'linear',
+                 e.forecast, 'linear',
                  CASE WHEN p.period @> f.reached THEN f.reached END, CASE WHEN p.period @> f.reached THEN f.reached - day END,
-                 CASE WHEN s.actual <= 0 THEN NULL WHEN s.actual * 100 >= p."limit" * b.critical THEN 'critical' WHEN s.actual * 100 >= p."limit" * b.warning THEN 'warning' END,
+                 CASE WHEN e.judged <= 0 THEN NULL WHEN e.judged * 100 >= p."limit" * b.critical THEN 'critical' WHEN e.judged * 100 >= p."limit" * b.warning THEN 'warning' END,
                  s.uncounted, b.currency, b.budget_id
             FROM billing.budget_periods(budget_status.day) AS p
             JOIN billing.budget AS b USING (budget_id)
            CROSS JOIN LATERAL (SELECT least(day + 1, upper(p.period)) - lower(p.period) AS elapsed, upper(p.period) - lower(p.period) AS length) AS d
             LEFT JOIN billing.spending(budget_status.day) AS t USING (budget_id)
            CROSS JOIN LATERAL (SELECT coalesce(t.actual, 0) AS actual, coalesce(t.fees, 0) AS fees, coalesce(t.uncounted, false) AS uncounted) AS s
+           CROSS JOIN LATERAL (SELECT CASE WHEN d.elapsed > 0 AND d.elapsed < d.length THEN round(s.fees + (s.actual - s.fees) * d.length / d.elapsed, 2) END AS forecast) AS x
+           CROSS JOIN LATERAL (SELECT x.forecast, CASE WHEN b.on_forecast THEN greatest(s.actual, x.forecast) ELSE s.actual END AS judged) AS e
            CROSS JOIN LATERAL (SELECT CASE WHEN s.actual >= p."limit" AND s.actual > 0 THEN day
                                            WHEN s.actual > s.fees AND d.elapsed > 0 THEN day + least(ceil((p."limit" - s.actual) * d.elapsed / (s.actual - s.fees)), 36500)::int END AS reached) AS f $$;
 COMMENT ON FUNCTION billing.budget_status(date) IS
-'How each budget stands on a day: its period, limit, actual, percent, forecast for the period (method linear: at the average of its days so far, fees once; null when over), the day of the period on which the limit is reached at that pace and how many days until then (null: not in this period), the level reached (warning, critical), and uncounted: some cost is not counted, because it has no exchange rate or cannot be rated. Stable.';
+'How each budget stands on a day: its period, limit, actual, percent, forecast for the period (method linear: at the average of its days so far, fees once; null when over), the day of the period on which the limit is reached at that pace and how many days until then (null: not in this period), the level reached (warning, critical; by the forecast too if the budget says on_forecast), and uncounted: some cost is not counted, because it has no exchange rate or cannot be rated. Stable.';
 
 CREATE FUNCTION billing.try_to_tell(endpoint text, kind text, payload jsonb, idempotency_key text) RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
@@ -324,7 +329,7 @@ COMMENT ON FUNCTION billing.try_to_tell(text, text, jsonb, text) IS 'Hands a mes
 CREATE FUNCTION billing.judge_budgets(day date, after_end boolean) RETURNS SETOF billing.alert
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
     AS $$ WITH stands AS MATERIALIZED (
-              SELECT s.*, b.endpoint, b.action, judge_budgets.after_end AND coalesce(c.after_end, false) AS restated
+              SELECT s.*, b.endpoint, b.action, b.warning, b.critical, judge_budgets.after_end AND coalesce(c.after_end, false) AS restated
                 FROM billing.budget_status(judge_budgets.day) AS s JOIN billing.budget AS b USING (budget_id) LEFT JOIN billing.budget_check AS c ON c.budget_id = s.budget_id AND c.period = s.period
                WHERE NOT judge_budgets.after_end OR upper(s.period) = judge_budgets.day + 1),
           outdated AS (   -- of another period: the budget was given other ones, or no limit any more
@@ -339,6 +344,7 @@ CREATE FUNCTION billing.judge_budgets(day date, after_end boolean) RETURNS SETOF
             FROM stands AS s
            CROSS JOIN LATERAL unnest(CASE s.level WHEN 'critical' THEN '{warning,critical}'::text[] WHEN 'warning' THEN '{warning}' ELSE '{}' END || CASE WHEN s.uncounted THEN '{uncounted}'::text[] ELSE '{}' END) AS l (level)
            CROSS JOIN LATERAL (SELECT CASE WHEN l.level = 'warning' AND s.level = 'critical' THEN 'passed'
+                                                 WHEN s.actual * 100 < s."limit" * CASE l.level WHEN 'critical' THEN s.critical WHEN 'warning' THEN s.warning END THEN 'forecast'
                                                  WHEN s.restated AND NOT EXISTS (SELECT FROM billing.alert AS a WHERE a.budget_id = s.budget_id AND a.period = s.period AND a.actual = s.actual) THEN 'restated' ELSE 'fired' END AS kind) AS k
           ON CONFLICT DO NOTHING RETURNING * $$;
 COMMENT ON FUNCTION billing.judge_budgets(date, boolean) IS
@@ -442,7 +448,7 @@ COMMENT ON VIEW billing.budget_alerts IS 'Every alert of every budget.';
 COMMENT ON COLUMN billing.budget_alerts.budget IS 'Key of the budget.';
 COMMENT ON COLUMN billing.budget_alerts.period IS 'Period of the budget.';
 COMMENT ON COLUMN billing.budget_alerts.level IS 'warning, critical, uncounted.';
-COMMENT ON COLUMN billing.budget_alerts.kind IS 'fired, passed, restated.';
+COMMENT ON COLUMN billing.budget_alerts.kind IS 'fired, forecast, passed, restated.';
 COMMENT ON COLUMN billing.budget_alerts.actual IS 'What had been spent.';
 COMMENT ON COLUMN billing.budget_alerts."limit" IS 'The limit then.';
 COMMENT ON COLUMN billing.budget_alerts.currency IS 'Currency of both.';
