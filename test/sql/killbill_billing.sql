@@ -128,6 +128,36 @@ INSERT INTO killbill_item SELECT 'kb', id(i.n)::uuid, id(60)::uuid, i.type, s.ki
 SELECT subject, period_from, period_to, ours, theirs, reason FROM killbill_reconcile('kb', '[2026-02-01,2026-05-01)') WHERE subject LIKE 'invoice%' ORDER BY 2;
 ROLLBACK;
 
+-- Usage that waits until its period is over: less of it would stop the server's invoices, what is too old would be ignored.  It is not told; the next push tells it as money.
+BEGIN;
+SELECT use('w1', 'gb', '2026-04-05T12:00:00Z', 95) \gset
+SELECT outcome, amount FROM killbill_push_usage('kb', through => '2026-04-20', since => '2026-04-01');
+SELECT * FROM deliver('{"status": 201}');
+SELECT correct_usage('acme', 'w1', 15) \gset
+SELECT outcome, amount FROM killbill_push_usage('kb', through => '2026-04-21', since => '2026-04-01');
+UPDATE message SET enqueued_at = '2026-04-20 12:00Z' WHERE state = 'waiting';
+SELECT killbill_is_stale('kb', 's-1', payload -> 'records', '2026-04-20 12:00Z', n.at) FROM message CROSS JOIN unnest('{2026-04-20 12:00Z,2026-04-30 12:00Z,2026-05-01 12:00Z}'::timestamptz[]) AS n (at) WHERE state = 'waiting' ORDER BY n.at;
+SELECT * FROM deliver();
+SELECT outcome, amount FROM killbill_push_usage('kb', through => '2026-05-02', since => '2026-04-01');
+ROLLBACK;
+BEGIN;
+SELECT use('w2', 'gb', '2026-04-05T12:00:00Z', 70) \gset
+SELECT outcome, amount FROM killbill_push_usage('kb', through => '2026-04-20', since => '2026-04-01');
+SELECT killbill_is_stale('kb', 's-1', payload -> 'records', '2026-04-20 12:00Z', n.at) FROM message CROSS JOIN unnest('{2026-05-20 12:00Z,2026-06-20 12:00Z}'::timestamptz[]) AS n (at) WHERE state = 'waiting' ORDER BY n.at;
+UPDATE message SET enqueued_at = '2026-04-20 12:00Z' WHERE state = 'waiting';
+SELECT * FROM deliver();
+SELECT outcome, amount FROM killbill_push_usage('kb', through => '2026-07-01', since => '2026-04-01');
+ROLLBACK;
+-- A subscription stays with its resource when only its fields change; a meter with its unit once usage was told.
+BEGIN;
+SELECT killbill_subscribe('kb', 'acme', 'server', '2026-01-01', 's-1', fields => '{"po": "1"}') \gset
+SELECT resource_id IS NOT NULL, fields FROM killbill_subscription WHERE external_key = 's-1';
+SELECT fails($$SELECT killbill_subscribe('kb', 'acme', 'server', '2026-01-01', 's-1', resource => 'vm-2')$$);
+SELECT fails($$SELECT killbill_subscribe('kb', 'acme', 'server', '2026-01-01', 's-1', overrides => '[]')$$);
+SELECT fails($$SELECT killbill_subscribe('kb', 'acme', 'server', '2026-01-01', 's-1', fields => '{"po": ""}')$$);
+SELECT fails($$SELECT killbill_set_unit('kb', 'server/traffic/gb', 'server', 'peak', 1)$$);
+ROLLBACK;
+
 -- Limits of the server. A capacity above its last tier and an item of 1,000,000 would stop its invoices for the account: not told, others are.
 BEGIN;
 SELECT use('l1', 'peak', '2026-04-05T12:00:00Z', 101), use('l2', 'gb', '2026-04-05T12:00:00Z', 20) \gset

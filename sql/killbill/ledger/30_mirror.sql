@@ -51,10 +51,13 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = format('custom fields must be an object of names and values, not %s', fields);
     END IF;
     FOR field IN SELECT f.key, f.value FROM jsonb_each_text(fields) AS f LOOP
+        IF coalesce(field.value, '') = '' OR field.key = '' THEN
+            RAISE invalid_parameter_value USING MESSAGE = format('custom field "%s" has no value, which the server refuses', field.key);
+        END IF;
         PERFORM killbill_check_text('the name of a custom field', field.key, 64), killbill_check_text(format('custom field "%s"', field.key), field.value, 255);
     END LOOP;
 END $$;
-COMMENT ON FUNCTION billing.killbill_check_fields(jsonb) IS 'Raises 22001 for a name or value of a custom field that is longer than the server takes, 22023 unless it is an object. Immutable.';
+COMMENT ON FUNCTION billing.killbill_check_fields(jsonb) IS 'Raises 22001 for a name or value of a custom field that is longer than the server takes, 22023 for one that is empty or unless it is an object. Immutable.';
 
 CREATE FUNCTION billing.killbill_account_body(account billing.killbill_account) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -129,10 +132,19 @@ BEGIN
             RAISE undefined_object USING MESSAGE = format('account "%s" has no resource "%s"', killbill_subscribe.account, killbill_subscribe.resource), HINT = 'Make it with billing.set_resource().';
         END IF;
     END IF;
+    SELECT s.* INTO former FROM killbill_subscription AS s WHERE s.endpoint = killbill_subscribe.endpoint AND s.external_key = killbill_subscribe.external_key;
+    IF FOUND AND (former.bundle_key <> killbill_subscribe.bundle_key OR former.overrides IS DISTINCT FROM coalesce(killbill_subscribe.overrides, former.overrides)) THEN
+        RAISE object_not_in_prerequisite_state USING MESSAGE = format('subscription "%s" exists on "%s" with another bundle or other prices', killbill_subscribe.external_key, killbill_subscribe.endpoint),
+            HINT = 'Cancel it and subscribe under another external key.';
+    ELSIF FOUND AND former.resource_id IS DISTINCT FROM coalesce(this_resource, former.resource_id)
+          AND EXISTS (SELECT FROM killbill_usage AS u WHERE u.endpoint = killbill_subscribe.endpoint AND u.external_key = killbill_subscribe.external_key) THEN
+        RAISE object_not_in_prerequisite_state USING MESSAGE = format('usage of another resource was told for subscription "%s" already', killbill_subscribe.external_key),
+            HINT = 'Cancel it and subscribe under another external key.';
+    END IF;
     INSERT INTO killbill_subscription (endpoint, external_key, account_id, bundle_key, plan, price_list, starts_on, resource_id, overrides, fields)
         VALUES (killbill_subscribe.endpoint, killbill_subscribe.external_key, mirror.account_id, coalesce(killbill_subscribe.bundle_key, killbill_subscribe.external_key),
                 killbill_subscribe.plan, killbill_subscribe.price_list, killbill_subscribe.starts_on, this_resource, killbill_subscribe.overrides, killbill_subscribe.fields)
-        ON CONFLICT ON CONSTRAINT killbill_subscription_pkey DO UPDATE SET fields = killbill_subscription.fields || excluded.fields, resource_id = excluded.resource_id
+        ON CONFLICT ON CONSTRAINT killbill_subscription_pkey DO UPDATE SET fields = killbill_subscription.fields || excluded.fields, resource_id = coalesce(excluded.resource_id, killbill_subscription.resource_id)
         RETURNING * INTO former;
     IF (former.account_id, former.plan, former.price_list, former.starts_on) <> (mirror.account_id, killbill_subscribe.plan, killbill_subscribe.price_list, killbill_subscribe.starts_on) THEN
         RAISE object_not_in_prerequisite_state USING MESSAGE = format('subscription "%s" exists on "%s" with another account, plan or first day', killbill_subscribe.external_key, killbill_subscribe.endpoint),

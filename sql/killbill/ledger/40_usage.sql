@@ -43,8 +43,10 @@ BEGIN
     IF killbill_set_unit.scale IS NULL OR killbill_set_unit.scale <= 0 THEN
         RAISE invalid_parameter_value USING MESSAGE = format('scale must be above 0, not %s', coalesce(killbill_set_unit.scale::text, 'null'));
     ELSIF EXISTS (SELECT FROM killbill_usage AS u JOIN killbill_subscription AS s USING (endpoint, external_key)
-                   WHERE u.endpoint = killbill_set_unit.endpoint AND u.unit = killbill_set_unit.unit AND s.plan = killbill_set_unit.plan) THEN
-        RAISE object_not_in_prerequisite_state USING MESSAGE = format('usage in unit "%s" of plan "%s" was told already, so its scale cannot change', killbill_set_unit.unit, killbill_set_unit.plan);
+                   WHERE u.endpoint = killbill_set_unit.endpoint AND s.plan = killbill_set_unit.plan
+                     AND (u.unit = killbill_set_unit.unit OR u.unit IN (SELECT x.unit FROM killbill_units(killbill_set_unit.endpoint) AS x
+                                                                        WHERE x.plan = killbill_set_unit.plan AND x.item_id = find_item(killbill_set_unit.meter, 'meter')))) THEN
+        RAISE object_not_in_prerequisite_state USING MESSAGE = format('usage of "%s" or in unit "%s" of plan "%s" was told already, so that unit and scale cannot change', killbill_set_unit.meter, killbill_set_unit.unit, killbill_set_unit.plan);
     END IF;
     INSERT INTO killbill_unit AS u (endpoint, item_id, plan, unit, scale)
         VALUES (killbill_set_unit.endpoint, find_item(killbill_set_unit.meter, 'meter'), killbill_set_unit.plan, killbill_set_unit.unit, killbill_set_unit.scale)
@@ -554,6 +556,31 @@ $$;
 COMMENT ON FUNCTION billing.killbill_usage_body(billing.killbill_subscription, jsonb, boolean, text) IS
 'Usage as the server takes it: whole numbers with dates, or decimals with the instant of noon. Amounts above what its column holds go in parts. Stable.';
 
+CREATE FUNCTION billing.killbill_is_stale(endpoint text, external_key text, records jsonb, told_at timestamptz, now_at timestamptz) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    WITH told AS (
+        SELECT s.account_id, r.day, r.amount, (told_at AT TIME ZONE a.time_zone)::date AS told_on, (now_at AT TIME ZONE a.time_zone)::date AS today
+          FROM killbill_subscription AS s
+         CROSS JOIN LATERAL account_setting_on(s.account_id, current_date) AS a
+         CROSS JOIN LATERAL jsonb_to_recordset(records) AS r(unit text, day date, amount numeric)
+         WHERE s.endpoint = killbill_is_stale.endpoint AND s.external_key = killbill_is_stale.external_key
+    ), bound AS (
+        SELECT t.account_id, t.told_on, t.today, daterange(min(t.day), max(t.day) + 1) AS days,
+               (SELECT min(c.date_from) FROM periods(t.account_id, daterange(t.today - 1, t.today + 1)) AS c) - 28 AS oldest_now,
+               (SELECT min(c.date_from) FROM periods(t.account_id, daterange(t.told_on - 1, t.told_on + 1)) AS c) - 28 AS oldest_then
+          FROM told AS t WHERE t.today > t.told_on GROUP BY t.account_id, t.told_on, t.today
+    )
+    SELECT EXISTS (
+        SELECT FROM bound AS b
+         CROSS JOIN LATERAL killbill_spans(killbill_is_stale.endpoint, b.days, ARRAY[b.account_id]) AS c
+          JOIN told AS t ON t.day >= c.date_from AND t.day < c.date_to
+         WHERE c.external_key = killbill_is_stale.external_key
+           AND (t.amount < 0 AND c.date_to > b.told_on AND c.date_to <= b.today OR c.date_to <= b.oldest_now AND c.date_to > b.oldest_then))
+$$;
+COMMENT ON FUNCTION billing.killbill_is_stale(text, text, jsonb, timestamptz, timestamptz) IS
+'Whether usage that waited from told_at to now_at must not be told as usage any more: less in a period that has ended meanwhile, which the server has billed and could not make smaller, or a period that has become too old for it. Stable.';
+
 CREATE FUNCTION billing.killbill_refused_usage(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -584,6 +611,7 @@ DECLARE
     mirror   killbill_subscription;
     at       text := CASE WHEN answer IS NULL THEN 'begin' ELSE coalesce(message.progress ->> 'at', 'tell') END;
     decimals boolean := coalesce(message.options ->> 'usage_decimals', 'false') = 'true';
+    told_at  timestamptz;
     step     delivery_step;
 BEGIN
     SELECT s.* INTO mirror FROM killbill_subscription AS s WHERE s.endpoint = message.endpoint AND s.external_key = message.payload ->> 'external_key';
@@ -605,7 +633,16 @@ BEGIN
         END IF;
         RETURN step;
     END IF;
-    IF mirror.killbill_id IS NULL THEN
+    told_at := (SELECT m.enqueued_at FROM message AS m WHERE m.message_id = killbill_deliver_usage.message.message_id);
+    -- Days change on a quarter of an hour in all time zones.
+    IF date_bin('15 minutes', told_at, 'epoch') <> date_bin('15 minutes', clock_timestamp(), 'epoch')
+       AND killbill_is_stale(message.endpoint, message.payload ->> 'external_key', message.payload -> 'records', told_at, clock_timestamp()) THEN
+        IF message.uncertain OR coalesce(message.progress ? 'unknown', false) THEN
+            RETURN step_failed('it waited until its period was over, and nobody knows whether an earlier attempt was stored: look at the usage there, then discard this message');
+        END IF;
+        DELETE FROM killbill_usage AS u WHERE u.endpoint = message.endpoint AND u.message_id = killbill_deliver_usage.message.message_id;
+        RETURN step_delivered('{"refused": "it waited until its period was over: the next push tells it as what is right now"}');
+    ELSIF mirror.killbill_id IS NULL THEN
         RETURN step_retry('the subscription is not there yet');
     ELSIF decimals AND EXISTS (SELECT FROM killbill_server AS v WHERE v.endpoint = message.endpoint AND v.version LIKE '0.22.%') THEN
         RETURN step_failed('servers of 0.22 cut decimals off without a word: take option usage_decimals away');
