@@ -623,7 +623,7 @@ BEGIN
             RETURN step_delivered(CASE WHEN answer.status = 400 THEN '{"repeated": true}'::jsonb END);
         END IF;
         -- So it refuses usage of days after an end, without a word: did the subscription end there?
-        IF answer.error IS NULL AND answer.status = 400 AND killbill_code(answer) IS NULL THEN
+        IF answer.error IS NULL AND answer.status = 400 AND jsonb_typeof(json_or_null(answer.body)) IS DISTINCT FROM 'object' THEN
             RETURN step_send(killbill_request('GET', '/subscriptions/' || mirror.killbill_id), coalesce(message.progress, '{}') || jsonb_build_object('at', 'look', 'said', killbill_error(answer)));
         END IF;
         step := killbill_judge(answer);
