@@ -91,7 +91,7 @@ SELECT fails($$ SELECT set_budget('x', 1, 'EUR', account => 'acme', warning => 0
 SELECT fails($$ SELECT set_budget('x', 1, 'EUR', account => 'acme', warning => 96) $$);
 SELECT fails($$ SELECT set_budget('x', 1, 'EUR', account => 'acme', critical => NULL) $$);
 SELECT fails($$ SELECT set_budget('x', 1, 'EUR', account => 'acme', fiscal_start => 13) $$);
-SELECT fails($$ SELECT set_budget('x', 1, 'EUR', account => 'acme', with_tax => NULL) $$);
+SELECT fails($$ SELECT set_budget('x', 1, 'EUR', account => 'acme', with_tax => true) $$);
 
 -- a meter of all accounts; a budget that is ended; alerts of what is over stay told
 SELECT set_budget('all tokens', 10, 'EUR', meter => 'gpu', action => 'block') > 0 AS ok;

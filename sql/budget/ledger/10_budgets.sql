@@ -35,7 +35,7 @@ COMMENT ON COLUMN billing.budget.item_id IS 'Only charges of this meter, of the 
 COMMENT ON COLUMN billing.budget.tag IS 'Cost rows with this tag, under its normalised key; null = another scope.';
 COMMENT ON COLUMN billing.budget.value IS 'Value of the tag.';
 COMMENT ON COLUMN billing.budget.measure IS 'What counts: billed, effective, list or contracted cost, or charges of the account, billed or not, those of running periods as they would be rated now.';
-COMMENT ON COLUMN billing.budget.with_tax IS 'Cost rows of taxes count (gross).';
+COMMENT ON COLUMN billing.budget.with_tax IS 'Cost rows of taxes count (gross); charges are net.';
 COMMENT ON COLUMN billing.budget.with_credits IS 'Cost rows of credits count (after credits).';
 COMMENT ON COLUMN billing.budget.currency IS 'Currency of the limit; other currencies are converted by the rate of the day of the cost.';
 COMMENT ON COLUMN billing.budget.every IS 'month, quarter, year, or total: the whole span of its limits.';
@@ -85,7 +85,7 @@ COMMENT ON COLUMN billing.alert.kind IS 'fired; forecast: the level is expected 
 COMMENT ON COLUMN billing.alert.actual IS 'What had been spent.';
 COMMENT ON COLUMN billing.alert."limit" IS 'The limit then.';
 COMMENT ON COLUMN billing.alert.forecast IS 'What the period was expected to come to; null = too early to say, or over.';
-COMMENT ON COLUMN billing.alert.method IS 'How that was forecast: linear = at the average of the days so far; fees count once.';
+COMMENT ON COLUMN billing.alert.method IS 'How that was forecast: linear = at the average of the days so far; what does not grow with the days (fees; cost of other categories than Usage) counts once.';
 COMMENT ON COLUMN billing.alert.currency IS 'Currency of the budget then.';
 COMMENT ON COLUMN billing.alert.action IS 'Action of the budget then.';
 COMMENT ON COLUMN billing.alert.endpoint IS 'Endpoint that was told, with the idempotency key billing:budget-alert-NUMBER; null = none.';
@@ -145,7 +145,7 @@ COMMENT ON FUNCTION billing.set_budget_limit(text, numeric, date, date) IS
 'Sets the limit of a budget for periods that begin from valid_from to valid_to (half-open; null = without border). 0 allows nothing; null ends the budget for these periods: it is no longer looked at and blocks nothing. Errors: 22023 no limit or an empty span, 42704 unknown budget. Volatile.';
 
 CREATE FUNCTION billing.set_budget(key text, "limit" numeric, currency text, scheme text DEFAULT NULL, cost_center text DEFAULT NULL, account text DEFAULT NULL, meter text DEFAULT NULL, tag text DEFAULT NULL, value text DEFAULT NULL,
-                                   measure text DEFAULT NULL, every text DEFAULT 'month', fiscal_start int DEFAULT 1, with_tax boolean DEFAULT true, with_credits boolean DEFAULT true,
+                                   measure text DEFAULT NULL, every text DEFAULT 'month', fiscal_start int DEFAULT 1, with_tax boolean DEFAULT NULL, with_credits boolean DEFAULT NULL,
                                    warning numeric DEFAULT 80, critical numeric DEFAULT 95, action text DEFAULT 'notify', endpoint text DEFAULT NULL, valid_from date DEFAULT NULL, valid_to date DEFAULT NULL,
                                    on_forecast boolean DEFAULT false) RETURNS int
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -176,8 +176,8 @@ BEGIN
             HINT = 'warning is above 0, and critical is not below warning.';
     ELSIF set_budget.fiscal_start IS NULL OR set_budget.fiscal_start NOT BETWEEN 1 AND 12 THEN
         RAISE invalid_parameter_value USING MESSAGE = format('fiscal_start must be a month from 1 to 12, not %s', coalesce(set_budget.fiscal_start::text, 'null'));
-    ELSIF set_budget.with_tax IS NULL OR set_budget.with_credits IS NULL THEN
-        RAISE invalid_parameter_value USING MESSAGE = 'with_tax and with_credits must be true or false, not null';
+    ELSIF of_charges AND (set_budget.with_tax OR NOT set_budget.with_credits) THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('budget "%s" is for charges, which are net of tax and after discounts', set_budget.key), HINT = 'Leave with_tax and with_credits away; they are for cost.';
     ELSIF set_budget.endpoint IS NOT NULL THEN
         PERFORM find_endpoint(set_budget.endpoint);
     END IF;
@@ -187,7 +187,7 @@ BEGIN
     INSERT INTO budget AS b (key, scheme_id, cost_center_id, account_id, item_id, tag, value, measure, with_tax, with_credits, currency, every, fiscal_start, warning, critical, on_forecast, action, endpoint)
         VALUES (set_budget.key, of_scheme.scheme_id, CASE WHEN of_scheme.scheme_id IS NOT NULL THEN find_cost_center(of_scheme.kind, set_budget.cost_center) END,
                 CASE WHEN set_budget.account IS NOT NULL THEN find_account(set_budget.account) END, CASE WHEN set_budget.meter IS NOT NULL THEN find_item(set_budget.meter, 'meter') END,
-                normal_tag_key(set_budget.tag), set_budget.value, coalesce(set_budget.measure, CASE WHEN of_charges THEN 'charges' ELSE 'billed' END), set_budget.with_tax, set_budget.with_credits,
+                normal_tag_key(set_budget.tag), set_budget.value, coalesce(set_budget.measure, CASE WHEN of_charges THEN 'charges' ELSE 'billed' END), coalesce(set_budget.with_tax, NOT of_charges), coalesce(set_budget.with_credits, true),
                 set_budget.currency, set_budget.every, set_budget.fiscal_start, set_budget.warning, set_budget.critical, coalesce(set_budget.on_forecast, false), set_budget.action, set_budget.endpoint)
         ON CONFLICT ON CONSTRAINT budget_key_key DO UPDATE SET scheme_id = excluded.scheme_id, cost_center_id = excluded.cost_center_id, account_id = excluded.account_id, item_id = excluded.item_id,
             tag = excluded.tag, value = excluded.value, measure = excluded.measure, with_tax = excluded.with_tax, with_credits = excluded.with_credits, currency = excluded.currency, every = excluded.every,
@@ -197,7 +197,7 @@ BEGIN
     RETURN new_id;
 END $$;
 COMMENT ON FUNCTION billing.set_budget(text, numeric, text, text, text, text, text, text, text, text, text, int, boolean, boolean, numeric, numeric, text, text, date, date, boolean) IS
-'Makes or replaces the budget with that key and returns its number. limit: of each period, in currency, for periods that begin from valid_from to valid_to (null = without border). Scope: a cost_center of a scheme, or an account (with meter: only its charges), each with all below it, or a meter of all accounts, or a tag with its value. measure: billed (default), effective, list, contracted; of an account or meter charges. every: month, quarter, year, or total (from valid_from to valid_to); fiscal_start: month in which years begin. with_tax, with_credits: whether such cost rows count. warning, critical: percent of the limit; on_forecast: reached by the forecast too, which is then told as kind forecast. action: notify, block (see may_create()), event. endpoint: who is told. Errors: 22023 bad argument, 42704 unknown object or endpoint. Volatile.';
+'Makes or replaces the budget with that key and returns its number. limit: of each period, in currency, for periods that begin from valid_from to valid_to (null = without border). Scope: a cost_center of a scheme, or an account (with meter: only its charges), each with all below it, or a meter of all accounts, or a tag with its value. measure: billed (default), effective, list, contracted; of an account or meter charges. every: month, quarter, year, or total (from valid_from to valid_to); fiscal_start: month in which years begin. with_tax, with_credits: whether such cost rows count, true unless said; charges are net of tax and after discounts, and refuse both. warning, critical: percent of the limit; on_forecast: reached by the forecast too, which is then told as kind forecast. action: notify, block (see may_create()), event. endpoint: who is told. Errors: 22023 bad argument, 42704 unknown object or endpoint. Volatile.';
 
 CREATE FUNCTION billing.budget_periods(day date) RETURNS TABLE (budget_id int, period daterange, "limit" numeric)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000 SET search_path = pg_catalog, billing, pg_temp
@@ -248,13 +248,13 @@ CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, actual 
         SELECT r.from_currency, r.to_currency, r.valid, r.rate FROM billing.exchange_rate AS r WHERE upper_inf(r.known)
         UNION ALL SELECT DISTINCT w.currency, w.currency, daterange(NULL, NULL), 1::numeric FROM wanted AS w),
     share AS MATERIALIZED (
-        SELECT a.scheme_id, s.target_id, s.day, s.currency, s.pool, sum(s.billed) AS billed, sum(s.effective) AS effective, sum(s.list) AS list, sum(s.contracted) AS contracted
+        SELECT a.scheme_id, s.target_id, s.day, s.currency, s.pool, s.category IS DISTINCT FROM 'Usage' AS once, sum(s.billed) AS billed, sum(s.effective) AS effective, sum(s.list) AS list, sum(s.contracted) AS contracted
           FROM billing.allocation_share AS s JOIN billing.allocation AS a USING (allocation_id), whole AS w
-         WHERE a.state IN ('open', 'closed') AND s.outcome IN ('direct', 'shared') AND w.span @> s.day GROUP BY 1, 2, 3, 4, 5),
+         WHERE a.state IN ('open', 'closed') AND s.outcome IN ('direct', 'shared') AND w.span @> s.day GROUP BY 1, 2, 3, 4, 5, 6),
     -- rolled up the tree once, not once a budget
     rolled AS MATERIALIZED (
-        SELECT s.scheme_id, c.top, s.day, s.currency, s.pool, sum(s.billed) AS billed, sum(s.effective) AS effective, sum(s.list) AS list, sum(s.contracted) AS contracted
-          FROM share AS s JOIN center AS c ON c.id = s.target_id GROUP BY 1, 2, 3, 4, 5),
+        SELECT s.scheme_id, c.top, s.day, s.currency, s.pool, s.once, sum(s.billed) AS billed, sum(s.effective) AS effective, sum(s.list) AS list, sum(s.contracted) AS contracted
+          FROM share AS s JOIN center AS c ON c.id = s.target_id GROUP BY 1, 2, 3, 4, 5, 6),
     -- a later window may hold corrections of earlier days
     tagged AS MATERIALIZED (
         SELECT t.*
@@ -272,18 +272,20 @@ CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, actual 
     -- and converted once for all budgets of the same cost center, period and currency
     scope AS (SELECT DISTINCT w.scheme_id, w.cost_center_id, w.period, w.currency FROM wanted AS w WHERE w.scheme_id IS NOT NULL),
     scoped AS MATERIALIZED (
-        SELECT x.scheme_id, x.cost_center_id, x.period, x.currency, s.pool, sum(s.billed * r.rate) AS billed, sum(s.effective * r.rate) AS effective, sum(s.list * r.rate) AS list, sum(s.contracted * r.rate) AS contracted,
+        SELECT x.scheme_id, x.cost_center_id, x.period, x.currency, s.pool, s.once, sum(s.billed * r.rate) AS billed, sum(s.effective * r.rate) AS effective, sum(s.list * r.rate) AS list, sum(s.contracted * r.rate) AS contracted,
                bool_or(r.rate IS NULL) AS uncounted
           FROM scope AS x JOIN rolled AS s ON s.scheme_id = x.scheme_id AND s.top = x.cost_center_id
           LEFT JOIN rate AS r ON r.from_currency = s.currency AND r.to_currency = x.currency AND r.valid @> s.day
-         WHERE x.period @> s.day GROUP BY 1, 2, 3, 4, 5),
+         WHERE x.period @> s.day GROUP BY 1, 2, 3, 4, 5, 6),
     spent AS (
-        SELECT w.budget_id, CASE w.measure WHEN 'billed' THEN s.billed WHEN 'effective' THEN s.effective WHEN 'list' THEN s.list ELSE s.contracted END AS amount, 0 AS fees, s.uncounted
+        SELECT w.budget_id, m.amount, CASE WHEN s.once THEN m.amount END AS fees, s.uncounted
           FROM wanted AS w JOIN scoped AS s ON s.scheme_id = w.scheme_id AND s.cost_center_id = w.cost_center_id AND s.period = w.period AND s.currency = w.currency
+         CROSS JOIN LATERAL (SELECT CASE w.measure WHEN 'billed' THEN s.billed WHEN 'effective' THEN s.effective WHEN 'list' THEN s.list ELSE s.contracted END AS amount) AS m
          WHERE (w.with_tax OR s.pool <> 'tax') AND (w.with_credits OR s.pool <> 'credit')
         UNION ALL
-        SELECT w.budget_id, r.rate * CASE w.measure WHEN 'billed' THEN t.billed WHEN 'effective' THEN t.effective WHEN 'list' THEN t.list ELSE t.contracted END, 0, r.rate IS NULL
+        SELECT w.budget_id, m.amount, CASE WHEN t.category IS DISTINCT FROM 'Usage' THEN m.amount END, r.rate IS NULL
           FROM wanted AS w JOIN tagged AS t ON t.tag = w.tag AND t.value = w.value LEFT JOIN rate AS r ON r.from_currency = t.currency AND r.to_currency = w.currency AND r.valid @> t.day
+         CROSS JOIN LATERAL (SELECT r.rate * CASE w.measure WHEN 'billed' THEN t.billed WHEN 'effective' THEN t.effective WHEN 'list' THEN t.list ELSE t.contracted END AS amount) AS m
          WHERE w.period @> t.day AND (w.with_tax OR t.category IS DISTINCT FROM 'Tax') AND (w.with_credits OR t.category IS DISTINCT FROM 'Credit')
         UNION ALL
         SELECT w.budget_id, r.rate * c.amount, r.rate * c.fees, r.rate IS NULL OR c.failed
@@ -293,11 +295,11 @@ CREATE FUNCTION billing.spending(day date) RETURNS TABLE (budget_id int, actual 
          WHERE w.period @> c.day_from)
     SELECT s.budget_id, sum(s.amount), sum(s.fees), bool_or(s.uncounted) FROM spent AS s GROUP BY 1 $$;
 COMMENT ON FUNCTION billing.spending(date) IS
-'What each budget has spent in its period that holds a day, in its currency: cost in another is converted by the rate of its day; how much of it is fees, which do not grow with the days; and whether some cost is not counted, because there is no rate or a charge cannot be rated. Stable.';
+'What each budget has spent in its period that holds a day, in its currency: cost in another is converted by the rate of its day; how much of it does not grow with the days (fees; cost of other categories than Usage: purchases, taxes, credits, adjustments); and whether some cost is not counted, because there is no rate or a charge cannot be rated. Stable.';
 
 CREATE FUNCTION billing.budget_status(day date DEFAULT (pg_catalog.now() AT TIME ZONE 'UTC')::date)
     RETURNS TABLE (budget text, period daterange, "limit" numeric, actual numeric, percent numeric, forecast numeric, method text, limit_reached_on date, days_until_limit int, level text, uncounted boolean, currency text, budget_id int)
-    LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
     AS $$ SELECT b.key, p.period, p."limit", s.actual, CASE WHEN p."limit" > 0 THEN round(100 * s.actual / p."limit", 2) END,
                  e.forecast, 'linear',
                  CASE WHEN p.period @> f.reached THEN f.reached END, CASE WHEN p.period @> f.reached THEN f.reached - day END,
@@ -313,7 +315,7 @@ CREATE FUNCTION billing.budget_status(day date DEFAULT (pg_catalog.now() AT TIME
            CROSS JOIN LATERAL (SELECT CASE WHEN s.actual >= p."limit" AND s.actual > 0 THEN day
                                            WHEN s.actual > s.fees AND d.elapsed > 0 THEN day + least(ceil((p."limit" - s.actual) * d.elapsed / (s.actual - s.fees)), 36500)::int END AS reached) AS f $$;
 COMMENT ON FUNCTION billing.budget_status(date) IS
-'How each budget stands on a day: its period, limit, actual, percent, forecast for the period (method linear: at the average of its days so far, fees once; null when over), the day of the period on which the limit is reached at that pace and how many days until then (null: not in this period), the level reached (warning, critical; by the forecast too if the budget says on_forecast), and uncounted: some cost is not counted, because it has no exchange rate or cannot be rated. Stable.';
+'How each budget stands on a day: its period, limit, actual, percent, forecast for the period (method linear: at the average of its days so far, what does not grow with the days once; null when over), the day of the period on which the limit is reached at that pace and how many days until then (null: not in this period), the level reached (warning, critical; by the forecast too if the budget says on_forecast), and uncounted: some cost is not counted, because it has no exchange rate or cannot be rated. Stable.';
 
 CREATE FUNCTION billing.try_to_tell(endpoint text, kind text, payload jsonb, idempotency_key text) RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
