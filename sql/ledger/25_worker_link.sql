@@ -19,5 +19,5 @@ COMMENT ON FUNCTION billing.worker_library_version() IS
 CREATE FUNCTION billing.guard_endpoint_name() RETURNS event_trigger
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'guard_endpoint_name';
 COMMENT ON FUNCTION billing.guard_endpoint_name() IS
-'Event trigger function: refuses to rename an endpoint while messages or anything else is stored under its name. Errors: 55006. Volatile.';
+'Event trigger function: refuses to rename an endpoint while messages or anything else is stored under its name, to drop it while messages wait or accounts are remembered on it, and to change its api_key once ids of accounts are known. Errors: 55006. Volatile.';
 REVOKE ALL ON FUNCTION billing.guard_endpoint_name() FROM PUBLIC;

@@ -75,9 +75,10 @@ CREATE PROCEDURE billing.create_ledger_guard()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $procedure$
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'billing_endpoint_guard') THEN
-        CREATE EVENT TRIGGER billing_endpoint_guard ON ddl_command_start WHEN TAG IN ('ALTER SERVER') EXECUTE FUNCTION billing.guard_endpoint_name();
-        COMMENT ON EVENT TRIGGER billing_endpoint_guard IS 'Refuses to rename an endpoint while messages and their keys are stored under its name.';
+    IF NOT EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'billing_endpoint_guard' AND t.evttags @> '{ALTER SERVER,DROP SERVER,DROP OWNED}'::text[]) THEN
+        DROP EVENT TRIGGER IF EXISTS billing_endpoint_guard;
+        CREATE EVENT TRIGGER billing_endpoint_guard ON ddl_command_start WHEN TAG IN ('ALTER SERVER', 'DROP SERVER', 'DROP OWNED') EXECUTE FUNCTION billing.guard_endpoint_name();
+        COMMENT ON EVENT TRIGGER billing_endpoint_guard IS 'Refuses to rename, drop or turn to another tenant an endpoint under whose name messages and what they told are stored.';
     END IF;
     IF EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'billing_ledger_guard') THEN
         RETURN;
@@ -110,7 +111,7 @@ BEGIN
     COMMENT ON EVENT TRIGGER billing_ledger_guard IS 'Refuses to drop the billing extension or schema while a ledger exists.';
 END $procedure$;
 COMMENT ON PROCEDURE billing.create_ledger_guard() IS
-'Creates the event trigger that refuses DROP EXTENSION billing CASCADE and the like while a ledger exists, and schema billing_guard with its function; and the one that refuses to rename endpoints in use. What is there already stays. create_ledger() and upgrade_ledger() call it when run by a superuser.';
+'Creates the event trigger that refuses DROP EXTENSION billing CASCADE and the like while a ledger exists, and schema billing_guard with its function; and the one that refuses to rename, drop or turn to another tenant endpoints in use. What is there already stays. create_ledger() and upgrade_ledger() call it when run by a superuser.';
 REVOKE ALL ON PROCEDURE billing.create_ledger_guard() FROM PUBLIC;
 
 CREATE PROCEDURE billing.upgrade_ledger()

@@ -105,13 +105,18 @@ class Stub:
         return f"http://127.0.0.1:{self.port}/{fault}/{times}"
 
 
+def drop_endpoint(name):
+    """Drops an endpoint, if it is there, with the messages that keep it."""
+    sql(f"DELETE FROM billing.message WHERE endpoint = '{name}' AND state NOT IN ('delivered', 'discarded'); DROP SERVER IF EXISTS {name} CASCADE")
+
+
 def endpoint(name, url, **options):
     """An endpoint whose connector is the example of doc/worker.md; quick to try again."""
     settings = {"url": url, "connector": "shop.warehouse", "allow_http": "true", "allow_private": "true", "timeout": "1s", "connect_timeout": "1s",
                 "retry_delay": "50ms", "retry_limit": "200ms", "breaker_failures": "1000", "max_body": "1000000", "max_parallel": "16"}
     settings.update(options)
     settings = {key: value for key, value in settings.items() if value is not None}
-    sql(f"DROP SERVER IF EXISTS {name} CASCADE")
+    drop_endpoint(name)
     sql(f"CREATE SERVER {name} FOREIGN DATA WRAPPER billing_custom OPTIONS ("
         + ", ".join(f"\"{key}\" '{value}'" for key, value in settings.items()) + ")")
 
@@ -245,7 +250,7 @@ def check_tls(stub):
     for name in bad:
         wait_for(lambda: (one("SELECT reason FROM billing.message WHERE endpoint = %s", name) or "").startswith(("tls: ", "timeout: ")), 10, f"{name} refused")
         expect(one("SELECT state IN ('delayed', 'sending', 'waiting') FROM billing.message WHERE endpoint = %s", name), f"{name} was given up")
-        sql(f"DROP SERVER {name}")
+        drop_endpoint(name)
 
 
 class Proxy(socketserver.StreamRequestHandler):
@@ -325,7 +330,7 @@ def check_proxy(stub):
         enqueue("v_other", [reason])
         wait_for(lambda: (one("SELECT reason FROM billing.message WHERE endpoint = 'v_other' AND idempotency_key = %s", reason) or "").startswith(reason), 10, f"{reason} of the proxy")
         expect(other.heads and stub.effects() == {"v_plain": 1}, "a redirect of the proxy was followed")
-        sql("DROP SERVER v_other")
+        drop_endpoint("v_other")
 
 
 def secure_effects(secure):
@@ -361,7 +366,7 @@ def check_secrets(stub):
         endpoint("s_" + name, stub.url(), token_file=name, secret_headers=template, user="alice")
         enqueue("s_" + name, [name])
         wait_for(lambda: (one("SELECT reason FROM billing.message WHERE endpoint = %s", "s_" + name) or "").startswith("secret: "), 10, f"{name} refused")
-        sql(f"DROP SERVER s_{name}")
+        drop_endpoint(f"s_{name}")
     expect(not set(stub.effects()) & {"missing", "open", "link", "empty", "zero"}, "a message went out without its secret")
     expect("***" in one("SELECT last_answer FROM billing.message WHERE endpoint = 's_file'"), "the answer that quotes the secret was not cleaned")
     stored = one("SELECT string_agg(m::text, ' ') FROM billing.message AS m WHERE endpoint LIKE 's\\_%'") + one("SELECT coalesce(string_agg(query, ' '), '') FROM pg_stat_activity")
@@ -387,7 +392,7 @@ def check_quoted_secrets(stub):
     expect(result == {"kept": hidden, "pass": 12.5} and progress == {"kept": hidden}, f"kept are {result} and {progress}")
     for text in (reason, last_answer):
         expect(json.loads(text) == hidden, f"kept is {text}")
-    sql("DROP SERVER q_echo")
+    drop_endpoint("q_echo")
 
 
 def check_paths(stub):
@@ -622,7 +627,7 @@ def check_waiting(stub):
     expect(time.monotonic() - begun < 5, "fast shutdown took long")
     pg_ctl("start")
     wait_for_worker()
-    sql("DROP SERVER h_hang")
+    drop_endpoint("h_hang")
 
 
 def check_breaker(stub):
@@ -649,7 +654,7 @@ def check_breaker(stub):
     sql(f"ALTER SERVER b_dead OPTIONS (SET url '{stub.url()}')")
     wait_until_finished("b_dead", 30)
     expect(states("b_dead") == {"delivered": 500}, f"{states('b_dead')}")
-    sql("DROP SERVER b_hang")
+    drop_endpoint("b_hang")
 
 
 class Watch(threading.Thread):
@@ -761,7 +766,7 @@ def check_slots(stub):
     print(f"# 200 messages beside {sum(states(name).get('sending', 0) for name in hanging)} requests that hang: {time.monotonic() - begun:.2f} s")
     expect(time.monotonic() - begun < 5, f"the healthy endpoint took {time.monotonic() - begun:.1f} s")
     for name in hanging:
-        sql(f"DELETE FROM billing.message WHERE endpoint = '{name}'; DROP SERVER {name}")
+        drop_endpoint(name)
 
 
 def check_poison(stub):
@@ -770,7 +775,7 @@ def check_poison(stub):
     enqueue("p_poison", [f"bad{n}" for n in range(30)])
     enqueue("p_poison", [f"good{n}" for n in range(60)])
     wait_for(lambda: one("SELECT count(*) FROM billing.message WHERE endpoint = 'p_poison' AND state = 'delivered'") == 60, 20, f"good messages behind bad ones {states('p_poison')}: delivered")
-    sql("DROP SERVER p_poison")
+    drop_endpoint("p_poison")
 
 
 def check_wish(stub):
@@ -876,7 +881,7 @@ def check_limits(stub):
     endpoint("r_sync", stub.url(), sync_every="1s", connector="shop.ignoring")
     sql("CREATE OR REPLACE FUNCTION shop.ignoring(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step LANGUAGE sql RETURN billing.step_delivered()")
     wait_for(lambda: states("r_sync").get("delivered", 0) >= 3, 10, "three syncs")
-    sql("DROP SERVER r_sync")
+    drop_endpoint("r_sync")
 
 
 def check_connection_test(stub):

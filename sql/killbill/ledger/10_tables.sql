@@ -61,6 +61,7 @@ CREATE TABLE billing.killbill_price (
     PRIMARY KEY (endpoint, effective_at, price_no)
 );
 CREATE INDEX killbill_price_item ON billing.killbill_price (item_id);
+CREATE INDEX killbill_price_list ON billing.killbill_price (list_id);
 COMMENT ON TABLE billing.killbill_price IS 'Everything that has a price in the imported catalog versions, and the meter or fee of ours that stands for it.';
 COMMENT ON COLUMN billing.killbill_price.endpoint IS 'Endpoint, or the name under which the catalog was imported.';
 COMMENT ON COLUMN billing.killbill_price.effective_at IS 'Version of the catalog.';
@@ -339,8 +340,8 @@ COMMENT ON COLUMN billing.killbill_payment.invoice_id IS 'Invoice there.';
 COMMENT ON COLUMN billing.killbill_payment.purchased IS 'Amount paid.';
 COMMENT ON COLUMN billing.killbill_payment.refunded IS 'Amount given back.';
 COMMENT ON COLUMN billing.killbill_payment.currency IS 'Currency.';
-COMMENT ON COLUMN billing.killbill_payment.status IS 'State of its last transaction, such as SUCCESS.';
-COMMENT ON COLUMN billing.killbill_payment.paid_at IS 'When that was.';
+COMMENT ON COLUMN billing.killbill_payment.status IS 'SUCCESS when something of it was paid, also where a later refund failed or succeeded; otherwise the state of its last transaction.';
+COMMENT ON COLUMN billing.killbill_payment.paid_at IS 'When its last transaction was.';
 
 CREATE TABLE billing.killbill_pushed_invoice (
     endpoint     text   NOT NULL,

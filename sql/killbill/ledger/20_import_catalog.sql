@@ -74,6 +74,30 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.killbill_ensure_item(billing.killbill_price, text) IS 'The meter or fee that stands for a price of a catalog, made if it is missing. Volatile.';
 
+CREATE FUNCTION billing.killbill_check_owner(price billing.killbill_price) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    other killbill_price;
+BEGIN
+    -- Names under which a catalog was imported by hand are no endpoints: the server it came from takes its objects over.
+    SELECT p.* INTO other FROM killbill_price AS p
+     WHERE p.endpoint <> price.endpoint AND EXISTS (SELECT FROM pg_foreign_server AS s WHERE s.srvname = p.endpoint)
+       AND (p.list_id = price.list_id OR p.item_id = price.item_id AND (p.kind, p.in_advance, p.unit, p.usage_type) IS DISTINCT FROM (price.kind, price.in_advance, price.unit, price.usage_type))
+     ORDER BY p.list_id = price.list_id DESC NULLS LAST LIMIT 1;
+    IF other.list_id = price.list_id THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('price list "%s" has the prices of endpoint "%s", and those of "%s" would replace them', (SELECT l.key FROM price_list AS l WHERE l.list_id = price.list_id), other.endpoint, price.endpoint),
+            HINT = format('Make a price list of its own and say so with billing.set_external_key(''price_list'', its number, ''%s'', ''%s'').', price.endpoint, (SELECT l.key FROM price_list AS l WHERE l.list_id = price.list_id));
+    ELSIF other.item_id = price.item_id THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('"%s" stands for something else of endpoint "%s" than of "%s"', (SELECT i.key FROM item AS i WHERE i.item_id = price.item_id), other.endpoint, price.endpoint),
+            HINT = format('Make a %1$s of its own and say so with billing.set_external_key(''%1$s'', its number, ''%2$s'', ''%3$s'').', CASE price.kind WHEN 'usage' THEN 'meter' ELSE 'fee' END, price.endpoint, killbill_price_name(price));
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.killbill_check_owner(billing.killbill_price) IS
+'Raises 55000 when the price list of an imported price has the prices of another endpoint, or its meter or fee stands for another kind of thing there: two tenants often have catalogs of one name. Stable.';
+
 CREATE FUNCTION billing.killbill_set_prices(endpoint text, seller text, applies_to text) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -157,6 +181,7 @@ BEGIN
                     price.list_id := NULL;
                     price.item_id := NULL;
                 END;
+                PERFORM killbill_check_owner(price);
             END IF;
             INSERT INTO killbill_price VALUES (price.*);
         END LOOP;
@@ -181,4 +206,4 @@ BEGIN
          WHERE c.endpoint = killbill_import_catalog.endpoint AND c.effective_at <> ALL (versions);
 END $$;
 COMMENT ON FUNCTION billing.killbill_import_catalog(xml, text, text, text) IS
-'Makes the price lists, meters, fees and prices that stand for a Kill Bill catalog, each price valid from its version to the next, and says what became of each. catalog: all versions as GET /1.0/kb/catalog/xml answers them, or one as it was uploaded. endpoint: whose catalog it is, or any name. seller: needed where there are several. applies_to: as for set_price(), needed when a changed price reaches into closed charge periods. Price lists are named CATALOG/LIST/CURRENCY, fees PLAN, meters PLAN/USAGE/UNIT (before a plan''s last phase: PHASE instead of PLAN) unless an external key of the endpoint names another object. outcome: imported, free (nothing to pay), unchanged (the version was imported before), differs (imported, but the server does otherwise, see detail), not expressed (and why), vanished (a version that the catalog had before). Errors: 22023 no catalog, 55000 applies_to is missing. Volatile.';
+'Makes the price lists, meters, fees and prices that stand for a Kill Bill catalog, each price valid from its version to the next, and says what became of each. catalog: all versions as GET /1.0/kb/catalog/xml answers them, or one as it was uploaded. endpoint: whose catalog it is, or any name. seller: needed where there are several. applies_to: as for set_price(), needed when a changed price reaches into closed charge periods. Price lists are named CATALOG/LIST/CURRENCY, fees PLAN, meters PLAN/USAGE/UNIT (before a plan''s last phase: PHASE instead of PLAN) unless an external key of the endpoint names another object. outcome: imported, free (nothing to pay), unchanged (the version was imported before), differs (imported, but the server does otherwise, see detail), not expressed (and why), vanished (a version that the catalog had before). Errors: 22023 no catalog, 55000 applies_to is missing, or a price list of that name has the prices of another endpoint. Volatile.';

@@ -21,6 +21,12 @@ CREATE FUNCTION billing.killbill_option(endpoint text, name text) RETURNS text
 AS $$ SELECT o.option_value FROM pg_foreign_server AS s CROSS JOIN pg_options_to_table(s.srvoptions) AS o WHERE s.srvname = endpoint AND o.option_name = name $$;
 COMMENT ON FUNCTION billing.killbill_option(text, text) IS 'Value of an option of an endpoint; null = not given. Stable.';
 
+CREATE FUNCTION billing.endpoint_is_bound(endpoint text) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$ SELECT EXISTS (SELECT FROM killbill_account AS k WHERE k.endpoint = endpoint_is_bound.endpoint AND k.killbill_id IS NOT NULL) $$;
+COMMENT ON FUNCTION billing.endpoint_is_bound(text) IS
+'Whether the ledger remembers ids of accounts on an endpoint, so that its tenant must stay the same one: what another tenant was told is not known. Stable.';
+
 CREATE FUNCTION billing.killbill_find_account(endpoint text, account text) RETURNS billing.killbill_account
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$

@@ -27,7 +27,9 @@ CREATE FUNCTION billing.killbill_store_payments(endpoint text, payments jsonb) R
 AS $$
     INSERT INTO killbill_payment AS k (endpoint, payment_id, invoice_id, purchased, refunded, currency, status, paid_at)
     SELECT $1, (p ->> 'paymentId')::uuid, (p ->> 'targetInvoiceId')::uuid, coalesce((p ->> 'purchasedAmount')::numeric, 0), coalesce((p ->> 'refundedAmount')::numeric, 0) + coalesce((p ->> 'creditedAmount')::numeric, 0), p ->> 'currency',
-           coalesce(jsonb_path_query_first(p, '$.transactions[*] ? (@.transactionType == "PURCHASE").status') #>> '{}', p #>> '{transactions,-1,status}'), (p #>> '{transactions,-1,effectiveDate}')::timestamptz
+           -- A refund that failed leaves what was paid before, in whatever order the server lists them.
+           CASE WHEN jsonb_path_exists(p, '$.transactions[*] ? (@.status == "SUCCESS" && !(@.transactionType like_regex "^(REFUND|VOID|CHARGEBACK)$"))') THEN 'SUCCESS'
+                ELSE p #>> '{transactions,-1,status}' END, (p #>> '{transactions,-1,effectiveDate}')::timestamptz
       FROM jsonb_array_elements(payments) AS p WHERE p ->> 'targetInvoiceId' IS NOT NULL
         ON CONFLICT ON CONSTRAINT killbill_payment_pkey DO UPDATE
        SET purchased = excluded.purchased, refunded = excluded.refunded, status = excluded.status, paid_at = excluded.paid_at

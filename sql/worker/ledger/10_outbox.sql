@@ -210,6 +210,27 @@ END $$;
 COMMENT ON FUNCTION billing.endpoint_is_used(text) IS
 'Whether any table of the ledger has something of the endpoint of that name: messages, keys, or what a connector remembers. Such an endpoint cannot be renamed. Stable.';
 
+CREATE FUNCTION billing.endpoint_is_needed(endpoint text) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    holder    name;
+    is_needed boolean;
+BEGIN
+    IF NOT endpoint_is_used(endpoint_is_needed.endpoint) THEN
+        RETURN false;
+    END IF;
+    is_needed := EXISTS (SELECT FROM message AS m WHERE m.endpoint = endpoint_is_needed.endpoint AND m.state NOT IN ('delivered', 'discarded'));
+    FOR holder IN SELECT c.relname FROM pg_class AS c JOIN pg_attribute AS e ON e.attrelid = c.oid JOIN pg_attribute AS a ON a.attrelid = c.oid
+                   WHERE c.relnamespace = 'billing'::regnamespace AND c.relkind = 'r' AND e.attname = 'endpoint' AND e.atttypid = 'text'::regtype AND a.attname = 'account_id' LOOP
+        EXIT WHEN is_needed;
+        EXECUTE format('SELECT EXISTS (SELECT FROM billing.%I AS t WHERE t.endpoint = $1)', holder) INTO is_needed USING endpoint_is_needed.endpoint;
+    END LOOP;
+    RETURN is_needed;
+END $$;
+COMMENT ON FUNCTION billing.endpoint_is_needed(text) IS
+'Whether the endpoint of that name has messages that are neither delivered nor discarded, or the ledger remembers accounts on it. Such an endpoint cannot be dropped: one that is made later under its name would get its messages, and be taken for the one that was told everything. Stable.';
+
 CREATE FUNCTION billing.let_next_go(message_id bigint[]) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
