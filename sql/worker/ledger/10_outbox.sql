@@ -221,7 +221,9 @@ BEGIN
         RETURN false;
     END IF;
     is_needed := EXISTS (SELECT FROM message AS m WHERE m.endpoint = endpoint_is_needed.endpoint AND m.state NOT IN ('delivered', 'discarded'));
-    FOR holder IN SELECT c.relname FROM pg_class AS c JOIN pg_attribute AS e ON e.attrelid = c.oid JOIN pg_attribute AS a ON a.attrelid = c.oid
+    -- What is kept of accounts by endpoint; settings that only name one, such as budgets, live on without it.
+    FOR holder IN SELECT c.relname FROM pg_class AS c JOIN pg_index AS i ON i.indrelid = c.oid AND i.indisprimary
+                    JOIN pg_attribute AS e ON e.attrelid = c.oid AND e.attnum = i.indkey[0] JOIN pg_attribute AS a ON a.attrelid = c.oid
                    WHERE c.relnamespace = 'billing'::regnamespace AND c.relkind = 'r' AND e.attname = 'endpoint' AND e.atttypid = 'text'::regtype AND a.attname = 'account_id' LOOP
         EXIT WHEN is_needed;
         EXECUTE format('SELECT EXISTS (SELECT FROM billing.%I AS t WHERE t.endpoint = $1)', holder) INTO is_needed USING endpoint_is_needed.endpoint;
