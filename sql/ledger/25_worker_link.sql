@@ -16,6 +16,11 @@ CREATE FUNCTION billing.worker_library_version() RETURNS text
 COMMENT ON FUNCTION billing.worker_library_version() IS
 'Version of billing_worker that the server has preloaded; null = none, or one that this library does not know. Stable.';
 
+CREATE FUNCTION billing.called_endpoint() RETURNS text
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'called_endpoint';
+COMMENT ON FUNCTION billing.called_endpoint() IS
+'The endpoint whose connector the worker is just calling, for connectors that have more rights than whoever calls them; null in every other session. No SQL can change it. Stable.';
+
 CREATE FUNCTION billing.guard_endpoint_name() RETURNS event_trigger
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'guard_endpoint_name';
 COMMENT ON FUNCTION billing.guard_endpoint_name() IS

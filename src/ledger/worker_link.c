@@ -2,7 +2,7 @@
  *
  * worker_link.c
  *	  What ordinary sessions know of the background worker: wake_worker()
- *	  and worker_slots().
+ *	  and worker_slots(); and what a connector can ask of it.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +24,7 @@ static bool callback_registered = false;
 PG_FUNCTION_INFO_V1(wake_worker);
 PG_FUNCTION_INFO_V1(worker_slots);
 PG_FUNCTION_INFO_V1(worker_library_version);
+PG_FUNCTION_INFO_V1(called_endpoint);
 
 /* The link of the preloaded library, or NULL when there is none that fits. */
 static WorkerLink *
@@ -137,4 +138,19 @@ worker_library_version(PG_FUNCTION_ARGS)
 	if (link == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(link->library_version));
+}
+
+/*
+ * called_endpoint() -> text
+ *	  The endpoint whose connector the worker, in whose process this is, is
+ *	  calling; null anywhere else.  No SQL can change it.
+ */
+Datum
+called_endpoint(PG_FUNCTION_ARGS)
+{
+	WorkerLink *link = find_worker_link();
+
+	if (link == NULL || link->called == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(link->called));
 }

@@ -20,7 +20,7 @@
 #define WORKER_LINK_NAME "billing_worker"
 
 /* Changes whenever one of the structures below does */
-#define WORKER_LINK_LAYOUT 1
+#define WORKER_LINK_LAYOUT 2
 
 #define WORKER_SLOTS 32
 
@@ -48,6 +48,7 @@ typedef struct WorkerLink
 	const char *library_version;
 	WorkerBoard *board;			/* NULL until shared memory is there */
 	LWLock	   *lock;			/* protects the board */
+	const char *called;			/* in a worker: the endpoint whose connector it is calling */
 } WorkerLink;
 
 #endif							/* BILLING_WORKER_LINK_H */

@@ -661,6 +661,7 @@ try_connector(Delivery *delivery)
 	settings_level = NewGUCNestLevel();
 	enable_timeout_after(STATEMENT_TIMEOUT, delivery->endpoint->connector_timeout);
 	journal_write(delivery->message_id);
+	worker_link.called = delivery->endpoint->name;
 	PG_TRY();
 	{
 		(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
@@ -686,6 +687,7 @@ try_connector(Delivery *delivery)
 		MemoryContextDeleteChildren(context);
 	}
 	PG_END_TRY();
+	worker_link.called = NULL;
 	journal_write(0);
 	return error;
 }

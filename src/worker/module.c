@@ -27,7 +27,7 @@ char	   *worker_databases = NULL;
 char	   *worker_secret_directory = NULL;
 
 /* What billing.so finds behind the rendezvous variable. */
-WorkerLink	worker_link = {WORKER_LINK_LAYOUT, BILLING_VERSION, NULL, NULL};
+WorkerLink	worker_link = {WORKER_LINK_LAYOUT, BILLING_VERSION, NULL, NULL, NULL};
 
 static shmem_request_hook_type former_shmem_request_hook = NULL;
 static shmem_startup_hook_type former_shmem_startup_hook = NULL;

@@ -210,7 +210,7 @@ class Replay:
             if state in ("delivered", "dead", "discarded") or state == "delayed" and attempts > 0:
                 return state, why, outcome
             if time.monotonic() > until:
-                raise Failure(f"the message is {state} after 20 s; is the worker there? {self.query('SELECT state, problem FROM billing.worker_status')}")
+                raise Failure(f"the message is {state} after 20 s; is the worker there? {self.query('SELECT state, advice FROM billing.worker_status')}")
             time.sleep(0.01)
 
     def hear(self, name, why, action, reason="", call="killbill_judge", progress=None, payload=None, kind="x", next_path=None):
@@ -364,6 +364,8 @@ class Story(Replay):
         problems = self.query("SELECT place, problem FROM billing.killbill_check_catalog(%s::xml)", self.catalog.split("\n", 1)[1])
         if problems:
             self.not_ok("our copy of the catalog rules", f"it refuses what the server takes: {problems}")
+        # Two tenants with catalogs of one name: the second one's prices have a list of their own.
+        self.query("SELECT billing.set_external_key('price_list', billing.set_price_list('LabPrices of kb_c', 'USD', 's'), 'kb_c', 'LabPrices/DEFAULT/USD')")
         for endpoint in ("kb", "kb_c"):
             self.query("SELECT count(*) FROM billing.killbill_import_catalog(%s::xml, %s, 's')", self.catalog.split("\n", 1)[1], endpoint)
 

@@ -86,5 +86,13 @@ SELECT killbill_store_invoices('kb', 1, ('[{"invoiceId": "' || id(50) || '", "st
 SELECT c.*, (SELECT p.paid FROM paid(c.purchased, c.refunded, VARIADIC c.transactions) AS p) FROM (VALUES (50.0, 0.0, '{PURCHASE SUCCESS}'::text[]),
     (50.0, 0.0, '{PURCHASE SUCCESS,REFUND PAYMENT_FAILURE}'), (50.0, 0.0, '{REFUND PAYMENT_FAILURE,PURCHASE SUCCESS}'), (50.0, 20.0, '{PURCHASE SUCCESS,REFUND SUCCESS}'),
     (50.0, 0.0, '{PURCHASE PAYMENT_FAILURE}'), (50.0, 0.0, '{PURCHASE PAYMENT_FAILURE,PURCHASE SUCCESS}'), (0.0, 0.0, '{PURCHASE SUCCESS,CHARGEBACK SUCCESS}'), (50.0, 0.0, '{PURCHASE PENDING}')) AS c (purchased, refunded, transactions);
+
+-- Nobody puts messages and answers of his own making before the connector, which has the ledger's rights: neither a session of the worker's role, nor another connector in its process.
+SELECT called_endpoint();
+CREATE FUNCTION public.forged(endpoint text) RETURNS text LANGUAGE sql AS $$
+    SELECT billing.killbill_connector(ROW(1, $1, 'pull_catalog', '{"seller": "northwind"}', 'x', NULL, 1, 1, NULL, false, '{}')::billing.outgoing_message, ROW(200, '{}', '<catalog/>', NULL, NULL, NULL, true, NULL, '0')::billing.http_answer)::text $$;
+SET SESSION AUTHORIZATION billing_worker;
+SELECT public.fails($$SELECT public.forged('kb')$$);
+RESET SESSION AUTHORIZATION;
 \c postgres
 DROP DATABASE billing_killbill_tenants;

@@ -513,6 +513,17 @@ def check_connectors(stub):
     enqueue("c_writing", ["writing"])
     wait_until_finished("c_writing")
     expect(sql("SELECT done, count(*) FROM shop.seen GROUP BY 1 ORDER BY 1") == [(False, 2), (True, 1)], f"{sql('SELECT * FROM shop.seen')}")
+    # one that puts an answer of its own making before a connector that has the ledger's rights, in the same process
+    sql("CREATE SERVER c_tenant FOREIGN DATA WRAPPER billing_killbill OPTIONS (url 'https://killbill.example.com', \"user\" 'admin', api_key 'acme')")
+    sql("CREATE FUNCTION shop.forging(message billing.outgoing_message, answer billing.http_answer) RETURNS billing.delivery_step LANGUAGE plpgsql AS $$ BEGIN "
+        "message.endpoint := 'c_tenant'; message.kind := 'pull_catalog'; "
+        "RETURN billing.killbill_connector(message, ROW(200, '{}', '<catalog/>', NULL, NULL, NULL, true, NULL, '0')::billing.http_answer); END $$")
+    endpoint("c_forging", stub.url(), connector="shop.forging", max_attempts="1")
+    enqueue("c_forging", ["forging"])
+    wait_until_finished("c_forging")
+    reason = one("SELECT reason FROM billing.message WHERE endpoint = 'c_forging'")
+    expect(reason == '42501: messages to "c_tenant" are put before its connector by the worker alone', f"forging: {reason}")
+    drop_endpoint("c_tenant")
 
 
 def check_uncertain(stub):

@@ -4,6 +4,7 @@ CREATE FUNCTION billing.killbill_connector(message billing.outgoing_message, ans
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 BEGIN
+    PERFORM check_connector_call(message.endpoint);
     -- Whose answers these are depends on the kind of the endpoint: prices of ours come from them.
     PERFORM killbill_endpoint(message.endpoint);
     CASE message.kind

@@ -190,6 +190,17 @@ END $$;
 COMMENT ON FUNCTION billing.enqueue_message(text, text, jsonb, text, text, int, timestamptz, int) IS
 'Writes a message to an endpoint in the caller''s transaction and returns its number; the worker sends it after the commit. Endpoints of a kind that brings its connector, such as billing_killbill, have functions of their own for that. kind and payload: what the endpoint''s connector understands. idempotency_key: a message with a key that the endpoint has had is not written again, and the former one''s number is returned (null = a new key); those of the ledger itself begin with billing: and others must not. ordering_key: messages of one key go one after the other. priority: -100 to 100, greater first. not_before: not to be sent earlier. max_attempts: instead of the endpoint''s option. Errors: 42704 unknown endpoint, 42501 an endpoint with functions of its own, 42939 a key of the ledger, 22004, 22023 bad argument, 23505 the key belongs to another kind or payload. Volatile.';
 
+CREATE FUNCTION billing.check_connector_call(endpoint text) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, billing, pg_temp
+AS $$
+BEGIN
+    IF called_endpoint() IS DISTINCT FROM check_connector_call.endpoint AND NOT pg_has_role(session_user, current_user, 'MEMBER') THEN
+        RAISE insufficient_privilege USING MESSAGE = format('messages to "%s" are put before its connector by the worker alone', check_connector_call.endpoint);
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.check_connector_call(text) IS
+'Raises 42501 unless the worker is just calling the connector of that endpoint, or the session is the ledger owner''s. A connector with the ledger''s rights begins with it: other connectors run in the same process, under the same role, and could put messages and answers of their own making before it. Stable.';
+
 CREATE FUNCTION billing.endpoint_is_used(endpoint text) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
