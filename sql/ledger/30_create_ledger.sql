@@ -76,7 +76,9 @@ CREATE PROCEDURE billing.create_ledger_guard()
 AS $procedure$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'billing_endpoint_guard' AND t.evttags @> '{ALTER SERVER,DROP SERVER,DROP OWNED}'::text[]) THEN
-        DROP EVENT TRIGGER IF EXISTS billing_endpoint_guard;
+        IF EXISTS (SELECT FROM pg_event_trigger AS t WHERE t.evtname = 'billing_endpoint_guard') THEN
+            DROP EVENT TRIGGER billing_endpoint_guard;
+        END IF;
         CREATE EVENT TRIGGER billing_endpoint_guard ON ddl_command_start WHEN TAG IN ('ALTER SERVER', 'DROP SERVER', 'DROP OWNED') EXECUTE FUNCTION billing.guard_endpoint_name();
         COMMENT ON EVENT TRIGGER billing_endpoint_guard IS 'Refuses to rename, drop or turn to another tenant an endpoint under whose name messages and what they told are stored.';
     END IF;
