@@ -39,9 +39,10 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 SELECT lines_of_context($$ SELECT finalize_invoices('2026-12-01', '2026-11-02') $$) < 10 AS short;
 SELECT number FROM finalize_invoices('2026-12-01', '2026-11-03');
--- credit notes have counters and dates of their own
+-- credit notes have counters and dates of their own, but none is dated before what it corrects
 SELECT draft('acme', 'tokens', '-0.50 EUR', '2026-11-01') > 0;
-SELECT number, total FROM finalize_invoices('2026-12-01', '2026-11-01');
+SELECT fails($$ SELECT finalize_invoices('2026-12-01', '2026-11-02') $$);
+SELECT number, total FROM finalize_invoices('2026-12-01', '2026-11-03');
 SELECT fails($$ SELECT cancel_invoice(invoice_id('INV-000001'), 'wrong', issue_date => '2026-10-31') $$);
 SELECT cancel_invoice(invoice_id('INV-000001'), 'wrong', issue_date => '2026-11-04') > 0;
 SELECT fails($$ SELECT cancel_invoice(invoice_id('INV-000002'), 'wrong', issue_date => '2026-11-03') $$);

@@ -31,6 +31,26 @@ END $$;
 COMMENT ON FUNCTION billing.next_issue_date(billing.number_series, date) IS
 'The date, if a document with the next number of the series may bear it. Errors: 22023 if it is before the date of the last number, or more than 300 days ahead. Stable.';
 
+CREATE FUNCTION billing.corrected_invoices(invoice_ids bigint[], issue_date date) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    later invoice;
+BEGIN
+    SELECT i.* INTO later FROM invoice AS i
+     WHERE i.invoice_id = ANY (invoice_ids) AND i.issue_date > corrected_invoices.issue_date
+     ORDER BY i.issue_date DESC, i.invoice_id LIMIT 1;
+    IF later.invoice_id IS NOT NULL THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('issue date %s is before %s, the date of invoice %s that is corrected', corrected_invoices.issue_date, later.issue_date, later.number),
+            HINT = format('Take %s or a later date, or make the account''s invoices by themselves then.', later.issue_date);
+    END IF;
+    RETURN invoice_ids;
+END $$;
+COMMENT ON FUNCTION billing.corrected_invoices(bigint[], date) IS
+'The invoices that a document of a day corrects, if it may: none of them bears a later date. Errors: 22023. Stable.';
+REVOKE ALL ON FUNCTION billing.corrected_invoices(bigint[], date) FROM PUBLIC;
+
 CREATE FUNCTION billing.charge_words(account_id bigint, key_id bigint) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
@@ -218,7 +238,7 @@ BEGIN
         OVERRIDING SYSTEM VALUE
         SELECT d.invoice_id, d.seller_id, d.payer_id, d.invoice_group_id, d.type, this_series, d.number, d.issue_date, d.tax_point_date,
                date_trunc('month', d.issue_date::timestamp), d.issue_date + coalesce(g.payment_days, s.payment_days), d.currency,
-               d.total_without_tax, d.tax_total, d.total_without_tax + d.tax_total, coalesce(c.corrects_ids, '{}'), s.copy, p.copy,
+               d.total_without_tax, d.tax_total, d.total_without_tax + d.tax_total, coalesce(corrected_invoices(c.corrects_ids, d.issue_date), '{}'), s.copy, p.copy,
                g.purchase_order, g.buyer_reference, g.language, d.known_at, this_run
           FROM numbered AS d
           JOIN party AS p USING (document_no)
@@ -339,7 +359,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION billing.finalize_invoices(date, date, text, text) IS
-'Makes final invoices of the drafts that fall due by the day through, in each account''s calendar: one a seller, payer (by bill_to on the issue date), invoice group and currency; a credit note (type 381) where the total without tax is negative. Numbers are drawn from the sellers'' series without gaps, and the periods billed are closed: from now on their prices, agreements and taxes are read as known at the last run. A period with a charge that cannot be rated stays open until it can. issue_date: default today in the seller''s time zone. account: only the charges of this account, whoever pays them. Returns one row an invoice; the row of billing.run that it leaves counts lines, closed periods and what was left out. Errors: 40001 if a draft does not continue what was billed meanwhile (run again), 22023 for an issue date before the last one of the series or more than 300 days ahead, or a bad argument, 42704 unknown account or series. Volatile.';
+'Makes final invoices of the drafts that fall due by the day through, in each account''s calendar: one a seller, payer (by bill_to on the issue date), invoice group and currency; a credit note (type 381) where the total without tax is negative. Numbers are drawn from the sellers'' series without gaps, and the periods billed are closed: from now on their prices, agreements and taxes are read as known at the last run. A period with a charge that cannot be rated stays open until it can. issue_date: default today in the seller''s time zone. account: only the charges of this account, whoever pays them. Returns one row an invoice; the row of billing.run that it leaves counts lines, closed periods and what was left out. Errors: 40001 if a draft does not continue what was billed meanwhile (run again), 22023 for an issue date before the last one of the series, before that of an invoice that is corrected, or more than 300 days ahead, or a bad argument, 42704 unknown account or series. Volatile.';
 
 CREATE FUNCTION billing.finalize_interim(run_id bigint) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
@@ -347,10 +367,14 @@ AS $$
 DECLARE
     invoices bigint;
     -- Today, unless invoices bear a later date already: a run must not fail for that.
-    latest   date := (SELECT max(n.last_issue_date)
-                        FROM number_series AS n JOIN seller_today AS s USING (seller_id)
-                       WHERE n.type = '380' AND n.series = '' AND n.last_issue_date > s.issue_date
-                         AND n.seller_id IN (SELECT a.seller_id FROM draft_line AS d JOIN agreement AS a USING (agreement_id) WHERE d.interim));
+    latest   date := (SELECT max(x.last_date)
+                        FROM (SELECT n.seller_id, n.last_issue_date AS last_date FROM number_series AS n
+                               WHERE n.series = '' AND n.seller_id IN (SELECT a.seller_id FROM draft_line AS d JOIN agreement AS a USING (agreement_id) WHERE d.interim)
+                               UNION ALL
+                              SELECT i.seller_id, i.issue_date FROM draft_line AS d JOIN line AS l USING (account_id, key_id) JOIN invoice AS i ON i.invoice_id = l.invoice_id
+                               WHERE d.interim) AS x
+                        JOIN seller_today AS s USING (seller_id)
+                       WHERE x.last_date > s.issue_date);
 BEGIN
     PERFORM wait_for_run();
     PERFORM lock_number_series(sellers_of_drafts(NULL), '');
