@@ -10,6 +10,11 @@ CREATE FUNCTION billing.rate_each_add(pg_catalog.internal, billing.tariff, pg_ca
 COMMENT ON FUNCTION billing.rate_each_add(pg_catalog.internal, billing.tariff, pg_catalog."numeric", pg_catalog.timestamptz, pg_catalog."numeric", pg_catalog.jsonb) IS
 'Behind the aggregates rate_each and try_rate_each with dimensions: takes one event.';
 
+CREATE FUNCTION billing.rate_each_add(pg_catalog.internal, billing.tariff, pg_catalog."numeric", pg_catalog.timestamptz, pg_catalog."numeric", pg_catalog.jsonb, pg_catalog."numeric", pg_catalog.bool) RETURNS pg_catalog.internal
+    AS 'MODULE_PATHNAME', 'rating_each_add' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION billing.rate_each_add(pg_catalog.internal, billing.tariff, pg_catalog."numeric", pg_catalog.timestamptz, pg_catalog."numeric", pg_catalog.jsonb, pg_catalog."numeric", pg_catalog.bool) IS
+'Behind the aggregate try_rate_each with what of a period is rated: takes one event.';
+
 CREATE FUNCTION billing.rate_each_amount(pg_catalog.internal) RETURNS billing.monetary
     AS 'MODULE_PATHNAME', 'rating_each_amount' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION billing.rate_each_amount(pg_catalog.internal) IS
@@ -55,3 +60,12 @@ CREATE AGGREGATE billing.try_rate_each(tariff billing.tariff, amount pg_catalog.
 );
 COMMENT ON AGGREGATE billing.try_rate_each(billing.tariff, pg_catalog."numeric", pg_catalog.timestamptz, pg_catalog."numeric", pg_catalog.jsonb) IS
 'try_rate_each for a matrix: dimensions, the same for all events of a group, choose the cell.';
+
+CREATE AGGREGATE billing.try_rate_each(tariff billing.tariff, amount pg_catalog."numeric", at pg_catalog.timestamptz, fraction pg_catalog."numeric", dimensions pg_catalog.jsonb, period_fraction pg_catalog."numeric", complete pg_catalog.bool) (
+    SFUNC = billing.rate_each_add,
+    STYPE = internal,
+    FINALFUNC = billing.rate_each_result,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE billing.try_rate_each(billing.tariff, pg_catalog."numeric", pg_catalog.timestamptz, pg_catalog."numeric", pg_catalog.jsonb, pg_catalog."numeric", pg_catalog.bool) IS
+'try_rate_each for a part of a period: period_fraction prorates a minimum and a maximum as the argument fraction of rate() does, complete says whether the period has ended, so that a minimum is due; both are those of the first row of a group.';

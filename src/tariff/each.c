@@ -33,6 +33,8 @@ typedef struct EachState
 	MemoryContext context;
 	struct varlena *tariff;		/* plain */
 	struct varlena *dimensions; /* jsonb, or NULL */
+	Datum		fraction;		/* numeric: the part of the period that limits are for */
+	bool		complete;		/* whether the period has ended */
 	RatedEvent *events;
 	int			count;
 	int			capacity;
@@ -42,7 +44,7 @@ typedef struct EachState
 /* Positions of the arguments of the transition function. */
 enum
 {
-	EACH_STATE, EACH_TARIFF, EACH_AMOUNT, EACH_AT, EACH_FRACTION, EACH_DIMENSIONS
+	EACH_STATE, EACH_TARIFF, EACH_AMOUNT, EACH_AT, EACH_FRACTION, EACH_DIMENSIONS, EACH_PERIOD_FRACTION, EACH_COMPLETE
 };
 
 /* Units of all events, each by its fraction. */
@@ -55,6 +57,26 @@ rating_prorated_units(const RatedEvent *events, int count)
 	for (i = 0; i < count; i++)
 		units = number_add(units, number_multiply(events[i].units, events[i].fraction));
 	return units;
+}
+
+/*
+ * What of the period is rated, from the first row: the whole of one that has
+ * ended unless arguments say otherwise.
+ */
+static void
+each_begin_period(FunctionCallInfo fcinfo, EachState *state)
+{
+	state->complete = true;
+	if (PG_NARGS() <= EACH_COMPLETE)
+		state->fraction = NumericGetDatum(number_to_numeric(number_make(1, 0)));
+	else if (PG_ARGISNULL(EACH_PERIOD_FRACTION) || PG_ARGISNULL(EACH_COMPLETE))
+		rating_fail(&state->rating, ERRCODE_NULL_VALUE_NOT_ALLOWED, NULL,
+					"%s must not be null", PG_ARGISNULL(EACH_COMPLETE) ? "complete" : "period_fraction");
+	else
+	{
+		state->fraction = PointerGetDatum(PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(EACH_PERIOD_FRACTION)));
+		state->complete = PG_GETARG_BOOL(EACH_COMPLETE);
+	}
 }
 
 /*
@@ -77,6 +99,7 @@ each_begin(FunctionCallInfo fcinfo, MemoryContext context)
 		state->tariff = PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(EACH_TARIFF));
 	if (PG_NARGS() > EACH_DIMENSIONS && !PG_ARGISNULL(EACH_DIMENSIONS))
 		state->dimensions = PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(EACH_DIMENSIONS));
+	each_begin_period(fcinfo, state);
 	MemoryContextSwitchTo(old_context);
 	return state;
 }
@@ -151,7 +174,7 @@ each_append(FunctionCallInfo fcinfo, EachState *state)
 	state->count++;
 }
 
-/* Transition function of all four aggregates; the dimensions may be absent. */
+/* Transition function of all aggregates; dimensions and what of the period is rated may be absent. */
 Datum
 rating_each_add(PG_FUNCTION_ARGS)
 {
@@ -212,10 +235,10 @@ each_rate(EachState *state, Rating *rating, Fixed *result, CurrencyCode *currenc
 	for (i = 0; i < state->count; i++)
 		rating->quantity = number_add(rating->quantity, state->events[i].units);
 	rating->divided = false;
-	rating->complete = true;
+	rating->complete = state->complete;
 	rating->events_given = true;
 	rating->events = state->count;
-	rating->fraction = NumericGetDatum(number_to_numeric(number_make(1, 0)));
+	rating->fraction = state->fraction;
 	rating->dimensions = PointerGetDatum(state->dimensions);
 	rating->units = (Datum) 0;
 	return tariff_price_each(&tariff, rating, state->events, state->count, &amount) &&

@@ -185,7 +185,7 @@ percentage_paid_base(const Percentage *percentage, Rating *rating)
 	return number_compare(base, free_amount) <= 0 ? number_zero() : number_subtract(base, free_amount);
 }
 
-/* The price of a total, for prices to which single events do not matter. */
+/* The price of a total: single events must not matter, or there must be none. */
 static bool
 percentage_price(const Tariff *tariff, Rating *rating, Number *amount)
 {
@@ -193,7 +193,8 @@ percentage_price(const Tariff *tariff, Rating *rating, Number *amount)
 	Number		fees;
 
 	percentage_open(tariff, &percentage);
-	if (percentage_needs_each(&percentage))
+	if (percentage_needs_each(&percentage) &&
+		!(rating->events_given && rating->events == 0 && number_sign(rating->quantity) == 0))
 		return rating_fail(rating, ERRCODE_TARIFF_INPUT_MISSING,
 						   "Use the aggregate rate_each over the events.",
 						   "the price depends on the single events, so a total cannot be rated");

@@ -68,6 +68,13 @@ SELECT d, l.amount FROM (VALUES ('waldur'), ('openmeter'), ('cloudkitty'), ('kil
 SELECT rated_lines('{"model":"per_unit","currency":"EUR","unit_price":"1","dialect":"waldur"}', -1.001);
 SELECT rate('{"model":"per_unit","currency":"EUR","unit_price":"1","dialect":"meteroid"}', -5), rate('{"model":"per_unit","currency":"EUR","unit_price":"1","dialect":"lago"}', -5), rate('{"model":"per_unit","currency":"EUR","unit_price":"1","dialect":"openmeter"}', -5);
 
+-- a minimum is due whatever the usage, below zero too
+SELECT q, rate(tariff_from('lago', '{"charge_model":"standard","min_amount_cents":3100,"properties":{"amount":"1"}}'::jsonb, 'USD'), q) AS standard,
+       rate(tariff_from('lago', '{"charge_model":"graduated","min_amount_cents":3100,"properties":{"graduated_ranges":[{"from_value":0,"to_value":null,"per_unit_amount":"1","flat_amount":"40"}]}}'::jsonb, 'USD'), q) AS graduated,
+       rate(tariff_from('lago', '{"charge_model":"standard","min_amount_cents":3100,"properties":{"amount":"1"}}'::jsonb, 'USD'), q, fraction => 0.5, complete => false) AS running
+  FROM unnest(ARRAY[-4, 0, 32]) AS q;
+SELECT step, what, amount FROM rating_steps(tariff_from('lago', '{"charge_model":"standard","min_amount_cents":3100,"properties":{"amount":"1"}}'::jsonb, 'USD'), -4);
+
 -- a member that carries a price is never dropped in silence
 SELECT tariff_from('openmeter', '{"price": {"type": "unit", "amount": "1"}, "discounts": [{"type": "percentage", "percentage": 10}]}'::jsonb, 'EUR');
 SELECT tariff_from('openmeter', '{"price": {"type": "unit", "amount": "1"}, "commitments": [1]}'::jsonb, 'EUR');

@@ -144,7 +144,7 @@ CREATE FUNCTION billing.counted_rows() RETURNS text
 AS $function$
     SELECT $step$
         SELECT c.contract_no, s.segment_no, g.charge_group, g.rate_group, w.window_at, s.aggregation, s.unique_dimension, s.percentile, v.value,
-               u.ends_at, billing.starts_at(w.part) AS starts_at, u.key, r.key AS resource, s.walks, s.tariff, s.scale_by, s.scale_over, coalesce(billing.rated_dimensions(s.by_tenant, u.dimensions, u.account_id), '{}') AS dimensions
+               u.ends_at, billing.starts_at(w.part) AS starts_at, u.key, r.key AS resource, s.walks, s.tariff, s.scale_by, s.scale_over, s.fraction, s.interim, coalesce(billing.rated_dimensions(s.by_tenant, u.dimensions, u.account_id), '{}') AS dimensions
           FROM billing.usage AS u
           JOIN rated_contract AS c ON c.consumer_id = u.account_id
           JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_id = u.meter_id
@@ -453,7 +453,7 @@ AS $function$
                billing.tariff_grouping(g.tariff) AS rate_by, billing.model(g.tariff) = 'hashmap' AND 'tenant_id' = ANY (billing.tariff_grouping(g.tariff)) AS by_tenant, billing.tariff_window(g.tariff) AS rate_window, billing.carries(g.tariff) AS carries,
                CASE WHEN billing.model(g.tariff) = 'per_unit' AND g.chain IS NULL THEN (g.tariff::text::jsonb ->> 'unit_price')::numeric END AS unit_price,
                billing.model(g.tariff) = 'matrix' AND g.chain IS NULL AS by_cell,
-               coalesce(amount((billing.try_rate(g.tariff, 0)).amount) <> 0, false) AND g.chain IS NULL AS owes_at_zero,
+               coalesce(amount((billing.try_rate(g.tariff, 0, 0)).amount) <> 0, false) AND g.chain IS NULL AS owes_at_zero,
                i.kind AS item_kind, i.key AS item_key, f.in_advance, coalesce(m.enabled, f.item_id IS NOT NULL) AS enabled,
                $step$ || billing.metered_columns() || $step$, coalesce(m.prorated IS NOT NULL AND billing.model(g.tariff) IN ('graduated', 'volume'), false) OR y.each AS walks,
                coalesce(g.chain IS NOT NULL AND m.aggregation IN ('sum', 'count') AND NOT x.looks_back, false) AS by_rows,
@@ -481,7 +481,7 @@ AS $function$
          CROSS JOIN LATERAL (SELECT $step$ || billing.meter_traits() || $step$,
                                     extract(epoch FROM s.date_to::timestamp AT TIME ZONE s.time_zone - s.full_from::timestamp AT TIME ZONE s.time_zone)::numeric AS period_seconds) AS x
          -- free events and bounds of the fee of an event: each row is an event
-         CROSS JOIN LATERAL (SELECT coalesce(billing.per_event(g.tariff) AND m.aggregation = 'sum' AND g.chain IS NULL, false) AS each) AS y
+         CROSS JOIN LATERAL (SELECT coalesce(billing.per_event(g.tariff) AND m.aggregation IN ('sum', 'count') AND NOT x.looks_back AND g.chain IS NULL, false) AS each) AS y
     $step$
 
     -- Quantities of meters that only add up: the pass over usage that matters.
@@ -545,7 +545,7 @@ AS $function$
                    WHEN 'percentile' THEN (array_agg(x.value ORDER BY x.value))[greatest(1, ceil(min(x.percentile) * count(*)))::int]
                END AS quantity,
                count(*) AS events,
-               billing.try_rate_each(x.tariff, billing.scaled_quantity(x.value, x.scale_by, x.scale_over), x.ends_at, 1, NULLIF(x.rate_group, '{}')) FILTER (WHERE x.walks) AS priced
+               billing.try_rate_each(x.tariff, CASE x.aggregation WHEN 'count' THEN 1 ELSE billing.scaled_quantity(x.value, x.scale_by, x.scale_over) END, x.ends_at, 1, NULLIF(x.rate_group, '{}'), x.fraction, NOT x.interim) FILTER (WHERE x.walks) AS priced
           FROM ($step$ || billing.counted_rows('false') || $step$) AS x
          GROUP BY x.contract_no, x.segment_no, x.charge_group, x.rate_group, x.window_at
     $step$
@@ -599,10 +599,10 @@ AS $function$
                     ELSE billing.round_quantity(billing.scaled_quantity(coalesce(sum(w.change * w.weight) FILTER (WHERE w.from_before), 0), 1, min(w.whole)), 'up', s.proration_decimals)
                        + billing.round_quantity(billing.scaled_quantity(coalesce(sum(w.change * w.weight) FILTER (WHERE NOT w.from_before), 0), 1, min(w.whole)), 'up', s.proration_decimals) END AS quantity,
                count(*) AS events,
-               billing.try_rate_each(s.tariff, billing.scaled_quantity(w.change, s.scale_by, s.scale_over), w.at, round(w.weight::numeric, 60) / w.whole, NULLIF(w.rate_group, '{}')) FILTER (WHERE s.walks) AS priced
+               billing.try_rate_each(s.tariff, billing.scaled_quantity(w.change, s.scale_by, s.scale_over), w.at, round(w.weight::numeric, 60) / w.whole, NULLIF(w.rate_group, '{}'), s.fraction, NOT s.interim) FILTER (WHERE s.walks) AS priced
           FROM weighed AS w JOIN rated_segment AS s USING (segment_no)
          WHERE w.weight > 0 OR (s.walks AND w.weight = 0)
-         GROUP BY w.contract_no, w.segment_no, w.charge_group, w.rate_group, s.segment_no, s.tariff, s.proration_decimals
+         GROUP BY w.contract_no, w.segment_no, w.charge_group, w.rate_group, s.segment_no, s.tariff, s.proration_decimals, s.fraction, s.interim
     $step$
 
     -- What each quantity and each subscription costs, unrounded.  weight and divisor prorate fees by days: Σ amount × weight ÷ divisor.
