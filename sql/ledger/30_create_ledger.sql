@@ -99,8 +99,9 @@ BEGIN
     BEGIN
         IF current_setting('billing.allow_ledger_drop', true) IS DISTINCT FROM 'on'
            AND EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS d
-                        WHERE (d.object_type IN ('extension', 'schema') AND d.object_identity = 'billing')
-                           OR (d.object_type = 'table' AND d.object_identity IN ('billing.line', 'billing.invoice', 'billing.usage', 'billing.ledger_state')))
+                        -- not object_identity, which is in quotes under quote_all_identifiers
+                        WHERE (d.object_type IN ('extension', 'schema') AND d.object_name = 'billing')
+                           OR (d.object_type = 'table' AND d.schema_name = 'billing' AND d.object_name IN ('line', 'invoice', 'usage', 'ledger_state')))
         THEN
             RAISE dependent_objects_still_exist USING
                 MESSAGE = 'this would destroy the ledger of this database',

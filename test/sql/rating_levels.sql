@@ -156,3 +156,11 @@ SELECT fails($$ SELECT set_meter('x', unit => 'u', filter => '{"a": {"above": "m
 -- '' clears
 SELECT set_meter('walked', prorated => ''), set_meter('map', mutate => ''), set_meter('month-720', hours_in_month => '') \gset
 SELECT meter, prorated, mutate, mutate_map, hours_in_month FROM meters WHERE meter IN ('walked', 'map', 'month-720') ORDER BY 1;
+
+-- Of two levels at one instant the one recorded last holds.
+SELECT set_account('tie', time_zone => 'UTC', starts_on => '2025-01-01') IS NOT NULL AS there;
+SELECT set_meter('tied', unit => 'h', aggregation => 'time_weighted') IS NOT NULL AND set_price('tied', '{"model": "per_unit", "currency": "EUR", "unit_price": "1"}', valid_from => '2025-01-01') IS NOT NULL AS there;
+SELECT outcome FROM record_usage('{"id": "l7", "account": "tie", "meter": "tied", "at": "2025-01-10T00:00:00Z", "state": "on", "resource": "r"}');
+SELECT outcome FROM record_usage('{"id": "l8", "account": "tie", "meter": "tied", "at": "2025-01-10T00:00:00Z", "state": "off", "resource": "r"}');
+SELECT period_from, quantity FROM charges('tie', '[2025-01-01,2025-02-01)');
+SELECT fails($$ SELECT correct_usage('tie', 'l7', starts_at => '2025-01-10T00:00:00Z', ends_at => '2025-01-11T00:00:00Z') $$);

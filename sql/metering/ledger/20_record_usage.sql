@@ -190,10 +190,8 @@ DECLARE
 BEGIN
     IF jsonb_typeof(usage) = 'object' THEN
         fact := billing.recordable_usage(usage, billing.extension_version());
-        IF fact IS DISTINCT FROM NULL THEN
-            INSERT INTO usage_key (account_id, key, payload)
-            SELECT fact.account_id, fact.key, fact.payload
-             WHERE billing.starts_at(fact.consumed) = billing.ends_at(fact.consumed) OR billing.meter_takes(fact.meter_id, 'interval')
+        IF fact IS DISTINCT FROM NULL AND (billing.starts_at(fact.consumed) = billing.ends_at(fact.consumed) OR billing.meter_takes(fact.meter_id, 'interval')) THEN
+            INSERT INTO usage_key (account_id, key, payload) VALUES (fact.account_id, fact.key, fact.payload)
                 ON CONFLICT (account_id, key) DO NOTHING;
             IF FOUND THEN
                 INSERT INTO usage (account_id, ends_at, consumed, recorded_at, key, meter_id, load_id, resource_id, dimensions)

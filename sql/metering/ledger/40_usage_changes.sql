@@ -109,6 +109,11 @@ BEGIN
     END IF;
     new_part := billing.usage_interval(coalesce(starts_at, CASE WHEN old.starts_at = old.ends_at THEN ends_at END, old.starts_at),
                                        coalesce(ends_at, CASE WHEN old.starts_at = old.ends_at THEN starts_at END, old.ends_at), coalesce(quantity, old.quantity));
+    IF old.starts_at = old.ends_at AND billing.starts_at(new_part) < billing.ends_at(new_part) AND NOT billing.meter_takes(old.meter_id, 'interval') THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = (SELECT billing.no_interval(i.key) FROM item AS i WHERE i.item_id = old.meter_id),
+            HINT = 'Correct the instant (ends_at), and record where it ends as another fact.';
+    END IF;
     PERFORM billing.check_usage_unsealed(target_id, billing.starts_at(new_part), billing.ends_at(new_part));
     resource_no := billing.changed_resource(owner_id, target_id, old.resource_id, resource, stamp);
     load := billing.usage_load_of_day(change_kind || '_usage', stamp);

@@ -79,13 +79,13 @@ CREATE FUNCTION billing.weighed_rows() RETURNS text
 AS $function$
     SELECT $step$
         WITH reading AS (
-            SELECT c.contract_no, c.is_first AS first_contract, c.period_at, c.to_at AS until_at, g.charge_group, g.rate_group, u.ends_at AS at, u.key, u.revision, s.segment_no,
+            SELECT c.contract_no, c.is_first AS first_contract, c.period_at, c.to_at AS until_at, g.charge_group, g.rate_group, u.ends_at AS at, u.recorded_at, u.key, u.revision, s.segment_no,
                    greatest(c.from_at, s.from_at) AS from_at, least(c.to_at, s.to_at) AS to_at,
                    CASE WHEN s.aggregation <> 'unique_count' THEN u.resource_id::text
                         WHEN s.unique_dimension IS NULL THEN r.key ELSE u.dimensions ->> s.unique_dimension END AS series,
                    CASE WHEN s.mutates THEN billing.mutated_quantity(billing.quantity(u.consumed), s.multiply_by, s.divide_by, s.offset_by, s.mutate, s.mutate_map)
                         ELSE billing.quantity(u.consumed) END AS value,
-                   coalesce(u.dimensions ->> s.operation_dimension = 'remove', false) AS removes
+                   coalesce(u.dimensions ->> s.operation_dimension = 'remove', false) AS removes, s.aggregation = 'time_weighted' AS levels
               FROM billing.usage AS u
               JOIN rated_contract AS c ON c.consumer_id = u.account_id
               JOIN rated_segment AS s ON s.spec_no = c.spec_no AND s.item_id = u.meter_id
@@ -104,7 +104,7 @@ AS $function$
         ), neighbour AS (   -- each reading with those before and after it of its resource, or of the value that is counted
             SELECT d.*, lag(d.value) OVER w AS value_before, lead(d.at) OVER w AS next_at, coalesce(NOT lag(d.removes) OVER w, false) AS present_before
               FROM reading AS d
-            WINDOW w AS (PARTITION BY d.contract_no, d.segment_no, d.charge_group, d.rate_group, d.series ORDER BY d.at, d.removes, d.value, d.key)
+            WINDOW w AS (PARTITION BY d.contract_no, d.segment_no, d.charge_group, d.rate_group, d.series ORDER BY d.at, d.removes, CASE WHEN d.levels THEN d.recorded_at END, d.value, d.key)
         ), change AS (
             SELECT n.*, s.aggregation, s.prorated,
                    CASE s.aggregation
