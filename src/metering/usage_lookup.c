@@ -73,11 +73,9 @@ enum
 	COLUMN_COUNT
 };
 
-/*
- * Oid of a table or index of schema billing.
- */
+/* Oid of a table of schema billing. */
 static Oid
-relation_id(const char *name)
+table_id(const char *name)
 {
 	Oid			result = get_relname_relid(name, get_namespace_oid("billing", false));
 
@@ -87,6 +85,14 @@ relation_id(const char *name)
 				 errmsg("relation \"billing.%s\" does not exist", name),
 				 errhint("Make the ledger with CALL billing.create_ledger().")));
 	return result;
+}
+
+/* Oid of its index; none when somebody has dropped or renamed it, and the table itself is read. */
+static Oid
+index_id(const Place *place)
+{
+	return place->index == NULL ? InvalidOid :
+		get_relname_relid(place->index, get_namespace_oid("billing", false));
 }
 
 /*
@@ -107,12 +113,14 @@ put_scan_key(ScanKey key, TupleDesc columns, Oid table, const Condition *conditi
 
 /*
  * A column, passed by value and never null, of the first row that meets the
- * conditions; false when there is no row.
+ * conditions; false when there is no row.  Where an index holds but some of
+ * the rows and is not there, the others are found as well: see closed accounts.
  */
 static bool
 look_up(const Place *place, const Condition *conditions, int count, const char *column, Datum *result)
 {
-	Oid			table = relation_id(place->table);
+	Oid			table = table_id(place->table);
+	Oid			index = index_id(place);
 	Relation	relation = table_open(table, AccessShareLock);
 	TupleDesc	columns = RelationGetDescr(relation);
 	ScanKeyData keys[3];
@@ -124,8 +132,7 @@ look_up(const Place *place, const Condition *conditions, int count, const char *
 	Assert(count <= lengthof(keys));
 	for (int i = 0; i < count; i++)
 		put_scan_key(&keys[i], columns, table, &conditions[i]);
-	scan = systable_beginscan(relation, place->index != NULL ? relation_id(place->index) : InvalidOid,
-							  place->index != NULL, GetActiveSnapshot(), count, keys);
+	scan = systable_beginscan(relation, index, OidIsValid(index), GetActiveSnapshot(), count, keys);
 	row = systable_getnext(scan);
 	found = HeapTupleIsValid(row);
 	if (found)
@@ -143,7 +150,8 @@ text_datum(UsageText text)
 
 /*
  * Account, meter and resource of a fact; false when one is not known, or the
- * account is or was closed and its days have to be looked at.
+ * account is or was closed and its days have to be looked at.  Without the
+ * index of closings any setting of the account counts as one.
  */
 static bool
 look_up_names(const UsageFact *fact, Datum *values, bool *nulls)

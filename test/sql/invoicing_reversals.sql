@@ -88,6 +88,22 @@ SELECT number, total FROM finalize_invoices('2026-11-01', '2026-11-08');
 SELECT cancel_invoice(max(invoice_id), 'no gift after all', issue_date => '2026-11-08') AS reversal FROM invoices \gset
 SELECT number, document, type_code, total, cancels FROM invoices WHERE invoice_id = :reversal;
 
+-- what a document credits is never waived, or it would be charged for ever
+SELECT decide(charge, '-2 EUR', 'goodwill', 'slow answers again') > 0 FROM invoice_lines LIMIT 1;
+CALL run_invoicing('2026-11-01', NULL);
+SELECT number, total FROM finalize_invoices('2026-11-01', '2026-11-08');
+SELECT fails(format($$ SELECT cancel_invoice(%s, 'no gift', waive => true, issue_date => '2026-11-08') $$, max(invoice_id))) FROM invoices;
+SELECT set_meter('other', unit => 'u') IS NOT NULL AND set_price('other', '{"model": "per_unit", "currency": "EUR", "unit_price": "1"}', valid_from => '2026-01-01') IS NOT NULL;
+SELECT outcome FROM record_usage('{"id": "o-1", "account": "acme", "meter": "other", "at": "2026-10-05T00:00:00Z", "quantity": 9}');
+SELECT decide(charge, '-1 EUR', 'goodwill', 'and again') > 0 FROM invoice_lines LIMIT 1;
+CALL run_invoicing('2026-11-01', NULL);
+SELECT number, total FROM finalize_invoices('2026-11-01', '2026-11-08');
+SELECT cancel_invoice(max(invoice_id), 'waived but for what is credited', waive => true, issue_date => '2026-11-08') > 0 FROM invoices;
+SELECT kind, amount FROM billing.decision ORDER BY decision_id DESC LIMIT 2;
+CALL run_invoicing('2026-11-01', NULL);
+SELECT item, amount FROM draft_lines;
+SELECT count(*) FROM finalize_invoices('2026-11-01', '2026-11-08');
+
 -- what is billed of each document: its lines add up to its total, or to 0 when it was voided
 SELECT number, state FROM invoices AS i WHERE (SELECT sum(l.amount) FROM invoice_lines AS l WHERE l.invoice_id = i.invoice_id)
     <> CASE state WHEN 'voided' THEN '0 EUR' ELSE i.total_without_tax END;

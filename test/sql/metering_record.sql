@@ -132,3 +132,11 @@ SELECT a.key AS account, r.key AS resource, u.starts_at, u.ends_at, u.quantity, 
   FROM (SELECT *, starts_at(consumed) AS starts_at, quantity(consumed) FROM usage) AS u
   JOIN account AS a USING (account_id) LEFT JOIN resource AS r USING (account_id, resource_id)
   JOIN single AS s ON u.key = usage_key_of(s.usage ->> 'id', s.usage ->> 'source') ORDER BY s.no, u.ends_at;
+-- without the indexes it looks through the tables, or leaves the object to the general way
+BEGIN;
+ALTER INDEX account_key_key RENAME TO account_by_key;
+SELECT f.id FROM recordable_usage((SELECT s.usage FROM single AS s WHERE s.no = 1), extension_version()) AS f;
+DROP INDEX account_setting_closed;
+SELECT f.id FROM recordable_usage((SELECT s.usage FROM single AS s WHERE s.no = 1), extension_version()) AS f;
+SELECT outcome FROM record_usage('{"id": "single-18", "account": "initech", "meter": "tokens", "at": "2026-10-09T10:00:00Z", "quantity": 1}');
+ROLLBACK;

@@ -194,6 +194,11 @@ BEGIN
             MESSAGE = format('credit note %s cannot be cancelled: it cancels an invoice', document.number),
             HINT = 'The next run bills the charges of the cancelled invoice again unless they were waived; take a waiver back with billing.decide().';
     END IF;
+    IF cancel_invoice.waive AND sign(document.total_without_tax) <= 0 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('document %s charges nothing that could be waived', document.number),
+            HINT = 'Cancel it without waive: the next run credits the charges again. Take a credit back with billing.decide() and kind dispute.';
+    END IF;
     new_date := coalesce(cancel_invoice.issue_date, greatest(document.issue_date,
         (SELECT (clock_timestamp() AT TIME ZONE s.time_zone)::date FROM seller_setting AS s WHERE s.seller_id = document.seller_id ORDER BY s.setting_no DESC LIMIT 1)));
     IF new_date < document.issue_date OR NOT isfinite(new_date) THEN
@@ -206,7 +211,7 @@ BEGIN
     IF cancel_invoice.waive THEN
         INSERT INTO decision (account_id, key_id, kind, amount, reason)
         SELECT l.account_id, l.key_id, 'waived', - l.amount, cancel_invoice.reason
-          FROM line AS l WHERE l.invoice_id = document.invoice_id AND NOT is_zero(l.amount);
+          FROM line AS l WHERE l.invoice_id = document.invoice_id AND sign(l.amount) > 0;   -- what is credited stays due to the payer
     END IF;
     PERFORM add_invoice_event(document.invoice_id, 'cancelled',
                               jsonb_build_object('reason', cancel_invoice.reason, 'credit_note', new_id, 'waived', coalesce(cancel_invoice.waive, false)));
