@@ -86,3 +86,18 @@ CALL run_invoicing(through => '2025-03-01') \gset
 SELECT count(*) AS invoices FROM finalize_invoices(through => '2025-03-01', issue_date => '2025-03-01');
 SELECT invoice, payer, buyer, consumer, item, kind, amount FROM billed WHERE payer = 'customer';
 TABLE wrong;
+
+-- A buyer that has no usage but that of its customers is shown before the first run as the run will bill it.
+SELECT set_account('chain', time_zone => 'UTC', seller => 'carrier') \gset
+SELECT set_account('branch', time_zone => 'UTC', parent => 'chain', seller => 'carrier') \gset
+SELECT set_agreement('chain', seller => 'carrier', with_descendants => true), end_agreement('branch', '2025-01-01', seller => 'carrier') \gset
+SELECT use('branch', 'minutes', '2025-02-20', 10) \gset
+SELECT account_key, consumer, item, line_amount FROM preview_invoice('chain', through => '2025-03-01');
+SELECT item, period_from, quantity, owed FROM charges('chain', '[2025-02-01,2025-03-01)');
+CALL run_invoicing(through => '2025-03-01') \gset
+SELECT account, consumer, item, amount FROM draft_lines WHERE account = 'chain';
+
+-- A period has one currency.
+SELECT set_price_list('default-USD', currency => 'USD', seller => 'carrier') \gset
+SELECT fails($$ SELECT set_account('chain', seller => 'carrier', currency => 'USD', price_list => 'default-USD', from_date => '2025-03-18') $$);
+SELECT set_account('chain', seller => 'carrier', currency => 'USD', price_list => 'default-USD', from_date => '2025-04-01') IS NOT NULL;

@@ -215,6 +215,24 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION billing.check_account_lists(bigint, date) IS 'Raises 22023 if an agreement of the account that holds after from_date has a price list in another currency than the account. Stable.';
 
+CREATE FUNCTION billing.check_currency_border(account_id bigint, from_date date) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, billing, pg_temp
+AS $$
+DECLARE
+    inside record;
+BEGIN
+    SELECT p.date_from, p.date_to INTO inside
+      FROM billing.periods(check_currency_border.account_id, daterange(check_currency_border.from_date, check_currency_border.from_date, '[]')) AS p
+     WHERE p.date_from < check_currency_border.from_date AND p.date_to > check_currency_border.from_date;
+    IF FOUND THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('the currency of an account cannot change on %s, inside the charge period from %s to %s', check_currency_border.from_date, inside.date_from, inside.date_to),
+            HINT = format('A period has one currency: take %s, when the next one begins.', inside.date_to);
+    END IF;
+END $$;
+COMMENT ON FUNCTION billing.check_currency_border(bigint, date) IS 'Raises 22023 when an account''s currency is to change inside a charge period, which has one currency. Stable.';
+REVOKE ALL ON FUNCTION billing.check_currency_border(bigint, date) FROM PUBLIC;
+
 CREATE FUNCTION billing.set_account(
     key text, currency text DEFAULT NULL, time_zone text DEFAULT NULL, cycle_day int DEFAULT NULL, seller text DEFAULT NULL,
     parent text DEFAULT NULL, starts_on date DEFAULT NULL, from_date date DEFAULT NULL, rounding_mode text DEFAULT NULL,
@@ -292,6 +310,7 @@ BEGIN
             progressive_every => set_account.progressive_every);
     END IF;
     IF other_currency THEN
+        PERFORM check_currency_border(this_account, set_account.from_date);
         PERFORM check_account_lists(this_account, coalesce(set_account.from_date, '-infinity'));
     END IF;
     RETURN this_account;

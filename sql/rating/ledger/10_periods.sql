@@ -180,7 +180,13 @@ BEGIN
             RETURN;
         END IF;
         day := coalesce(first.starts_on, last_cycle_date(least(
-            (SELECT min(starts_at(u.consumed)) AT TIME ZONE here.time_zone FROM agreement AS a JOIN agreement_term AS t USING (agreement_id) JOIN usage AS u ON u.account_id = t.consumer_id WHERE a.buyer_id = buyer)::date,
+            -- as start_calendars() finds it
+            (SELECT min(u.first_at) AT TIME ZONE here.time_zone
+               FROM (SELECT t.consumer_id AS account_id FROM agreement AS a JOIN agreement_term AS t USING (agreement_id) WHERE a.buyer_id = buyer
+                     UNION
+                     SELECT d FROM agreement AS a JOIN agreement_term AS t USING (agreement_id) CROSS JOIN LATERAL descendants(t.consumer_id, 'infinity', NULL) AS d
+                      WHERE a.buyer_id = buyer AND t.with_descendants) AS c
+              CROSS JOIN LATERAL (SELECT min(starts_at(x.consumed)) AS first_at FROM usage AS x WHERE x.account_id = c.account_id) AS u)::date,
             (SELECT min(lower(t.dates)) FROM agreement AS a JOIN subscription AS b USING (agreement_id) JOIN subscription_term AS t USING (subscription_id) WHERE a.buyer_id = buyer)), here.cycle_day));
         own := (buyer, 0, day, day::timestamp AT TIME ZONE here.time_zone, day);
     END IF;
