@@ -13,22 +13,24 @@ AS $function$
         , setting AS MATERIALIZED (
             SELECT DISTINCT ON (x.account_id) x.account_id, x.time_zone, x.status, x.currency FROM billing.account_setting AS x ORDER BY x.account_id, x.setting_no DESC
         ), member AS MATERIALIZED (   -- whose usage each agreement charges, and on which days
-            SELECT a.agreement_id, a.buyer_id, a.seller_id, a.key AS agreement_key, c.consumer_id, l.currency, s.currency AS buyer_currency, range_agg(t.valid) AS valid
+            SELECT a.agreement_id, a.buyer_id, a.seller_id, a.key AS agreement_key, c.consumer_id, l.currency, range_agg(t.valid) AS valid
               FROM billing.agreement_term AS t
               JOIN billing.agreement AS a USING (agreement_id)
               JOIN billing.price_list AS l USING (list_id)
-              JOIN setting AS s ON s.account_id = a.buyer_id
              CROSS JOIN LATERAL (SELECT t.consumer_id UNION ALL
                                  SELECT d FROM billing.descendants(t.consumer_id, 'infinity', NULL) AS d WHERE t.with_descendants) AS c
              WHERE upper_inf(t.known)
-             GROUP BY a.agreement_id, c.consumer_id, l.currency, s.currency
+             GROUP BY a.agreement_id, c.consumer_id, l.currency
         ), timeline AS MATERIALIZED (   -- the stored periods of each buyer, and the time before and after them
-            SELECT p.account_id, p.period_no, p.starts_at, p.ends_at, p.time_zone, p.due_at, p.looked_known_at, p.looked_own_at, p.sealed_at FROM rated_period AS r JOIN billing.charge_period AS p USING (account_id, period_no)
+            SELECT p.account_id, p.period_no, p.starts_at, p.ends_at, p.time_zone, p.due_at, p.looked_known_at, p.looked_own_at, p.sealed_at, c.currency AS buyer_currency
+              FROM rated_period AS r JOIN billing.charge_period AS p USING (account_id, period_no)
+             -- a period has the currency with which it begins
+             CROSS JOIN LATERAL (SELECT x.currency FROM billing.account_setting AS x WHERE x.account_id = p.account_id AND x.from_date <= p.date_from ORDER BY x.setting_no DESC LIMIT 1) AS c
             UNION ALL
-            SELECT s.account_id, -1, '-infinity', f.first_at, s.time_zone, NULL, NULL, NULL, NULL
+            SELECT s.account_id, -1, '-infinity', f.first_at, s.time_zone, NULL, NULL, NULL, NULL, s.currency
               FROM setting AS s JOIN (SELECT p.account_id, min(p.starts_at) AS first_at FROM billing.charge_period AS p GROUP BY p.account_id) AS f USING (account_id) WHERE f.first_at > {from}
             UNION ALL
-            SELECT s.account_id, NULL, coalesce(c.ends_at, '-infinity'), 'infinity', s.time_zone, NULL, NULL, NULL, NULL
+            SELECT s.account_id, NULL, coalesce(c.ends_at, '-infinity'), 'infinity', s.time_zone, NULL, NULL, NULL, NULL, s.currency
               FROM setting AS s LEFT JOIN billing.account_calendar AS c USING (account_id) WHERE coalesce(c.ends_at, '-infinity') <= {to}
         ), attention AS MATERIALIZED (   -- periods with charges whose usage may not be billed although it has a price
             SELECT q.account_id, q.period_no FROM billing.pending AS q
@@ -38,10 +40,10 @@ AS $function$
                 OR (k.account_id, k.key_id) IN (SELECT y.account_id, y.key_id FROM billing.decision AS y WHERE y.kind IN ('waived', 'dispute'))
         ), placed AS MATERIALIZED (   -- pieces that are not plainly billed; most rows end here
             SELECT u.account_id, u.meter_id, u.key, u.revision, u.consumed, u.ends_at, u.recorded_at, u.dimensions, z.key AS resource_key, s.status, s.time_zone AS consumer_zone,
-                   x.kind AS changed, x.recorded_at AS changed_at, m.agreement_id, m.buyer_id, m.seller_id, m.agreement_key, m.currency, m.buyer_currency,
+                   x.kind AS changed, x.recorded_at AS changed_at, m.agreement_id, m.buyer_id, m.seller_id, m.agreement_key, m.currency, p.buyer_currency,
                    p.period_no, p.looked_known_at, p.looked_own_at, p.sealed_at, p.due_at, p.starts_at AS period_starts_at, p.ends_at AS period_ends_at, p.time_zone,
                    r.contract_no, r.from_at, r.to_at, g.segment_no, g.enabled, g.filter, g.charge_by, w.whole, w.contract_part, w.part,
-                   r.contract_no IS NOT NULL OR ((p.period_no IS NULL OR p.period_no = -1 OR m.currency <> m.buyer_currency) AND m.valid && w.days) AS reached,
+                   r.contract_no IS NOT NULL OR ((p.period_no IS NULL OR p.period_no = -1 OR m.currency <> p.buyer_currency) AND m.valid && w.days) AS reached,
                    billing.starts_at(u.consumed) < u.ends_at AND (w.part IS NULL OR w.part <> u.consumed) AS cut,
                    CASE WHEN cardinality(g.rate_by) > 0 THEN billing.try_rate(g.tariff, billing.quantity(w.part), 1, billing.chosen_dimensions(g.rate_by, billing.rated_dimensions(g.by_tenant, u.dimensions, u.account_id), z.key), 1, true) END AS tried
               FROM billing.usage AS u
@@ -79,7 +81,7 @@ AS $function$
              CROSS JOIN LATERAL (SELECT coalesce(r.from_at, p.starts_at) AS from_at, coalesce(r.to_at, p.ends_at) AS to_at,
                                         daterange((greatest(billing.starts_at(d.consumed), p.starts_at) AT TIME ZONE p.time_zone)::date,
                                                   (least(greatest(billing.starts_at(d.consumed), d.ends_at - interval '1 microsecond'), p.ends_at) AT TIME ZONE p.time_zone)::date, '[]') AS days) AS w
-             WHERE r.contract_no IS NOT NULL OR ((p.period_no IS NULL OR p.period_no = -1 OR m.currency <> m.buyer_currency) AND m.valid && w.days)
+             WHERE r.contract_no IS NOT NULL OR ((p.period_no IS NULL OR p.period_no = -1 OR m.currency <> p.buyer_currency) AND m.valid && w.days)
              GROUP BY d.account_id, d.key, d.revision, d.ends_at
         ), judged AS (
             -- pieces that an agreement charges and a price covers, or whose period is not there
