@@ -184,13 +184,18 @@ CREATE FUNCTION billing.record_usage(usage jsonb) RETURNS TABLE (id text, outcom
 AS $$
 DECLARE
     fact     record;
+    at_once  boolean;
     stamp    timestamptz;
     load     int;
     recorded record;
 BEGIN
     IF jsonb_typeof(usage) = 'object' THEN
         fact := billing.recordable_usage(usage, billing.extension_version());
-        IF fact IS DISTINCT FROM NULL AND (billing.starts_at(fact.consumed) = billing.ends_at(fact.consumed) OR billing.meter_takes(fact.meter_id, 'interval')) THEN
+        at_once := fact IS DISTINCT FROM NULL;
+        IF at_once THEN
+            at_once := billing.starts_at(fact.consumed) = billing.ends_at(fact.consumed) OR billing.meter_takes(fact.meter_id, 'interval');
+        END IF;
+        IF at_once THEN
             INSERT INTO usage_key (account_id, key, payload) VALUES (fact.account_id, fact.key, fact.payload)
                 ON CONFLICT (account_id, key) DO NOTHING;
             IF FOUND THEN
