@@ -140,6 +140,11 @@ SELECT fails($$ SELECT set_rating_module('mine', routine => 'shop.mine(jsonb)') 
 SELECT fails($$ SELECT set_rating_module('mine', routine => 'shop.none(jsonb)') $$);
 ALTER FUNCTION shop.mine(jsonb) SECURITY DEFINER;
 SELECT fails($$ SELECT set_rating_module('mine', routine => 'shop.mine(jsonb)') $$);
+-- a quote asks nothing that charges would not ask: its caller's rights are lent to nobody
+SELECT quote('{"service": "compute", "desc": {"flavor": "small"}}', at => '2025-08-01') IS NOT NULL AS quoted;
+ALTER FUNCTION shop.mine(jsonb) SECURITY INVOKER;
+SELECT fails($$ SELECT quote('{"service": "compute", "desc": {"flavor": "small"}}', at => '2025-08-01') $$);
+ALTER FUNCTION shop.mine(jsonb) SECURITY DEFINER;
 REVOKE EXECUTE ON FUNCTION shop.mine(jsonb) FROM PUBLIC;
 SELECT fails($$ SELECT set_rating_module('mine', routine => 'shop.mine(jsonb)') $$);
 DROP OWNED BY billing_rating_modules_clerk;

@@ -78,7 +78,7 @@ SELECT name, priority, enabled, routine, changed_by = session_user AS by_us FROM
 SELECT fails($$ SELECT set_rating_module('mine') $$);
 SELECT fails($$ SELECT set_rating_module('mine', routine => 'pg_catalog.length(text)') $$);
 SELECT fails($$ SELECT set_rating_module('noop', routine => 'public.half(jsonb)') $$);
--- the function runs with the rights of who asks
+-- the function runs with the rights of the ledger's owner, whoever asks
 CREATE FUNCTION public.who(point jsonb) RETURNS numeric LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RAISE EXCEPTION 'asked by %', current_user; END $$;
 SELECT set_rating_module('who', routine => 'public.who(jsonb)') \gset
 CREATE ROLE billing_rating_rules_reader ROLE CURRENT_USER;

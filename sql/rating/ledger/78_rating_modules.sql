@@ -158,19 +158,28 @@ $function$;
 COMMENT ON FUNCTION billing.chain_query(jsonb) IS
 'SQL text of what a chain of modules prices points at, all together: $1 their quantities, $2 their times, $3 their dimensions, $4 the service, $5 the tariff of hashmap or null, $6 the time zone, $7 the currency. Errors: 42883 a function that is not there any more. Stable.';
 
+-- A function could be given to somebody else, or be another one, since it was named.
+CREATE FUNCTION billing.chain_problem(chain jsonb) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    SELECT format('function %s of rating module "%s" %s: give other rules another function, or call apply_rating_rules()', m.module ->> 'routine', m.module ->> 'module',
+                  coalesce(billing.routine_problem(p.routine), CASE WHEN p.routine IS NULL THEN 'does not exist any more' ELSE 'is not what it was when the price was made' END))
+      FROM jsonb_array_elements($1) AS m(module) CROSS JOIN LATERAL (SELECT to_regprocedure(m.module ->> 'routine')::oid AS routine) AS p
+     WHERE m.module ? 'routine' AND (billing.routine_problem(p.routine) IS NOT NULL OR billing.routine_digest(p.routine) IS DISTINCT FROM m.module ->> 'digest')
+     LIMIT 1
+$$;
+COMMENT ON FUNCTION billing.chain_problem(jsonb) IS 'Why a chain of rating modules must not be asked: a function of it may no longer be one, or is not the one that it was; null = nothing. Stable.';
+REVOKE ALL ON FUNCTION billing.chain_problem(jsonb) FROM PUBLIC;
+
 CREATE FUNCTION billing.rate_rows(chain jsonb, tariff billing.tariff, service text, time_zone text, quantities numeric[], times timestamptz[], dimensions jsonb[]) RETURNS billing.rating_result
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
-    changed record;
+    problem CONSTANT text := chain_problem(rate_rows.chain);
     total   numeric;
 BEGIN
-    SELECT m.module ->> 'module' AS module, m.module ->> 'routine' AS routine, coalesce(routine_problem(p.routine), CASE WHEN p.routine IS NULL THEN 'does not exist any more' ELSE 'is not what it was when the price was made' END) AS problem INTO changed
-      FROM jsonb_array_elements(rate_rows.chain) AS m(module) CROSS JOIN LATERAL (SELECT to_regprocedure(m.module ->> 'routine')::oid AS routine) AS p
-     WHERE m.module ? 'routine' AND (routine_problem(p.routine) IS NOT NULL OR routine_digest(p.routine) IS DISTINCT FROM m.module ->> 'digest')
-     LIMIT 1;
-    IF FOUND THEN
-        RETURN ROW(NULL, '55000', format('function %s of rating module "%s" %s: give other rules another function, or call apply_rating_rules()', changed.routine, changed.module, changed.problem))::rating_result;
+    IF problem IS NOT NULL THEN
+        RETURN ROW(NULL, '55000', problem)::rating_result;
     END IF;
     EXECUTE chain_query(rate_rows.chain) INTO total USING rate_rows.quantities, rate_rows.times, rate_rows.dimensions, rate_rows.service, rate_rows.tariff, rate_rows.time_zone, currency(rate_rows.tariff);
     IF total = 'NaN' THEN

@@ -18,20 +18,27 @@ CREATE FUNCTION billing.quote_currency(price_list text, seller text) RETURNS tex
     AS $$ SELECT l.currency FROM billing.price_list AS l WHERE l.list_id = billing.find_price_list(billing.find_seller($2), $1) $$;
 COMMENT ON FUNCTION billing.quote_currency(text, text) IS 'Currency of a price list. Errors: 42704 unknown list. Stable.';
 
--- Runs with the rights of who asks: a module's function is somebody's own code.
+-- As charges are rated: with the rights of the ledger's owner, and only by functions that may have them.  With those of whoever asks, the
+-- owner of a module's function would have the rights of everyone who asks.
 CREATE FUNCTION billing.quote(resources jsonb, price_list text DEFAULT 'default', seller text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS billing.monetary
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, billing, pg_temp
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     list     CONSTANT jsonb := CASE WHEN jsonb_typeof(resources) = 'array' THEN resources WHEN resources ? 'resources' THEN resources -> 'resources' ELSE jsonb_build_array(resources) END;
     when_    CONSTANT timestamp := coalesce(at, now()) AT TIME ZONE 'UTC';
     currency CONSTANT text := billing.quote_currency(quote.price_list, quote.seller);
-    query    CONSTANT text := billing.chain_query(billing.rating_chain(when_));
+    chain    CONSTANT jsonb := billing.rating_chain(when_);
+    problem  CONSTANT text := billing.chain_problem(chain);
+    query    text;
     total    numeric := 0;
     point    jsonb;
     one      jsonb;
     price    numeric;
 BEGIN
+    IF problem IS NOT NULL THEN
+        RAISE object_not_in_prerequisite_state USING MESSAGE = problem;
+    END IF;
+    query := billing.chain_query(chain);
     IF jsonb_typeof(list) IS DISTINCT FROM 'array' THEN   -- also the text "resources", which ? finds
         RAISE invalid_parameter_value USING MESSAGE = 'resources must be a list of resources', HINT = 'Write {"resources": [{"service": "compute", "desc": {"flavor": "m1.nano"}, "volume": "1"}]}.';
     END IF;
@@ -48,4 +55,4 @@ BEGIN
     RETURN billing.monetary(round(total, 15), currency);
 END $$;
 COMMENT ON FUNCTION billing.quote(jsonb, text, text, timestamptz) IS
-'What described resources would cost at an instant (null = now, read as UTC), unrounded: {"resources": [{"service", "desc", "volume"}]} as CloudKitty takes it, a list of such, or one; also "meter", "dimensions", "quantity" (1 unless given). Each resource is a point that goes through the enabled modules, the highest priority first: hashmap adds what the rules of the service say, or where it has none the price of its meter in the list; a function takes the point with the price so far and returns the price from there on. What no module knows costs 0. Errors: 22023 bad argument, 42704 unknown price list, what rating and the functions raise. Stable.';
+'What described resources would cost at an instant (null = now, read as UTC), unrounded: {"resources": [{"service", "desc", "volume"}]} as CloudKitty takes it, a list of such, or one; also "meter", "dimensions", "quantity" (1 unless given). Each resource is a point that goes through the enabled modules, the highest priority first: hashmap adds what the rules of the service say, or where it has none the price of its meter in the list; a function takes the point with the price so far and returns the price from there on. What no module knows costs 0. Errors: 22023 bad argument, 42704 unknown price list, 55000 a function that may no longer be a module, what rating and the functions raise. Stable.';
