@@ -36,7 +36,7 @@ CREATE TABLE billing.usage_key (
     payload     bigint NOT NULL,
     PRIMARY KEY (account_id, key)
 ) PARTITION BY HASH (account_id);
-COMMENT ON TABLE billing.usage_key IS 'Every key ever recorded, until its period is sealed; what makes recording idempotent.';
+COMMENT ON TABLE billing.usage_key IS 'Every key ever recorded, until its period is sealed and the usage counts in no later one; what makes recording idempotent.';
 COMMENT ON COLUMN billing.usage_key.payload IS 'Hash of the payload: the same key with another hash is a conflict; and the month (UTC) in which the usage ends, to find the row without reading every partition: see usage_payload().';
 
 CREATE TABLE billing.usage_change (
@@ -83,7 +83,7 @@ COMMENT ON TABLE billing.usage_conflict IS 'Input whose key was recorded before 
 CREATE TABLE billing.usage_month (
     month date PRIMARY KEY
 );
-COMMENT ON TABLE billing.usage_month IS 'Months for which there is, or was, a partition of usage: a run raises when one has left unsealed.';
+COMMENT ON TABLE billing.usage_month IS 'Months for which there must be a partition of usage: a run raises when one has left in another way than by drop_sealed_usage(). One that is made again for usage that was kept is missed again.';
 
 CREATE TABLE billing.usage_dropped (
     month      date PRIMARY KEY,

@@ -21,9 +21,10 @@ BEGIN
     EXECUTE format('WITH moved AS (DELETE FROM billing.usage_default AS d WHERE d.ends_at >= %L AND d.ends_at < %L RETURNING d.*)
                     INSERT INTO billing.%I SELECT m.* FROM moved AS m ORDER BY m.recorded_at', starts, ends, name);
     EXECUTE format('ALTER TABLE billing.usage ATTACH PARTITION billing.%I FOR VALUES FROM (%L) TO (%L)', name, starts, ends);
+    INSERT INTO usage_month VALUES (create_usage_month.month) ON CONFLICT DO NOTHING;
 END $$;
 COMMENT ON PROCEDURE billing.create_usage_month(date) IS
-'Makes the partition of usage for the month (UTC) that begins on a day and moves into it what usage_default holds of that month. The caller holds the lock on usage_default. Used by maintain_partitions().';
+'Makes the partition of usage for the month (UTC) that begins on a day and moves into it what usage_default holds of that month; from then on runs miss it if it is gone. The caller holds the lock on usage_default. Used by maintain_partitions().';
 REVOKE ALL ON PROCEDURE billing.create_usage_month(date) FROM PUBLIC;
 
 CREATE PROCEDURE billing.maintain_partitions(span daterange DEFAULT NULL, months_ahead int DEFAULT 3)

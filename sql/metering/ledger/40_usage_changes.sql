@@ -38,18 +38,46 @@ COMMENT ON FUNCTION billing.current_usage(bigint, uuid) IS
 'The revision of recorded usage that counts now, put together from its parts if it was split at month borders; all null if there is none. Stable.';
 REVOKE ALL ON FUNCTION billing.current_usage(bigint, uuid) FROM PUBLIC;
 
+CREATE FUNCTION billing.ancestors(account_id bigint, known_at timestamptz, own_at timestamptz) RETURNS SETOF bigint
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 5 SET search_path = pg_catalog, billing, pg_temp
+AS $$
+    WITH RECURSIVE above AS (
+        SELECT $1 AS account_id
+        UNION
+        SELECT s.parent_id
+          FROM above AS b
+         CROSS JOIN LATERAL (SELECT x.parent_id FROM billing.account_setting AS x
+                              WHERE x.account_id = b.account_id AND billing.known(x.recorded_at, $2, $3) ORDER BY x.setting_no DESC LIMIT 1) AS s
+         WHERE s.parent_id IS NOT NULL
+    )
+    SELECT b.account_id FROM above AS b WHERE b.account_id <> $1
+$$;
+COMMENT ON FUNCTION billing.ancestors(bigint, timestamptz, timestamptz) IS 'All accounts above an account in the tree, as known at a watermark. Stable.';
+REVOKE ALL ON FUNCTION billing.ancestors(bigint, timestamptz, timestamptz) FROM PUBLIC;
+
 CREATE FUNCTION billing.check_usage_unsealed(account_id bigint, from_at timestamptz, to_at timestamptz) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     sealed charge_period;
 BEGIN
+    WITH RECURSIVE above AS (   -- all who were ever above the account
+        SELECT check_usage_unsealed.account_id AS account_id
+        UNION
+        SELECT s.parent_id FROM above AS b JOIN account_setting AS s USING (account_id) WHERE s.parent_id IS NOT NULL
+    )
     SELECT p.* INTO sealed
-      FROM agreement_term AS t
+      FROM above AS b
+      JOIN agreement_term AS t ON t.consumer_id = b.account_id
       JOIN agreement AS a USING (agreement_id)
       JOIN charge_period AS p ON p.account_id = a.buyer_id AND p.ends_at >= from_at AND p.starts_at <= to_at AND p.sealed_at IS NOT NULL
        AND billing.clip(billing.usage_interval(from_at, to_at, 1), p.starts_at, p.ends_at) IS NOT NULL
-     WHERE t.consumer_id = check_usage_unsealed.account_id
+     -- who is charged for a tree was charged for the accounts that were in it as the period was billed
+     CROSS JOIN LATERAL (SELECT greatest(p.closed_known_at, max(x.advance_to)) AS known_at
+                           FROM pin_advance AS x
+                          WHERE x.account_id = p.account_id AND x.cause = 'plan' AND x.recorded_at < p.sealed_at AND x.valid @> tsrange(p.date_from, p.date_to)) AS pin
+     WHERE b.account_id = check_usage_unsealed.account_id
+        OR (t.with_descendants AND b.account_id IN (SELECT billing.ancestors(check_usage_unsealed.account_id, pin.known_at, p.closed_own_at)))
      LIMIT 1;
     IF FOUND THEN
         RAISE object_not_in_prerequisite_state USING
@@ -57,7 +85,7 @@ BEGIN
             HINT = 'Settle it with billing.decide(): what a sealed period owes can still be changed by decisions.';
     END IF;
 END $$;
-COMMENT ON FUNCTION billing.check_usage_unsealed(bigint, timestamptz, timestamptz) IS 'Raises 55000 when usage of an account in a span falls into a sealed period. Stable.';
+COMMENT ON FUNCTION billing.check_usage_unsealed(bigint, timestamptz, timestamptz) IS 'Raises 55000 when usage of an account in a span falls into a sealed period of one who is charged for it: by an agreement for the account, or for one that it was below when the period was billed. Stable.';
 REVOKE ALL ON FUNCTION billing.check_usage_unsealed(bigint, timestamptz, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION billing.change_usage(change_kind text, account text, id text, source text, to_account text, quantity numeric,

@@ -38,11 +38,7 @@ BEGIN
               WHERE x.owed IS NOT NULL';
     EXECUTE 'UPDATE billing.charge_period AS p SET sealed_at = $1 FROM pg_temp.sealing AS s WHERE p.account_id = s.account_id AND p.period_no = s.period_no' USING this.known_at;
     GET DIAGNOSTICS sealed = ROW_COUNT;
-    DELETE FROM usage_key AS k
-     USING (SELECT DISTINCT t.consumer_id AS account_id FROM agreement_term AS t) AS c
-     WHERE k.account_id = c.account_id AND billing.usage_payload_month(k.payload) < date_trunc('month', this.through)::date - 31
-       AND NOT EXISTS (SELECT FROM agreement_term AS t JOIN agreement AS a USING (agreement_id) JOIN charge_period AS p ON p.account_id = a.buyer_id
-                        WHERE t.consumer_id = k.account_id AND p.sealed_at IS NULL AND p.date_from <= billing.usage_payload_month(k.payload) + 31);
+    PERFORM billing.forget_keys(this.through);
     PERFORM billing.note_progress(run, 'finishing', jsonb_build_object('periods_sealed', sealed));
     PERFORM billing.finish_run(run);
     RETURN sealed;
@@ -84,40 +80,93 @@ BEGIN
     CALL billing.run_steps(run_id, 'set_watermark', 'seal_periods_of_run');
 END $$;
 COMMENT ON PROCEDURE billing.seal_period(date, bigint) IS
-'Closes for good the periods of all accounts that end by a day: what each charge owes is stored, later facts of these periods are listed as unbilled with the reason sealed, and their usage may leave (drop_sealed_usage()). Refuses with 55000 while anything of them is not final: drafts, held corrections, charges that cannot be rated, facts no run has seen. Waits for sessions that are recording, at most billing.seal_wait (10 seconds), then 55006.';
+'Closes for good the periods of all accounts that end by a day: what each charge owes is stored, later facts of these periods are listed as unbilled with the reason sealed, and their usage may leave (drop_sealed_usage()). Ids of older usage are forgotten, but for usage that goes on counting. Refuses with 55000 while anything of them is not final: drafts, held corrections, charges that cannot be rated, facts no run has seen. Waits for sessions that are recording, at most billing.seal_wait (10 seconds), then 55006.';
 
 -- A time-weighted meter reports a level that holds until the next report, however old it is; the growth of a cumulative reading
--- is counted from the one before; and what is carried over counts in every later period.
-CREATE FUNCTION billing.keep_levels(part regclass, before timestamptz) RETURNS SETOF billing.usage
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
+-- is counted from the one before; and what is carried over counts in every later period.  Of one instant all rows stay: which of
+-- them is the last is for rating alone to say.
+CREATE FUNCTION billing.lasting_usage(before timestamptz, by_month boolean) RETURNS SETOF billing.usage
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format($text$
+    IF NOT EXISTS (SELECT FROM meter_definition AS m WHERE m.carried_over OR m.aggregation IN ('time_weighted', 'increase')) THEN
+        RETURN;   -- without a look at usage
+    END IF;
+    RETURN QUERY
+        WITH definition AS MATERIALIZED (   -- that hold now, or at the pin of a period that is rated yet
+            SELECT m.item_id, m.aggregation, m.carried_over, m.filter
+              FROM meter_definition AS m
+             WHERE upper_inf(m.known) OR upper(m.known) > (SELECT min(p.closed_known_at) FROM charge_period AS p WHERE p.sealed_at IS NULL)
+        ), level AS MATERIALIZED (   -- also without the filter, which may be taken away
+            SELECT d.item_id, f.filter
+              FROM definition AS d CROSS JOIN LATERAL (VALUES (d.filter), ('{}')) AS f(filter)
+             WHERE d.aggregation IN ('time_weighted', 'increase')
+             GROUP BY d.item_id, f.filter
+        ), last AS (
+            SELECT u.account_id, u.meter_id, u.resource_id, u.dimensions, max(u.ends_at) AS ends_at
+              FROM usage AS u JOIN level AS l ON l.item_id = u.meter_id
+             WHERE u.ends_at < before
+               AND (l.filter = '{}' OR billing.meter_accepts(l.filter, u.dimensions, billing.quantity(u.consumed)))
+               AND NOT EXISTS (SELECT FROM usage_change AS x WHERE x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision)
+             GROUP BY u.account_id, u.meter_id, u.resource_id, u.dimensions, l.filter, CASE WHEN by_month THEN billing.utc_month(u.ends_at) END
+        )
         SELECT u.*
-          FROM %1$s AS u
-          JOIN billing.meter_definition AS m ON m.item_id = u.meter_id AND m.carried_over AND upper_inf(m.known)
-         WHERE NOT EXISTS (SELECT FROM billing.usage_change AS x WHERE x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision)
-         UNION ALL (
-        SELECT DISTINCT ON (u.account_id, u.meter_id, u.resource_id, u.dimensions) u.*
-          FROM %1$s AS u
-          JOIN billing.meter_definition AS m ON m.item_id = u.meter_id AND m.aggregation IN ('time_weighted', 'increase') AND upper_inf(m.known)
-         WHERE NOT EXISTS (SELECT FROM billing.usage_change AS x WHERE x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision)
-           AND NOT EXISTS (SELECT FROM billing.usage AS n
-                            WHERE n.account_id = u.account_id AND n.meter_id = u.meter_id AND n.ends_at > u.ends_at AND n.ends_at < $1
-                              AND (n.resource_id, n.dimensions) IS NOT DISTINCT FROM (u.resource_id, u.dimensions)
-                              AND NOT EXISTS (SELECT FROM billing.usage_change AS x WHERE x.account_id = n.account_id AND x.key = n.key AND x.revision = n.revision))
-         ORDER BY u.account_id, u.meter_id, u.resource_id, u.dimensions, u.ends_at DESC, u.key DESC) $text$, part) USING before;
+          FROM usage AS u
+         WHERE u.ends_at < before
+           AND u.meter_id IN (SELECT d.item_id FROM definition AS d WHERE d.carried_over)
+           AND NOT EXISTS (SELECT FROM usage_change AS x WHERE x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision)
+        UNION ALL
+        SELECT u.*
+          FROM usage AS u
+         WHERE u.ends_at < before
+           AND u.meter_id NOT IN (SELECT d.item_id FROM definition AS d WHERE d.carried_over)
+           AND EXISTS (SELECT FROM last AS l
+                        WHERE l.account_id = u.account_id AND l.meter_id = u.meter_id AND l.ends_at = u.ends_at
+                          AND (l.resource_id, l.dimensions) IS NOT DISTINCT FROM (u.resource_id, u.dimensions))
+           AND NOT EXISTS (SELECT FROM usage_change AS x WHERE x.account_id = u.account_id AND x.key = u.key AND x.revision = u.revision);
 END $$;
-COMMENT ON FUNCTION billing.keep_levels(regclass, timestamptz) IS
-'The rows of a partition of usage that later periods still need: the last level of a time-weighted meter and the last reading of a cumulative one at an instant, by account, resource and dimensions, and all usage of meters that carry over. Stable.';
-REVOKE ALL ON FUNCTION billing.keep_levels(regclass, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION billing.lasting_usage(timestamptz, boolean) IS
+'Usage before an instant that later periods still need: of time-weighted meters the last level and of cumulative ones the last reading, by account, resource and dimensions, with all that was reported for the same instant, and the last that passes the meter''s filter; of meters that carry over everything. by_month: the last ones of each month (UTC). Stable.';
+REVOKE ALL ON FUNCTION billing.lasting_usage(timestamptz, boolean) FROM PUBLIC;
+
+-- An account is charged by whoever has an agreement for it, or for an account that was ever above it in the tree.
+CREATE FUNCTION billing.forget_keys(through date) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    until date := date_trunc('month', forget_keys.through)::date - 31;
+BEGIN
+    -- A fact that goes on counting would count twice if its sender could repeat it.
+    PERFORM billing.make_relation('pg_temp', 'lasting', format('SELECT DISTINCT u.account_id, u.key FROM billing.lasting_usage(%L, true) AS u',
+                                                               date_trunc('month', forget_keys.through) AT TIME ZONE 'UTC'));
+    EXECUTE $text$
+        WITH RECURSIVE charged AS (
+            SELECT a.buyer_id, t.consumer_id, t.with_descendants FROM billing.agreement_term AS t JOIN billing.agreement AS a USING (agreement_id)
+            UNION
+            SELECT c.buyer_id, s.account_id, true FROM charged AS c JOIN billing.account_setting AS s ON s.parent_id = c.consumer_id WHERE c.with_descendants
+        ), settled AS (
+            SELECT c.consumer_id AS account_id, min(p.date_from) AS open_from
+              FROM charged AS c LEFT JOIN billing.charge_period AS p ON p.account_id = c.buyer_id AND p.sealed_at IS NULL
+             GROUP BY c.consumer_id
+        )
+        DELETE FROM billing.usage_key AS k
+         USING settled AS s
+         WHERE k.account_id = s.account_id AND billing.usage_payload_month(k.payload) < $1
+           AND billing.usage_payload_month(k.payload) + 31 < coalesce(s.open_from, 'infinity')
+           AND NOT EXISTS (SELECT FROM pg_temp.lasting AS l WHERE l.account_id = k.account_id AND l.key = k.key)
+    $text$ USING until;
+END $$;
+COMMENT ON FUNCTION billing.forget_keys(date) IS
+'Takes the keys of usage that nobody can be charged for any more: of months that ended a month or more before a day, all of whose periods are sealed, but for usage that goes on counting. Volatile.';
+REVOKE ALL ON FUNCTION billing.forget_keys(date) FROM PUBLIC;
 
 CREATE FUNCTION billing.drop_sealed_usage() RETURNS TABLE (partition text, dropped_rows bigint)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     part   record;
-    kept   usage[];
+    kept   bigint;
     rows   bigint;
     opens  timestamptz;
     waits  boolean;
@@ -125,6 +174,7 @@ BEGIN
     PERFORM billing.check_ledger();
     PERFORM billing.lock_until_commit(1651076210, 0);   -- the lock of run_invoicing()
     opens := least((SELECT min(p.starts_at) FROM charge_period AS p WHERE p.sealed_at IS NULL), (SELECT min(c.ends_at) FROM account_calendar AS c));
+    PERFORM billing.make_relation('pg_temp', 'lasting', format('SELECT u.* FROM billing.lasting_usage(%L, false) AS u', opens));
     FOR part IN
         SELECT c.oid::regclass AS relation, c.oid::regclass::text AS name, to_date(substring(c.relname FROM '^usage_(\d{4}_\d{2})$'), 'YYYY_MM') AS month
           FROM pg_inherits AS h JOIN pg_class AS c ON c.oid = h.inhrelid
@@ -135,15 +185,16 @@ BEGIN
         -- usage of accounts that no run has seen yet
         EXECUTE format('SELECT EXISTS (SELECT FROM %s AS u WHERE u.account_id NOT IN (SELECT c.account_id FROM billing.account_calendar AS c))', part.name) INTO waits;
         CONTINUE WHEN waits;
-        kept := ARRAY(SELECT k FROM billing.keep_levels(part.relation, opens) AS k);
+        EXECUTE 'SELECT count(*) FROM pg_temp.lasting AS l WHERE billing.utc_month(l.ends_at) = $1' INTO kept USING part.month;
         EXECUTE format('SELECT count(*) FROM %s', part.name) INTO rows;
-        CONTINUE WHEN rows > 0 AND rows = cardinality(kept);
-        INSERT INTO usage_dropped AS d (month, row_count) VALUES (part.month, rows - cardinality(kept))
+        CONTINUE WHEN rows > 0 AND rows = kept;
+        INSERT INTO usage_dropped AS d (month, row_count) VALUES (part.month, rows - kept)
             ON CONFLICT (month) DO UPDATE SET row_count = d.row_count + excluded.row_count;
+        DELETE FROM usage_month AS m WHERE m.month = part.month;
         EXECUTE format('DROP TABLE %s', part.name);
-        INSERT INTO usage SELECT k.* FROM unnest(kept) AS k;
+        EXECUTE 'INSERT INTO billing.usage SELECT l.* FROM pg_temp.lasting AS l WHERE billing.utc_month(l.ends_at) = $1' USING part.month;
         partition := part.name;
-        dropped_rows := rows - cardinality(kept);
+        dropped_rows := rows - kept;
         RETURN NEXT;
     END LOOP;
 END $$;
@@ -158,7 +209,6 @@ DECLARE
 BEGIN
     SELECT m.month INTO missing FROM usage_month AS m
      WHERE to_regclass('billing.usage_' || to_char(m.month, 'YYYY_MM')) IS NULL
-       AND NOT EXISTS (SELECT FROM usage_dropped AS d WHERE d.month = m.month)
      ORDER BY 1 LIMIT 1;
     IF missing IS NOT NULL THEN
         RAISE object_not_in_prerequisite_state USING
