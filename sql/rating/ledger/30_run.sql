@@ -105,10 +105,11 @@ CREATE FUNCTION billing.touched_periods(since timestamptz, until timestamptz)
 AS $$
 #variable_conflict use_column
 DECLARE
+    -- how far usage was looked at: not at all while only fees in advance were billed
     looked_to timestamptz := (SELECT max(p.ends_at) FROM charge_period AS p WHERE p.looked_known_at IS NOT NULL OR p.interim_to IS NOT NULL);
     longest   interval := (SELECT s.longest_usage FROM ledger_state AS s);
 BEGIN
-    IF looked_to IS NULL THEN
+    IF looked_to IS NULL AND NOT EXISTS (SELECT FROM charge_period AS p WHERE p.advance_known_at IS NOT NULL) THEN
         RETURN;
     END IF;
     -- Fresh usage alone, without any join: the planner takes the BRIN index on recorded_at, in the partitions that periods reach.
