@@ -90,11 +90,11 @@ class Checks:
 
     def check_period(self, account, period, keys, sums):
         known = EVERYTHING.with_own(period.own_stamps)
-        views = self.ledger.views(account, period, known)
-        owed = self.ledger.rate_views(account, period, views, known)
+        owed = self.ledger.rate_views(account, period, known)
         for key in keys | {key for one in owed for key in one}:
             if key in self.ledger.failed or key in self.ledger.frozen or key in self.unsettled or not self.ledger.due(key, period, known):
                 continue
+            views = self.ledger.views(account, period, known, key)
             at_pin, now = (self.ledger.in_money(account, period, view, one[key].exact if key in one else Fraction(0))
                            for view, one in ((views[0], owed[0]), (views[-1], owed[-1])))
             booked, drafted, held = (amounts.get(key, 0) for amounts in sums)
@@ -159,7 +159,7 @@ class Checks:
             if period.sealed:
                 continue
             known = EVERYTHING.with_own(period.own_stamps)
-            owed = self.ledger.rate_period(account, period, self.ledger.views(account, period, known)[0], known)
+            owed = self.ledger.rate_views(account, period, known)[0]
             for key, one in owed.items():
                 amount = found.get(key, (None, None))[0]
                 agree(one.failed or key in self.ledger.failed or (amount is not None and Fraction(amount) == one.exact), "charges() says {} for {}, expected {}",

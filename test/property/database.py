@@ -120,10 +120,10 @@ class Database:
             found[account].append(tuple(row))
         return found
 
-    def pins(self):
-        return {(account, number): known_at for account, number, known_at in self.rows("""
-                SELECT a.key, p.period_no, p.closed_known_at
-                  FROM billing.charge_period AS p JOIN billing.account AS a USING (account_id) WHERE p.closed_known_at IS NOT NULL""")}
+    def pins(self, column="closed_known_at"):
+        return {(account, number): known_at for account, number, known_at in self.rows(f"""
+                SELECT a.key, p.period_no, p.{column}
+                  FROM billing.charge_period AS p JOIN billing.account AS a USING (account_id) WHERE p.{column} IS NOT NULL""")}
 
     KEYS = """
         SELECT k.account_id, k.key_id, b.key, k.period_no, s.key, g.key, i.key, x.key, c.key, k.charge_group, k.component

@@ -247,8 +247,7 @@ class History(Checks):
         return payload
 
     def new_usage(self, when, lasting=datetime.timedelta(0), account=None):
-        # levels hold from a time on and are refused with an end
-        meter = self.rng.choice([key for key, meter in METERS.items() if not lasting or meter.aggregation != "time_weighted"])
+        meter = self.rng.choice(tuple(METERS))
         dimensions = {"calls": lambda: {"region": self.rng.choice(REGIONS)}, "users": lambda: {"user": self.rng.choice("abcdefgh")}}.get(meter, dict)()
         id = str(uuid.UUID(int=self.rng.getrandbits(128)))
         return Usage(id, account or self.rng.choice(ACCOUNTS + ("ash",)), meter, when, when + lasting, self.quantity(), dimensions, None)
@@ -634,7 +633,7 @@ class History(Checks):
             account = self.ledger.accounts[key.buyer]
             period, lists = account.periods[key.period], {None}
             if cause == "price":
-                billed_by = self.ledger.views(account, period, asof.with_own(period.own_stamps))[0].plan
+                billed_by = self.ledger.views(account, period, asof.with_own(period.own_stamps), key)[0].plan
                 lists = {t.price_list for _, _, t in self.ledger.terms_of(key.agreement, period, billed_by)}
             for price_list in lists:
                 expected.add((cause, price_list, key.item if price_list else None, key.buyer, midnight(period.date_from), midnight(period.date_to),
@@ -670,6 +669,7 @@ class History(Checks):
         rows, _ = self.database.record(call, through, only)
         self.ledger.finalize(through, only)
         self.ledger.take_pins(self.database.pins(), through, only)
+        self.ledger.take_advance_pins(self.database.pins("advance_pinned_at"))
         self.compare()
         for invoice, in rows:
             self.check_invoice(invoice)
@@ -728,7 +728,7 @@ class History(Checks):
             self.ledger.period_advances.append((stamp, cause, key.buyer, period.date_from, period.date_to, stamp + MICROSECOND))
         if "price" not in causes:
             return
-        for price_list in {t.price_list for asof in (EVERYTHING, period.pin) for d, e, t in self.ledger.terms_of(key.agreement, period, asof)}:
+        for price_list in {t.price_list for asof in (EVERYTHING, period.pin, period.advance_pin) if asof for d, e, t in self.ledger.terms_of(key.agreement, period, asof)}:
             self.ledger.advances[price_list, key.item].append(
                 Advance(stamp, price_list, key.item, key.buyer, midnight(period.date_from), midnight(period.date_to)))
 

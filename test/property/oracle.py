@@ -88,6 +88,7 @@ class Period:
     advance_due: bool = False
     interim_to: datetime.date = None
     pin: Watermark = None
+    advance_pin: Watermark = None      # of fees in advance that were billed before the period was due
     sealed: bool = False
     own_stamps: set = field(default_factory=set)     # of the transactions that billed it together with their own facts
 
@@ -264,6 +265,7 @@ class Ledger:
         self.failed = set()
         self.unmatched = set()
         self.progressive = {}                     # what the last run has billed progressively
+        self.billed_ahead = set()                 # (account, period): of which finalising has just billed fees before they were due
         self.last_watermark = None
         self.memory = {}
 
@@ -547,10 +549,20 @@ class Ledger:
                 return True
         return (trial.drafts, trial.held, trial.failed) != (self.drafts, self.held, self.failed)
 
-    def views(self, account, period, asof):
-        """As billed; then with prices, agreements and definitions read as known now, one after the other."""
-        pin = period.pin or asof
-        plan, reference = (self.advanced_pin(pin, cause, account, period, asof) for cause in ("plan", "reference_data"))
+    def pin_of(self, key, period, asof):
+        """The pin of prices and agreements of a key; None while it has none."""
+        if period.advance_pin and key.component == "fee" and self.in_advance(key, period.pin or asof):
+            return period.advance_pin
+        return period.pin
+
+    def views(self, account, period, asof, key=None):
+        """As billed; then with prices, agreements and definitions read as known now, one after the other.  key: None for usage."""
+        return self.views_by(self.pin_of(key, period, asof) if key else period.pin, account, period, asof)
+
+    def views_by(self, pin, account, period, asof):
+        pin = pin or asof
+        plan = self.advanced_pin(pin, "plan", account, period, asof)
+        reference = self.advanced_pin(period.pin or asof, "reference_data", account, period, asof)
         return [View(pin, plan, reference, asof), View(asof, plan, reference, asof), View(asof, asof, reference, asof),
                 View(asof, asof, asof, asof)]
 
@@ -560,9 +572,16 @@ class Ledger:
                 pin = pin.advanced(advance_to)
         return pin
 
-    def rate_views(self, account, period, views, asof):
-        rated = {view: self.rate_period(account, period, view, asof) for view in set(views)}
-        return [rated[view] for view in views]
+    def rate_views(self, account, period, asof):
+        """[{key: Owed}], one for each of the views; what has a pin of its own is taken from views by that."""
+        found = []
+        for pin in (period.pin, period.advance_pin):
+            views = self.views_by(pin, account, period, asof)
+            rated = {view: self.rate_period(account, period, view, asof) for view in set(views)}
+            found.append([{key: one for key, one in rated[view].items() if self.pin_of(key, period, asof) is pin} for view in views])
+            if not period.advance_pin:
+                return found[0]
+        return [{**one, **other} for one, other in zip(*found)]
 
     def due(self, key, period, asof):
         if key.component == "fee" and self.in_advance(key, period.pin or asof):
@@ -573,7 +592,7 @@ class Ledger:
         self.failed = {key for key in self.failed if (key.buyer, key.period) != (account.key, period.number)}
         if not (period.arrears_due or period.advance_due):
             return
-        owed = [{}] * 4 if period.sealed else self.rate_views(account, period, self.views(account, period, asof), asof)
+        owed = [{}] * 4 if period.sealed else self.rate_views(account, period, asof)
         keys = {key for one in owed for key in one}
         seen = (self.booked, self.decisions, self.drafts, self.held)
         keys |= {key for table in seen for key in table if key.buyer == account.key and key.period == period.number}
@@ -618,7 +637,7 @@ class Ledger:
 
         One that cannot be rated as billed stays as it is; what it would owe otherwise is a difference to that.
         """
-        amounts = [self.in_money(account, period, view, value) for view, value in zip(self.views(account, period, asof), exact)]
+        amounts = [self.in_money(account, period, view, value) for view, value in zip(self.views(account, period, asof, key), exact)]
         if period.sealed:
             amounts = [self.sealed_owed.get(key, ZERO)] * 4
         stays = key in self.failed
@@ -628,7 +647,7 @@ class Ledger:
         target, held = amounts[0], {}
         for cause, former, new in zip(CAUSES, amounts, amounts[1:]):
             change, ignored = new - former, self.ignored(key, cause, asof)
-            if not period.pin or period.sealed or not (change or ignored):
+            if not self.pin_of(key, period, asof) or period.sealed or not (change or ignored):
                 continue
             action = self.action(account.key, cause, change, asof)
             if action == "hold":        # what was ignored stays so, and is not held either
@@ -669,7 +688,11 @@ class Ledger:
                 if only in (None, key.buyer) and key not in self.frozen and self.due_on(key, self.last_watermark) <= through}
 
     def finalize(self, through, only=None):
+        self.billed_ahead = set()
         for key, amount in self.final(through, only).items():
+            period = self.accounts[key.buyer].periods[key.period]
+            if key.component == "fee" and not period.arrears_due and not period.advance_pin:
+                self.billed_ahead.add((key.buyer, key.period))
             self.book(key, amount)
             del self.drafts[key]
 
@@ -688,6 +711,20 @@ class Ledger:
                       found, wanted)
                 agree(found is None or found <= self.last_watermark.known_at, "the pin {} lies after the last run", found)
                 period.pin = found and Watermark(found, frozenset(period.own_stamps))
+
+    def take_advance_pins(self, rows):
+        """Likewise of the fees in advance: what finalising has billed of them in a period that is not due gets one."""
+        for account in self.accounts.values():
+            for period in account.periods.values():
+                found = rows.get((account.key, period.number))
+                if period.advance_pin:
+                    agree(found == period.advance_pin.known_at, "the pin of fees of period {} of {} moved", period.number, account.key)
+                    continue
+                wanted = (account.key, period.number) in self.billed_ahead
+                agree((found is not None) == wanted, "fees of period {} of {} are pinned at {}, expected {}", period.number, account.key, found, wanted)
+                agree(found is None or found <= self.last_watermark.known_at, "the pin of fees {} lies after the last run", found)
+                period.advance_pin = found and Watermark(found, frozenset(period.own_stamps))
+        self.billed_ahead = set()
 
     @staticmethod
     def put(table, key, value):

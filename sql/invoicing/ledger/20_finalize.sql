@@ -301,6 +301,12 @@ BEGIN
            AND (p.account_id, p.period_no) NOT IN (SELECT q.account_id, q.period_no FROM pending AS q)
            AND (p.account_id, p.period_no) NOT IN (SELECT c.account_id, c.period_no FROM refused AS c)
         RETURNING 1
+    ), advance_pinned AS (   -- what is billed in advance keeps its prices from now on, although its period is not due
+        UPDATE charge_period AS p
+           SET advance_pinned_at = p.advance_known_at, advance_pinned_own = p.looked_own_at
+         WHERE p.advance_pinned_at IS NULL AND p.advance_known_at IS NOT NULL AND p.looked_known_at IS NULL
+           AND (p.account_id, p.period_no) IN (SELECT c.account_id, c.period_no FROM chosen AS c JOIN document AS d USING (document_no) WHERE c.component = 'fee')
+        RETURNING 1
     ), noted AS (
         UPDATE run AS r
            SET counts = r.counts || jsonb_build_object('invoices', (SELECT count(*) FROM document), 'lines', (SELECT count(*) FROM used_draft),

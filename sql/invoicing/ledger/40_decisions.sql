@@ -129,14 +129,14 @@ END $$;
 COMMENT ON FUNCTION billing.unfreeze_charge(bigint, text) IS
 'Ends the hold of a charge; the next run bills what it has come to owe. Returns false if it was not frozen. Errors: 42704 unknown charge, 22023 without a reason. Volatile.';
 
--- Held corrections with the price list that they come from: the list of the agreement as known now and as known at the period's pin.
+-- Held corrections with the price list that they come from: the list of the agreement as known now and as known at a pin of the period.
 CREATE VIEW billing.held_by_list AS
 SELECT DISTINCT h.account_id, h.key_id, h.cause, h.amount, k.item_id, k.period_no, p.date_from, p.date_to, t.list_id
   FROM billing.held AS h
   JOIN billing.charge_key AS k ON k.account_id = h.account_id AND k.key_id = h.key_id
   JOIN billing.charge_period AS p ON p.account_id = k.account_id AND p.period_no = k.period_no
   JOIN billing.agreement_term AS t ON t.agreement_id = k.agreement_id AND t.valid && pg_catalog.daterange(p.date_from, p.date_to)
-   AND (pg_catalog.upper_inf(t.known) OR billing.known(t.known, p.closed_known_at, p.closed_own_at));
+   AND (pg_catalog.upper_inf(t.known) OR billing.known(t.known, p.closed_known_at, p.closed_own_at) OR billing.known(t.known, p.advance_pinned_at, p.advance_pinned_own));
 COMMENT ON VIEW billing.held_by_list IS 'Corrections that wait for approval, with each price list that the charge was or is priced by.';
 
 CREATE FUNCTION billing.check_approval(charges bigint[]) RETURNS void

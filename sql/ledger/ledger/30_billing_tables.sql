@@ -27,6 +27,8 @@ CREATE TABLE billing.charge_period (
     due_at        timestamptz NOT NULL,
     interim_to    date,
     advance_known_at timestamptz,
+    advance_pinned_at timestamptz,
+    advance_pinned_own timestamptz,
     looked_known_at timestamptz,
     looked_own_at   timestamptz,
     closed_known_at timestamptz,
@@ -44,6 +46,8 @@ COMMENT ON COLUMN billing.charge_period.time_zone IS 'Zone in force when the per
 COMMENT ON COLUMN billing.charge_period.due_at IS 'When arrears fall due: the end plus the account''s grace.';
 COMMENT ON COLUMN billing.charge_period.interim_to IS 'Greatest day up to which the running period was billed progressively.';
 COMMENT ON COLUMN billing.charge_period.advance_known_at IS 'Watermark of the last run that looked at the fees due at the period''s start; null = not yet due.';
+COMMENT ON COLUMN billing.charge_period.advance_pinned_at IS 'The pin of fees in advance that were billed before the period fell due: their prices and agreements are read as known at this instant; set when the first of them is finalised.';
+COMMENT ON COLUMN billing.charge_period.advance_pinned_own IS 'Stamp of the caller''s own facts that the pin of fees in advance counts too.';
 COMMENT ON COLUMN billing.charge_period.looked_known_at IS 'Watermark of the last run that rated the whole period; null = not yet due. Later runs look only at periods that new facts touch.';
 COMMENT ON COLUMN billing.charge_period.looked_own_at IS 'Stamp of facts after the watermark that count too, because bill_account() has billed them inside their own transaction; null once the watermark has passed them.';
 COMMENT ON COLUMN billing.charge_period.closed_known_at IS 'The pin: catalog, agreements, calendar and reference data of this period are read as known at this instant; set when its first invoice is finalised.';

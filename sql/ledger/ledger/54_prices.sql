@@ -61,16 +61,22 @@ END $$;
 COMMENT ON FUNCTION billing.price_list_for(int, text, bigint, text, date) IS
 'Number of the price list that is meant: the one named, or that of the account''s agreement on the day, or the default list in the currency. Errors: 42704 if there is none, 22023 if there are several. Stable.';
 
-CREATE FUNCTION billing.pinned_through(list_id int, account_id bigint, span tsrange) RETURNS date
+CREATE FUNCTION billing.is_in_advance(item_id int) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
+    AS $$ SELECT EXISTS (SELECT FROM billing.fee_definition AS f WHERE f.item_id = $1 AND f.in_advance AND upper_inf(f.known)) $$;
+COMMENT ON FUNCTION billing.is_in_advance(int) IS 'Whether an item is a fee that is due at the start of its periods. Stable.';
+
+CREATE FUNCTION billing.pinned_through(list_id int, item_id int, account_id bigint, span tsrange) RETURNS date
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
 AS $$
 DECLARE
     charged CONSTANT int[] := CASE WHEN pinned_through.account_id <> 0 THEN ARRAY(
         SELECT a.agreement_id FROM agreement AS a WHERE a.buyer_id = pinned_through.account_id) END;
+    in_advance CONSTANT boolean := is_in_advance(pinned_through.item_id);
 BEGIN
     IF charged IS NOT NULL THEN
         RETURN (SELECT max(p.date_to) FROM charge_period AS p
-                 WHERE p.account_id = pinned_through.account_id AND p.closed_known_at IS NOT NULL AND tsrange(p.date_from, p.date_to) && span
+                 WHERE p.account_id = pinned_through.account_id AND (p.closed_known_at IS NOT NULL OR (in_advance AND p.advance_pinned_at IS NOT NULL)) AND tsrange(p.date_from, p.date_to) && span
                    AND EXISTS (SELECT FROM agreement_term AS t
                                 WHERE t.agreement_id = ANY (charged) AND t.list_id = pinned_through.list_id
                                   AND NOT isempty(t.known) AND t.valid && daterange(p.date_from, p.date_to)));
@@ -82,11 +88,11 @@ BEGIN
               FROM charge_period AS p
               JOIN agreement AS a ON a.buyer_id = p.account_id
               JOIN agreement_term AS t USING (agreement_id)
-             WHERE p.closed_known_at IS NOT NULL AND tsrange(p.date_from, p.date_to) && span
+             WHERE (p.closed_known_at IS NOT NULL OR (in_advance AND p.advance_pinned_at IS NOT NULL)) AND tsrange(p.date_from, p.date_to) && span
                AND t.list_id = pinned_through.list_id AND NOT isempty(t.known) AND t.valid && daterange(p.date_from, p.date_to));
 END $$;
-COMMENT ON FUNCTION billing.pinned_through(int, bigint, tsrange) IS
-'The greatest end of the pinned charge periods that a price of that list (account 0 = of all accounts) touches with its span; null = none. Stable.';
+COMMENT ON FUNCTION billing.pinned_through(int, int, bigint, tsrange) IS
+'The greatest end of the pinned charge periods that a price of that item in that list (account 0 = of all accounts) touches with its span: closed ones, and for a fee in advance those whose fees were billed in advance; null = none. Stable.';
 
 CREATE FUNCTION billing.check_applies_to(list_id int, item_id int, account_id bigint, span tsrange, applies_to text) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, billing, pg_temp
@@ -102,15 +108,16 @@ BEGIN
     THEN
         RETURN;
     END IF;
-    pinned := pinned_through(check_applies_to.list_id, check_applies_to.account_id, check_applies_to.span);
+    pinned := pinned_through(check_applies_to.list_id, check_applies_to.item_id, check_applies_to.account_id, check_applies_to.span);
     IF pinned IS NOT NULL THEN
         RAISE object_not_in_prerequisite_state USING
-            MESSAGE = format('the price from %s on reaches into charge periods that are closed, the latest to %s', coalesce(lower(span)::date, '-infinity'), pinned),
+            MESSAGE = format('the price from %s on reaches into charge periods that are %s, the latest to %s', coalesce(lower(span)::date, '-infinity'),
+                             CASE WHEN is_in_advance(check_applies_to.item_id) THEN 'billed in advance or closed' ELSE 'closed' END, pinned),
             HINT = format('Let it begin on %s or later, or say what is meant: applies_to => ''open'' leaves closed periods at their price (the difference shows in held_corrections), applies_to => ''closed'' rates them again and corrects them.', pinned);
     END IF;
 END $$;
 COMMENT ON FUNCTION billing.check_applies_to(int, int, bigint, tsrange, text) IS
-'Raises 55000 if a change of prices reaches into pinned charge periods that had a price and applies_to is not said. Used by set_price() and remove_price(). Stable.';
+'Raises 55000 if a change of prices reaches into pinned charge periods that had a price, for a fee in advance also into those billed in advance, and applies_to is not said. Used by set_price() and remove_price(). Stable.';
 
 CREATE FUNCTION billing.supersede_prices(list_id int, item_id int, account_id bigint, span tsrange) RETURNS timestamptz
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, billing, pg_temp
@@ -232,7 +239,7 @@ BEGIN
        AND p.tariff = write_price.tariff AND p.chain IS NOT DISTINCT FROM write_price.chain AND p.tax_code IS NOT DISTINCT FROM code;
     IF same @> span THEN
         -- Said before, but perhaps not for closed periods.
-        IF write_price.applies_to = 'closed' AND pinned_through(this_list, this_account, said) IS NOT NULL THEN
+        IF write_price.applies_to = 'closed' AND pinned_through(this_list, this_item, this_account, said) IS NOT NULL THEN
             INSERT INTO pin_advance (list_id, item_id, account_id, valid, reason)
                 VALUES (this_list, this_item, this_account, said, 'price set for closed periods');
         END IF;
@@ -262,7 +269,7 @@ CREATE FUNCTION billing.set_price(
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, billing, pg_temp
     AS $$ SELECT billing.write_price($1, $2, NULL, $3, $4, $5, $6, $7, $8, $9, $10) $$;
 COMMENT ON FUNCTION billing.set_price(text, billing.tariff, timestamp, timestamp, text, text, text, text, text, text) IS
-'Says what a meter or fee costs from valid_from to valid_to (half-open, local time of each buyer; null = without end) and returns the number of the price. It supersedes what the list said for that span; what is in force already is not written again, but applies_to => ''closed'' counts for it too. price_list: key of the list; unless named it is that of the account''s agreement, or ''default'' or ''default-CUR'' in the tariff''s currency. account: the price is for this buyer alone and goes before that of all. tax_code: null keeps that of the price before, '''' = the seller''s default. kind: meter or fee, where both have the key. applies_to: needed when a price that reaches into closed charge periods changes; ''open'' leaves them as they are (the difference is held), ''closed'' rates them again. What billing.lint() finds is raised as a warning or notice. Errors: 22023 bad argument or another currency, 42704 unknown key, 55000 applies_to is missing, 40001 run the transaction again. Volatile.';
+'Says what a meter or fee costs from valid_from to valid_to (half-open, local time of each buyer; null = without end) and returns the number of the price. It supersedes what the list said for that span; what is in force already is not written again, but applies_to => ''closed'' counts for it too. price_list: key of the list; unless named it is that of the account''s agreement, or ''default'' or ''default-CUR'' in the tariff''s currency. account: the price is for this buyer alone and goes before that of all. tax_code: null keeps that of the price before, '''' = the seller''s default. kind: meter or fee, where both have the key. applies_to: needed when a price that reaches into charge periods that are closed, or for a fee in advance billed, changes; ''open'' leaves them as they are (the difference is held), ''closed'' rates them again. What billing.lint() finds is raised as a warning or notice. Errors: 22023 bad argument or another currency, 42704 unknown key, 55000 applies_to is missing, 40001 run the transaction again. Volatile.';
 
 CREATE FUNCTION billing.remove_price(
     item text, valid_from timestamp DEFAULT NULL, valid_to timestamp DEFAULT NULL, price_list text DEFAULT NULL,

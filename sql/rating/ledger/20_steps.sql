@@ -14,7 +14,8 @@
 -- The first relation, rated_period, comes from the caller:
 --   account_id, period_no, date_from, date_to, full_from, starts_at, ends_at, time_zone, rated_to (end of what is rated: ends_at,
 --   or earlier while the period is running), rate_usage, rate_arrears, rate_advance (which components are due), interim,
---   closed_known_at, closed_own_at, looked_known_at, looked_own_at, rating_version, sealed, batch
+--   closed_known_at, closed_own_at, looked_known_at, looked_own_at, rating_version, sealed, batch,
+--   advance_known_at, advance_pinned_at, advance_pinned_own
 
 CREATE FUNCTION billing.rating_version() RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 1 $$;
 COMMENT ON FUNCTION billing.rating_version() IS 'Version of the rating rules of this ledger; it changes with a release that rates the same facts to another amount.';
@@ -259,40 +260,46 @@ AS $function$
     -- others, each replacing one more part of the pin by what is known now: 1 prices, 2 agreements and account settings, 3 meter and
     -- fee definitions; -1 is 0 with the facts of the last look, to find the effect of a new rating version; -2 is 0 with the advances
     -- of the pin of the last look, to tell an approved price from usage, and with those by which it billed itself.
+    -- Fees in advance that were billed before their period fell due have a pin of prices and agreements of their own, which stays when
+    -- the period is closed: they are rated apart from everything else, in views whose numbers are 10 more.
     WHEN 'rated_view' THEN $step$
-        SELECT p.account_id, p.period_no, v.variant, p.now_own, p.advance_cause,
+        SELECT p.account_id, p.period_no, v.variant + CASE WHEN p.fees_apart THEN 10 ELSE 0 END AS variant, p.fees_apart, p.now_own, p.advance_cause,
                CASE WHEN v.variant >= 1 THEN {known_at} ELSE p.price_pin END AS price_at,
                CASE WHEN v.variant >= 1 THEN p.now_own ELSE p.pin_own END AS price_own,
                CASE WHEN v.variant >= 2 THEN {known_at} WHEN v.variant = -1 THEN p.plan_pin_looked WHEN v.variant = -2 THEN p.plan_pin_before ELSE p.plan_pin END AS plan_at,
                CASE WHEN v.variant >= 2 THEN p.now_own ELSE p.pin_own END AS plan_own,
                CASE WHEN v.variant >= 3 THEN {known_at} WHEN v.variant = -1 THEN p.reference_pin_looked WHEN v.variant = -2 THEN p.reference_pin_before ELSE p.reference_pin END AS reference_at,
-               CASE WHEN v.variant >= 3 THEN p.now_own ELSE p.pin_own END AS reference_own,
-               CASE WHEN v.variant = -1 THEN p.looked_known_at ELSE {known_at} END AS usage_at,
+               CASE WHEN v.variant >= 3 THEN p.now_own ELSE p.reference_own END AS reference_own,
+               CASE WHEN v.variant = -1 THEN p.looked_at ELSE {known_at} END AS usage_at,
                CASE WHEN v.variant = -1 THEN p.looked_own_at ELSE p.now_own END AS usage_own,
-               CASE WHEN v.variant < 0 THEN p.looked_known_at ELSE {known_at} END AS advance_at,
+               CASE WHEN v.variant < 0 THEN p.looked_at ELSE {known_at} END AS advance_at,
                CASE WHEN v.variant < 0 THEN p.looked_own_at ELSE p.now_own END AS advance_own,
                v.variant = -2 AS own_advances
-          FROM (SELECT r.account_id, r.period_no, r.closed_known_at, r.looked_known_at, r.looked_own_at, r.rating_version,
+          FROM (SELECT r.account_id, r.period_no, i.fees_apart, i.pinned_at, i.looked_at, r.closed_known_at, r.looked_own_at, r.rating_version,
                        coalesce({own_at}, r.looked_own_at) AS now_own,
-                       CASE WHEN r.closed_known_at IS NULL THEN coalesce({own_at}, r.looked_own_at) ELSE r.closed_own_at END AS pin_own,
-                       coalesce(r.closed_known_at, {known_at}) AS price_pin,
-                       greatest(coalesce(r.closed_known_at, {known_at}), a.plan) AS plan_pin,
+                       CASE WHEN i.pinned_at IS NULL THEN coalesce({own_at}, r.looked_own_at) ELSE i.pinned_own END AS pin_own,
+                       CASE WHEN r.closed_known_at IS NULL THEN coalesce({own_at}, r.looked_own_at) ELSE r.closed_own_at END AS reference_own,
+                       coalesce(i.pinned_at, {known_at}) AS price_pin,
+                       greatest(coalesce(i.pinned_at, {known_at}), a.plan) AS plan_pin,
                        greatest(coalesce(r.closed_known_at, {known_at}), a.reference_data) AS reference_pin,
-                       greatest(coalesce(r.closed_known_at, {known_at}), a.plan_before) AS plan_pin_before,
+                       greatest(coalesce(i.pinned_at, {known_at}), a.plan_before) AS plan_pin_before,
                        greatest(coalesce(r.closed_known_at, {known_at}), a.reference_before) AS reference_pin_before,
-                       greatest(coalesce(r.closed_known_at, {known_at}), a.plan_looked) AS plan_pin_looked,
+                       greatest(coalesce(i.pinned_at, {known_at}), a.plan_looked) AS plan_pin_looked,
                        greatest(coalesce(r.closed_known_at, {known_at}), a.reference_looked) AS reference_pin_looked,
                        CASE WHEN a.plan IS DISTINCT FROM a.plan_before THEN 'plan' WHEN a.reference_data IS DISTINCT FROM a.reference_before THEN 'reference_data' ELSE 'price' END AS advance_cause
                   FROM rated_period AS r
+                 CROSS JOIN LATERAL (SELECT false AS fees_apart, r.closed_known_at AS pinned_at, r.closed_own_at AS pinned_own, r.looked_known_at AS looked_at
+                                      UNION ALL
+                                     SELECT true, r.advance_pinned_at, r.advance_pinned_own, coalesce(r.looked_known_at, r.advance_known_at) WHERE r.advance_pinned_at IS NOT NULL) AS i
                  CROSS JOIN LATERAL (SELECT max(x.advance_to) FILTER (WHERE x.cause = 'plan') AS plan,
                                             max(x.advance_to) FILTER (WHERE x.cause = 'reference_data') AS reference_data,
-                                            max(x.advance_to) FILTER (WHERE x.cause = 'plan' AND (billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at) OR x.advance_to <= r.looked_known_at)) AS plan_before,
-                                            max(x.advance_to) FILTER (WHERE x.cause = 'reference_data' AND (billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at) OR x.advance_to <= r.looked_known_at)) AS reference_before,
+                                            max(x.advance_to) FILTER (WHERE x.cause = 'plan' AND (billing.known(x.recorded_at, i.looked_at, r.looked_own_at) OR x.advance_to <= i.looked_at)) AS plan_before,
+                                            max(x.advance_to) FILTER (WHERE x.cause = 'reference_data' AND (billing.known(x.recorded_at, i.looked_at, r.looked_own_at) OR x.advance_to <= i.looked_at)) AS reference_before,
                                             -- without those by which the last look itself billed: charge_key.looked_owed is what was owed before them
-                                            max(x.advance_to) FILTER (WHERE x.cause = 'plan' AND billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at)) AS plan_looked,
-                                            max(x.advance_to) FILTER (WHERE x.cause = 'reference_data' AND billing.known(x.recorded_at, r.looked_known_at, r.looked_own_at)) AS reference_looked
+                                            max(x.advance_to) FILTER (WHERE x.cause = 'plan' AND billing.known(x.recorded_at, i.looked_at, r.looked_own_at)) AS plan_looked,
+                                            max(x.advance_to) FILTER (WHERE x.cause = 'reference_data' AND billing.known(x.recorded_at, i.looked_at, r.looked_own_at)) AS reference_looked
                                        FROM billing.pin_advance AS x
-                                      WHERE r.closed_known_at IS NOT NULL AND x.account_id = r.account_id AND x.cause <> 'price'
+                                      WHERE i.pinned_at IS NOT NULL AND x.account_id = r.account_id AND x.cause <> 'price'
                                         AND billing.known(x.recorded_at, {known_at}, coalesce({own_at}, r.looked_own_at)) AND x.valid @> tsrange(r.date_from, r.date_to)) AS a
                  WHERE NOT r.sealed) AS p
          CROSS JOIN (SELECT (SELECT max(greatest(lower(x.known), upper(x.known))) FROM billing.price AS x) AS price_changed,
@@ -303,12 +310,12 @@ AS $function$
                             (SELECT max(x.recorded_at) FROM billing.pin_advance AS x) AS pin_advanced) AS c
          CROSS JOIN (VALUES (0), (1), (2), (3), (-1), (-2)) AS v(variant)
          WHERE v.variant = 0
-            OR (p.closed_known_at IS NOT NULL
-                AND CASE v.variant WHEN 1 THEN c.price_changed >= p.closed_known_at
-                                   WHEN 2 THEN c.plan_changed >= p.closed_known_at
+            OR (p.pinned_at IS NOT NULL
+                AND CASE v.variant WHEN 1 THEN c.price_changed >= p.pinned_at
+                                   WHEN 2 THEN c.plan_changed >= p.pinned_at
                                    WHEN 3 THEN c.reference_changed >= p.closed_known_at
-                                   WHEN -1 THEN p.rating_version <> billing.rating_version() AND p.looked_known_at IS NOT NULL
-                                   WHEN -2 THEN c.pin_advanced >= p.looked_known_at END)
+                                   WHEN -1 THEN p.rating_version <> billing.rating_version() AND p.looked_at IS NOT NULL
+                                   WHEN -2 THEN c.pin_advanced >= p.looked_at END)
     $step$
 
     -- Under which price list who charges whom for whose usage, in each view of a period.
@@ -323,7 +330,7 @@ AS $function$
                AND billing.known(t.known, v.plan_at, v.plan_own) AND t.valid && daterange(p.date_from, p.date_to)
              CROSS JOIN LATERAL (SELECT t.consumer_id
                                   UNION ALL
-                                 SELECT d.account_id FROM billing.descendants(t.consumer_id, v.plan_at, v.plan_own) AS d(account_id) WHERE t.with_descendants) AS one
+                                 SELECT d.account_id FROM billing.descendants(t.consumer_id, v.plan_at, v.plan_own) AS d(account_id) WHERE t.with_descendants AND NOT v.fees_apart) AS one
         ), together AS (   -- terms that say the same of list and consumer are one: only prices cut segments
             SELECT t.account_id, t.period_no, t.variant, t.agreement_id, t.seller_id, t.list_id, t.consumer_id, bool_or(t.bears_fees) AS bears_fees,
                    max(t.progressive_threshold) AS progressive_threshold, bool_or(t.progressive) AS progressive, min(t.from_date) AS from_date, max(t.to_date) AS to_date,
@@ -354,10 +361,11 @@ AS $function$
         SELECT row_number() OVER () AS contract_no, b.*,
                dense_rank() OVER (ORDER BY b.list_id, b.own_account, b.from_date, b.to_date, b.from_at, b.to_at, b.full_from, b.date_to, b.interim,
                                            b.price_at, b.price_own, b.reference_at, b.reference_own, b.advance_at, b.advance_own, b.own_advances, b.now_own, b.time_zone) AS spec_no
-          FROM (SELECT m.*, v.now_own, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own, v.advance_at, v.advance_own, v.own_advances,
+          FROM (SELECT m.*, v.fees_apart, v.now_own, v.price_at, v.price_own, v.reference_at, v.reference_own, v.usage_at, v.usage_own, v.advance_at, v.advance_own, v.own_advances,
                        p.starts_at AS period_at, m.from_date = min(m.from_date) OVER (PARTITION BY m.account_id, m.period_no, m.variant, m.agreement_id, m.consumer_id) AS is_first,
-                       p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage AND (NOT p.interim OR m.progressive) AS rate_usage,
-                       p.rate_arrears, p.rate_advance, p.batch, p.closed_known_at IS NOT NULL AS closed, l.currency, s.rounding_mode, coalesce(o.account_id, 0) AS own_account,
+                       p.time_zone, p.full_from, p.date_to, p.interim, p.rate_usage AND (NOT p.interim OR m.progressive) AND NOT v.fees_apart AS rate_usage,
+                       p.rate_arrears AND NOT v.fees_apart AS rate_arrears, p.rate_advance AND v.fees_apart = (p.advance_pinned_at IS NOT NULL) AS rate_advance,
+                       p.batch, p.closed_known_at IS NOT NULL OR v.fees_apart AS closed, l.currency, s.rounding_mode, coalesce(o.account_id, 0) AS own_account,
                        CASE WHEN m.from_date > p.date_from THEN m.from_date::timestamp AT TIME ZONE p.time_zone ELSE p.starts_at END AS from_at,
                        least(p.rated_to, CASE WHEN m.to_date < p.date_to THEN m.to_date::timestamp AT TIME ZONE p.time_zone ELSE p.rated_to END) AS to_at
                   FROM rated_term AS m
@@ -699,8 +707,8 @@ AS $function$
                      GROUP BY r.contract_no, r.segment_no, r.charge_group, r.subscription_id, r.divisor) AS x
              WHERE abs(x.exact) + abs(x.unused) <= billing.greatest_amount()
         ), added AS (
-            SELECT c.account_id, c.period_no, c.variant, c.agreement_id, s.item_id, r.subscription_id, c.consumer_id, r.charge_group,
-                   CASE s.item_kind WHEN 'fee' THEN 'fee' ELSE 'usage' END AS component, bool_or(c.closed) AS closed,
+            SELECT c.account_id, c.period_no, CASE WHEN c.fees_apart THEN c.variant - 10 ELSE c.variant END AS variant, c.agreement_id, s.item_id, r.subscription_id, c.consumer_id, r.charge_group,
+                   CASE s.item_kind WHEN 'fee' THEN 'fee' ELSE 'usage' END AS component, bool_or(c.closed) AS closed, bool_or(c.fees_apart) AS fees_apart,
                    min(c.seller_id) AS seller_id, min(c.currency) AS currency, min(c.rounding_mode) AS rounding_mode, bool_or(coalesce(s.in_advance, false)) AS in_advance,
                    bool_or(c.interim AND s.item_kind = 'meter') AS interim, min(c.progressive_threshold) AS progressive_threshold,
                    -- 30 decimals are enough for every 15th to be right
@@ -721,9 +729,9 @@ AS $function$
               FROM rated AS r
               JOIN rated_contract AS c USING (contract_no)
               JOIN rated_segment AS s USING (segment_no)
-             GROUP BY c.account_id, c.period_no, c.variant, c.agreement_id, s.item_id, r.subscription_id, c.consumer_id, r.charge_group, s.item_kind
+             GROUP BY c.account_id, c.period_no, 3, c.agreement_id, s.item_id, r.subscription_id, c.consumer_id, r.charge_group, s.item_kind
         ), summed AS (
-            SELECT a.account_id, a.period_no, a.variant, a.agreement_id, a.item_id, a.subscription_id, a.consumer_id, a.charge_group, a.component, a.closed,
+            SELECT a.account_id, a.period_no, a.variant, a.agreement_id, a.item_id, a.subscription_id, a.consumer_id, a.charge_group, a.component, a.closed, a.fees_apart,
                    a.seller_id, a.currency, a.rounding_mode, a.in_advance, a.interim, a.progressive_threshold,
                    CASE WHEN abs(a.exact) <= billing.greatest_amount() THEN billing.monetary(a.exact, a.currency) END AS exact,
                    CASE WHEN abs(a.counted) <= billing.greatest_amount() THEN billing.monetary(a.counted, a.currency) END AS counted,
@@ -735,7 +743,7 @@ AS $function$
         )
         -- a period that is not closed is looked at in one way
         SELECT s.account_id, s.period_no, s.agreement_id, s.item_id, s.subscription_id, s.consumer_id, s.charge_group, s.component,
-               s.seller_id, s.currency, s.in_advance, s.interim, s.progressive_threshold, s.exact, billing.round(s.counted, s.rounding_mode) AS owed,
+               s.fees_apart, s.seller_id, s.currency, s.in_advance, s.interim, s.progressive_threshold, s.exact, billing.round(s.counted, s.rounding_mode) AS owed,
                NULL::billing.monetary AS owed_price_now, NULL::billing.monetary AS owed_plan_now, NULL::billing.monetary AS owed_reference_now,
                NULL::billing.monetary AS owed_at_last_look, false AS failed_at_last_look, NULL::billing.monetary AS owed_before_advance,
                false AS failed_before_advance, coalesce(s.quantity, 0) AS quantity, s.unit_price, s.price_ids, s.tax_code, s.rounding, s.proration, s.failed > 0 AS failed, s.failed > 0 AS failed_now, s.problem
@@ -743,7 +751,7 @@ AS $function$
          WHERE NOT s.closed AND (s.rated > 0 OR s.failed > 0)
          UNION ALL
         SELECT s.account_id, s.period_no, s.agreement_id, s.item_id, s.subscription_id, s.consumer_id, s.charge_group, s.component,
-               min(s.seller_id) AS seller_id, min(s.currency) AS currency, bool_or(s.in_advance) AS in_advance,
+               bool_or(s.fees_apart) AS fees_apart, min(s.seller_id) AS seller_id, min(s.currency) AS currency, bool_or(s.in_advance) AS in_advance,
                bool_or(s.interim) AS interim, min(s.progressive_threshold) AS progressive_threshold,
                max(s.exact) FILTER (WHERE s.variant = 0) AS exact,
                max(billing.round(s.counted, s.rounding_mode)) FILTER (WHERE s.variant = 0) AS owed,
@@ -770,14 +778,15 @@ AS $function$
     WHEN 'rated_difference' THEN $step$
         WITH keyed AS (
             SELECT account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component,
-                   k.key_id, k.frozen_at, k.looked_owed, o.seller_id, o.currency, o.in_advance, o.interim AS rated_interim, o.progressive_threshold,
+                   k.key_id, k.frozen_at, k.looked_owed, component = 'fee' AND q.advance_pinned_at IS NOT NULL AND coalesce(o.fees_apart, true) AS fees_apart, o.seller_id, o.currency, o.in_advance, o.interim AS rated_interim, o.progressive_threshold,
                    o.exact, o.owed, o.owed_price_now, o.owed_plan_now, o.owed_reference_now, o.owed_at_last_look, o.failed_at_last_look, o.owed_before_advance, o.failed_before_advance, coalesce(o.failed_now, false) AS failed_now,
                    coalesce(o.quantity, 0) AS quantity, o.unit_price, o.price_ids, o.tax_code, o.rounding, o.proration, coalesce(o.failed, false) AS failed, o.problem, o.owed IS NOT NULL OR o.failed AS is_owed
               FROM rated_owed AS o
               FULL JOIN (SELECT x.* FROM billing.charge_key AS x JOIN rated_period AS p USING (account_id, period_no)) AS k
              USING (account_id, period_no, agreement_id, item_id, subscription_id, consumer_id, charge_group, component)
+              JOIN rated_period AS q USING (account_id, period_no)
         ), summed AS (
-            SELECT k.*, coalesce(k.rated_interim, p.interim AND k.component = 'usage') AS interim, p.closed_known_at IS NOT NULL AS closed, p.sealed, p.date_from, p.date_to, p.ends_at, p.closed_known_at AS pin, p.looked_own_at,
+            SELECT k.*, coalesce(k.rated_interim, p.interim AND k.component = 'usage') AS interim, p.closed_known_at IS NOT NULL OR k.fees_apart AS closed, p.sealed, p.date_from, p.date_to, p.ends_at, p.closed_known_at AS pin, p.looked_own_at,
                    p.rating_version <> billing.rating_version() AND p.closed_known_at IS NOT NULL AND p.looked_known_at IS NOT NULL AND NOT p.sealed AS new_version, d.decided_since, w.causes AS drafted_causes, w.amount AS drafted,
                    k.failed AND NOT k.failed_now AND coalesce(v.price_now, false) AS failed_at_pin,
                    coalesce(h.chain_no, 0) AS chain_no, h.booked_after AS head, h.kind IN ('void', 'cancellation') AS taken_back, coalesce(h.kind = 'interim', false) AS after_interim, d.decided, d.ignored, z.owed AS sealed_owed,
@@ -790,7 +799,7 @@ AS $function$
               LEFT JOIN (SELECT x.account_id, x.key_id, sum(x.amount) AS decided, sum(x.since) FILTER (WHERE x.cause IS NULL) AS decided_since,
                                 jsonb_object_agg(x.cause, x.total) FILTER (WHERE x.cause IS NOT NULL) AS ignored
                            FROM (SELECT y.account_id, y.key_id, y.cause, sum(y.amount) AS amount, amount(sum(y.amount)) AS total,
-                                        sum(y.amount) FILTER (WHERE NOT billing.known(y.recorded_at, q.looked_known_at, q.looked_own_at)) AS since
+                                        sum(y.amount) FILTER (WHERE NOT billing.known(y.recorded_at, coalesce(q.looked_known_at, q.advance_known_at), q.looked_own_at)) AS since
                                    FROM billing.decision AS y
                                    JOIN billing.charge_key AS x ON x.account_id = y.account_id AND x.key_id = y.key_id
                                    JOIN rated_period AS q ON q.account_id = x.account_id AND q.period_no = x.period_no
@@ -799,8 +808,8 @@ AS $function$
                           GROUP BY x.account_id, x.key_id) AS d ON d.account_id = k.account_id AND d.key_id = k.key_id
               LEFT JOIN billing.draft_line AS w ON w.account_id = k.account_id AND w.key_id = k.key_id
               LEFT JOIN billing.sealed_owed AS z ON z.account_id = k.account_id AND z.key_id = k.key_id
-              LEFT JOIN (SELECT w.account_id, w.period_no, bool_or(w.variant = 1) AS price_now, bool_or(w.variant = 2) AS plan_now, bool_or(w.variant = 3) AS reference_now, bool_or(w.variant = -2) AS advanced, min(w.advance_cause) AS advance_cause
-                           FROM rated_view AS w WHERE w.variant <> 0 GROUP BY w.account_id, w.period_no) AS v ON v.account_id = k.account_id AND v.period_no = k.period_no
+              LEFT JOIN (SELECT w.account_id, w.period_no, w.fees_apart, bool_or(w.variant IN (1, 11)) AS price_now, bool_or(w.variant IN (2, 12)) AS plan_now, bool_or(w.variant IN (3, 13)) AS reference_now, bool_or(w.variant IN (-2, 8)) AS advanced, min(w.advance_cause) AS advance_cause
+                           FROM rated_view AS w WHERE w.variant NOT IN (0, 10) GROUP BY w.account_id, w.period_no, w.fees_apart) AS v ON v.account_id = k.account_id AND v.period_no = k.period_no AND v.fees_apart = k.fees_apart
              WHERE CASE WHEN k.component = 'usage' THEN p.rate_arrears OR (p.interim AND (k.is_owed OR h.chain_no IS NOT NULL))
                         WHEN k.is_owed THEN true
                         ELSE p.rate_arrears OR h.chain_no IS NOT NULL OR (p.rate_advance AND EXISTS (SELECT FROM billing.draft_line AS y WHERE y.account_id = k.account_id AND y.key_id = k.key_id)) END
@@ -833,7 +842,7 @@ AS $function$
                          WHERE m.closed AND NOT m.sealed AND (amount(x.change) <> 0 OR i.ignored <> 0)) AS y) AS c
         )
         SELECT c.account_id, c.period_no, c.agreement_id, c.item_id, c.subscription_id, c.consumer_id, c.charge_group, c.component, c.key_id,
-               c.closed, c.sealed, c.interim, c.failed, c.failed_at_pin, c.problem, c.is_owed, c.frozen_at, c.progressive_threshold,
+               c.closed, c.sealed, c.interim, c.fees_apart, c.failed, c.failed_at_pin, c.problem, c.is_owed, c.frozen_at, c.progressive_threshold,
                c.exact, c.base, c.base + c.billed AS target, coalesce(c.decided, c.nothing) AS decided, c.booked, c.chain_no, c.taken_back, c.after_interim,
                CASE WHEN c.ignored_more IS NOT NULL OR amount(c.engine_change) <> 0 THEN
                    (SELECT jsonb_object_agg(i.cause, i.amount) FROM (

@@ -222,6 +222,7 @@ AS $function$
                x.interim, greatest(p.interim_to, least({through}, p.date_to)) AS interim_to,
                CASE WHEN x.interim AND greatest(p.interim_to, {through}) < p.date_to THEN greatest(p.interim_to, {through})::timestamp AT TIME ZONE p.time_zone ELSE p.ends_at END AS rated_to,
                p.closed_known_at, p.closed_own_at, p.looked_known_at, p.looked_own_at, p.rating_version, p.sealed_at IS NOT NULL AS sealed,
+               p.advance_known_at, p.advance_pinned_at, p.advance_pinned_own,
                -- the one pass over usage knows one watermark, and no stamps of periods of their own
                CASE WHEN p.looked_known_at IS NULL AND p.looked_own_at IS NULL THEN 'due' ELSE 'touched' END AS batch
           FROM billing.charge_period AS p
@@ -384,7 +385,7 @@ BEGIN
                FROM rated_difference AS d CROSS JOIN jsonb_each(d.billed_by_policy) AS e
                JOIN rated_period AS p ON p.account_id = d.account_id AND p.period_no = d.period_no
                -- the list that the charge is billed by, not one that a plan which is held would bring
-               LEFT JOIN rated_contract AS t ON t.variant = 0 AND t.account_id = d.account_id AND t.period_no = d.period_no AND t.agreement_id = d.agreement_id
+               LEFT JOIN rated_contract AS t ON t.variant = CASE WHEN d.fees_apart THEN 10 ELSE 0 END AND t.account_id = d.account_id AND t.period_no = d.period_no AND t.agreement_id = d.agreement_id
               WHERE d.billed_by_policy IS NOT NULL AND (NOT d.failed OR d.failed_at_pin) AND d.frozen_at IS NULL AND e.value::text::numeric <> 0
                 AND (e.key <> ''price'' OR t.list_id IS NOT NULL)' USING known_at;   -- without an agreement at the pin there are no prices to move
 

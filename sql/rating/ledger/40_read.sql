@@ -10,9 +10,11 @@ DECLARE
                x.interim, least(i.interim_to, p.date_to) AS interim_to,
                CASE WHEN x.interim AND i.interim_to < p.date_to THEN i.interim_to::timestamp AT TIME ZONE p.time_zone ELSE p.ends_at END AS rated_to,
                CASE WHEN NOT {as_of_run} OR p.closed_known_at < {known_at} THEN p.closed_known_at END AS closed_known_at, p.closed_own_at,
-               p.looked_known_at, p.looked_own_at, p.rating_version, p.sealed_at IS NOT NULL AND NOT {as_of_run} AS sealed, 'due' AS batch
+               p.looked_known_at, p.looked_own_at, p.rating_version, p.sealed_at IS NOT NULL AND NOT {as_of_run} AS sealed, 'due' AS batch,
+               p.advance_known_at, CASE WHEN NOT {as_of_run} OR f.advance_pinned_at < {known_at} THEN f.advance_pinned_at END AS advance_pinned_at, f.advance_pinned_own
           FROM unnest({accounts}) AS a(account_id)
          CROSS JOIN LATERAL billing.periods(a.account_id, {dates}) AS p
+          LEFT JOIN billing.charge_period AS f ON f.account_id = p.account_id AND f.period_no = p.period_no
          CROSS JOIN LATERAL (SELECT {through} IS NULL OR (p.looked_known_at IS NOT NULL AND {interim} IS NULL) OR {interim} IS FALSE OR (p.date_to <= {through} AND p.due_at <= {through}::timestamp AT TIME ZONE p.time_zone) AS due) AS d
          CROSS JOIN LATERAL (SELECT d.due, NOT d.due AND (p.interim_to IS NOT NULL OR p.date_from < {through})
                                     AND EXISTS (SELECT FROM billing.agreement AS g JOIN billing.agreement_term AS t USING (agreement_id)

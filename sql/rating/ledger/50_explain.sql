@@ -6,7 +6,8 @@ AS $function$
     SELECT $text$, this_line AS (
             SELECT l.* FROM billing.line AS l WHERE l.line_id = {line_id}
         ), this_contract AS (
-            SELECT c.* FROM rated_contract AS c WHERE c.variant = 0 AND c.agreement_id = {agreement_id} AND c.consumer_id = {consumer_id}
+            SELECT c.* FROM rated_contract AS c WHERE c.variant = CASE WHEN EXISTS (SELECT FROM rated_amount AS a JOIN rated_contract AS x USING (contract_no) WHERE x.variant = 10 AND a.subscription_id = NULLIF({subscription_id}, 0)) THEN 10 ELSE 0 END
+               AND c.agreement_id = {agreement_id} AND c.consumer_id = {consumer_id}
         ), this_segment AS (
             SELECT s.* FROM rated_segment AS s WHERE s.item_id = {item_id} AND s.spec_no IN (SELECT c.spec_no FROM this_contract AS c)
         ), this_amount AS (

@@ -189,7 +189,8 @@ BEGIN
         WITH rated_period AS MATERIALIZED (
             SELECT p.account_id, p.period_no, p.date_from, p.date_to, p.full_from, p.starts_at, p.ends_at, p.time_zone, true AS rate_arrears, true AS rate_usage, true AS rate_advance,
                    false AS interim, NULL::date AS interim_to, p.ends_at AS rated_to, p.closed_known_at, p.closed_own_at, p.looked_known_at, p.looked_own_at,
-                   billing.rating_version() AS rating_version, false AS sealed, 'due' AS batch
+                   billing.rating_version() AS rating_version, false AS sealed, 'due' AS batch,
+                   p.advance_known_at, NULL::timestamptz AS advance_pinned_at, NULL::timestamptz AS advance_pinned_own   -- fees use nothing
               FROM billing.charge_period AS p WHERE daterange(p.date_from, p.date_to) && %1$L::daterange %2$s)
         $text$, wide,
         CASE WHEN only_account IS NULL THEN '' ELSE format('AND p.account_id IN (SELECT a.buyer_id FROM billing.agreement AS a JOIN billing.agreement_term AS t USING (agreement_id) WHERE t.consumer_id = %1$L OR t.with_descendants)', only_account) END);
