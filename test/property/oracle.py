@@ -721,6 +721,7 @@ class Ledger:
                     agree(found == period.advance_pin.known_at, "the pin of fees of period {} of {} moved", period.number, account.key)
                     continue
                 wanted = (account.key, period.number) in self.billed_ahead
+                wanted = wanted and not any((key.buyer, key.period) == (account.key, period.number) for key in self.failed)
                 agree((found is not None) == wanted, "fees of period {} of {} are pinned at {}, expected {}", period.number, account.key, found, wanted)
                 agree(found is None or found <= self.last_watermark.known_at, "the pin of fees {} lies after the last run", found)
                 period.advance_pin = found and Watermark(found, frozenset(period.own_stamps))

@@ -306,6 +306,8 @@ BEGIN
            SET advance_pinned_at = p.advance_known_at, advance_pinned_own = p.looked_own_at
          WHERE p.advance_pinned_at IS NULL AND p.advance_known_at IS NOT NULL AND p.looked_known_at IS NULL
            AND (p.account_id, p.period_no) IN (SELECT c.account_id, c.period_no FROM chosen AS c JOIN document AS d USING (document_no) WHERE c.component = 'fee')
+           AND (p.account_id, p.period_no) NOT IN (SELECT q.account_id, q.period_no FROM pending AS q)
+           AND (p.account_id, p.period_no) NOT IN (SELECT c.account_id, c.period_no FROM refused AS c)
         RETURNING 1
     ), noted AS (
         UPDATE run AS r
