@@ -650,19 +650,20 @@ class Ledger:
             if not self.pin_of(key, period, asof) or period.sealed or not (change or ignored):
                 continue
             action = self.action(account.key, cause, change, asof)
-            if action == "hold":        # what was ignored stays so, and is not held either
-                target -= ignored
-                if change + ignored:
-                    held[cause] = change + ignored
+            # what was ignored stays so, as far as there still is a change for it to answer
+            answered = max(ignored, min(-change, ZERO)) if ignored < 0 else min(ignored, max(-change, ZERO))
+            decision = (-change if action == "ignore" else answered) - ignored
+            target += decision
+            if decision and key not in self.frozen and not stays:
+                yield "ignored", key, cause, decision
+            if action == "hold":
+                target -= answered
+                if change + answered:
+                    held[cause] = change + answered
                 continue
             target += change
-            if key not in self.frozen and change + ignored:
-                if action == "ignore":
-                    target -= change + ignored
-                    if not stays:
-                        yield "ignored", key, cause, -change - ignored
-                else:
-                    yield "billed", key, cause, change + ignored
+            if action == "bill" and key not in self.frozen and change + answered:
+                yield "billed", key, cause, change + answered
         self.put(self.held, key, held or None)
         if key not in self.frozen and not stays:
             amount = target + self.decided(key, asof) - self.booked.get(key, ZERO)

@@ -145,6 +145,25 @@ SELECT account, period, item, kind, amount, causes FROM drafts WHERE account = '
 SELECT * FROM held_now WHERE account = 'lucky';
 TABLE wrong;
 
+-- usage that is voided takes with it what was ignored of it, and a price that is as it was leaves nothing ignored
+SELECT set_account('back', time_zone => 'UTC', starts_on => '2025-01-01') \gset
+SELECT use('back', 'calls', '2025-01-10', 10, id => 'back'), use('back', 'calls', '2025-01-11', 2) \gset
+CALL run_invoicing(through => '2025-02-01') \gset
+SELECT payer, total FROM finalize_invoices(through => '2025-02-01', issue_date => '2025-03-06');
+SELECT set_correction_policy('price', 'ignore', account => 'back') \gset
+SELECT set_price('calls', '{"model":"per_unit","currency":"EUR","unit_price":"4"}', valid_from => '2025-01-01', valid_to => '2025-02-01', account => 'back', applies_to => 'open') \gset
+CALL run_invoicing(through => '2025-02-01') \gset
+SELECT set_correction_policy('price', 'bill', account => 'back'), void_usage('back', 'back', reason => 'test traffic') \gset
+CALL run_invoicing(through => '2025-02-01') \gset
+SELECT account, period, item, kind, amount, causes FROM drafts WHERE account = 'back';
+SELECT set_correction_policy('price', 'hold', account => 'back'), remove_price('calls', valid_from => '2025-01-01', valid_to => '2025-02-01', account => 'back', applies_to => 'open') \gset
+CALL run_invoicing(through => '2025-02-01') \gset
+SELECT account, period, item, kind, amount, causes FROM drafts WHERE account = 'back';
+SELECT * FROM held_now WHERE account = 'back';
+SELECT d.kind, d.cause, d.amount FROM billing.decision AS d JOIN billing.account AS a USING (account_id) WHERE a.key = 'back' ORDER BY d.decision_id;
+SELECT sum(total) AS total FROM finalize_invoices(through => '2025-02-01', issue_date => '2025-03-06');
+TABLE wrong;
+
 ---- Cause reference data: what a meter counts is read at the pin as well; ignored unless a policy says otherwise.
 SELECT set_account('pinned', time_zone => 'UTC', starts_on => '2025-01-01') \gset
 SELECT use('pinned', 'calls', '2025-01-10', 10), use('pinned', 'calls', '2025-01-11', 20) \gset

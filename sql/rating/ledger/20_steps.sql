@@ -831,12 +831,14 @@ AS $function$
             SELECT m.*, c.change_by_cause, c.billed, c.ignored_more, c.held
               FROM measured AS m
              CROSS JOIN LATERAL (
-                -- What was ignored once stays so: its decision and the change it answers cancel out, whatever the policy says today.
-                SELECT jsonb_object_agg(y.cause, amount(y.change) + y.ignored) FILTER (WHERE y.action = 'bill') AS change_by_cause,
-                       coalesce(sum(CASE y.action WHEN 'hold' THEN billing.monetary(- y.ignored, billing.currency(m.nothing)) ELSE y.change END), m.nothing) AS billed,
-                       jsonb_object_agg(y.cause, - amount(y.change) - y.ignored) FILTER (WHERE y.action = 'ignore') AS ignored_more,
-                       jsonb_object_agg(y.cause, amount(y.change) + y.ignored) FILTER (WHERE y.action = 'hold') AS held
-                  FROM (SELECT x.cause, x.change, i.ignored, billing.correction_action(m.agreement_id, m.account_id, x.cause, x.change, m.ends_at, {known_at}, coalesce({own_at}, m.looked_own_at)) AS action
+                -- What was ignored once stays so: its decision and the change it answers cancel out, whatever the policy says today.  But a
+                -- decision answers no more than the change that is left; what is over is taken back, since nobody ever paid it.
+                SELECT jsonb_object_agg(y.cause, amount(y.change) + y.answered) FILTER (WHERE y.action = 'bill') AS change_by_cause,
+                       coalesce(sum(CASE y.action WHEN 'hold' THEN billing.monetary(- y.answered, billing.currency(m.nothing)) ELSE y.change END), m.nothing) AS billed,
+                       jsonb_object_agg(y.cause, CASE y.action WHEN 'ignore' THEN - amount(y.change) ELSE y.answered END - y.ignored) AS ignored_more,
+                       jsonb_object_agg(y.cause, amount(y.change) + y.answered) FILTER (WHERE y.action = 'hold') AS held
+                  FROM (SELECT x.cause, x.change, i.ignored, CASE WHEN i.ignored > 0 THEN least(i.ignored, greatest(- amount(x.change), 0)) ELSE greatest(i.ignored, least(- amount(x.change), 0)) END AS answered,
+                               billing.correction_action(m.agreement_id, m.account_id, x.cause, x.change, m.ends_at, {known_at}, coalesce({own_at}, m.looked_own_at)) AS action
                           FROM (VALUES ('price', m.after_price - m.base), ('plan', m.after_plan - m.after_price), ('reference_data', m.after_reference - m.after_plan)) AS x(cause, change)
                          CROSS JOIN LATERAL (SELECT coalesce((m.ignored ->> x.cause)::numeric, 0) AS ignored) AS i
                          WHERE m.closed AND NOT m.sealed AND (amount(x.change) <> 0 OR i.ignored <> 0)) AS y) AS c
