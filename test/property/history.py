@@ -681,14 +681,14 @@ class History(Checks):
              ORDER BY 1""")]
 
     def taken_back(self, number, stamp, waived):
-        """Every line of the invoice is negated; its charges are billed again unless that was waived."""
+        """Every line of the invoice is negated; its charges are billed again unless that was waived, which credits never are."""
         keys = self.database.keys()
         for account, charge, amount in self.database.rows("""
                 SELECT account_id, key_id, billing.amount(amount) FROM billing.line WHERE invoice_id = %s AND kind <> 'void'""", number):
             key = keys[account, charge]
             self.ledger.book(key, -Fraction(amount))
             self.ledger.drafts.pop(key, None)
-            if waived and amount:
+            if waived and amount > 0:
                 self.ledger.decide(key, stamp, -Fraction(amount))
             self.unsettled[key] = stamp, None
         self.compare(keys)
@@ -698,7 +698,11 @@ class History(Checks):
         if not invoices:
             return False
         number, waive = self.rng.choice(invoices), self.rng.random() < 0.3
-        rows, stamp = self.database.record("SELECT billing.cancel_invoice(%s::bigint, 'wrong address', waive => %s)", number, waive)
+        call = "SELECT billing.cancel_invoice(%s::bigint, 'wrong address', waive => %s)"
+        if waive and self.database.rows("SELECT billing.amount(total_without_tax) <= 0 FROM billing.invoice WHERE invoice_id = %s", number)[0][0]:
+            self.expect_error({"22023"}, self.database.record, call, number, waive)
+            return
+        rows, stamp = self.database.record(call, number, waive)
         self.taken_back(number, stamp, waive)
         self.check_reversal(number, rows[0][0])
 
