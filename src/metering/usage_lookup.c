@@ -129,7 +129,7 @@ look_up(const Place *place, const Condition *conditions, int count, const char *
 	bool		found;
 	bool		is_null;
 
-	Assert(count <= lengthof(keys));
+	Assert(count <= (int) lengthof(keys));
 	for (int i = 0; i < count; i++)
 		put_scan_key(&keys[i], columns, table, &conditions[i]);
 	scan = systable_beginscan(relation, index, OidIsValid(index), GetActiveSnapshot(), count, keys);

@@ -247,7 +247,8 @@ class History(Checks):
         return payload
 
     def new_usage(self, when, lasting=datetime.timedelta(0), account=None):
-        meter = self.rng.choice(tuple(METERS))
+        # levels hold from a time on and are refused with an end
+        meter = self.rng.choice([key for key, meter in METERS.items() if not lasting or meter.aggregation != "time_weighted"])
         dimensions = {"calls": lambda: {"region": self.rng.choice(REGIONS)}, "users": lambda: {"user": self.rng.choice("abcdefgh")}}.get(meter, dict)()
         id = str(uuid.UUID(int=self.rng.getrandbits(128)))
         return Usage(id, account or self.rng.choice(ACCOUNTS + ("ash",)), meter, when, when + lasting, self.quantity(), dimensions, None)
