@@ -41,8 +41,7 @@ BEGIN
     ), rated_segment AS MATERIALIZED (
         SELECT 1::bigint AS segment_no, 1::bigint AS spec_no, m.item_id, 'meter' AS item_kind, true AS enabled, lower(span) AS from_at, upper(span) AS to_at, 'UTC' AS time_zone, d.days::numeric AS nominal_days,
                lower(usage_by_target.period) AS first_day, lower(usage_by_target.period) + d.days AS end_day,
-               NULL::billing.tariff AS tariff, '{}'::text[] AS rate_by, NULL::text AS rate_window, false AS by_tenant, false AS by_rows, NULL::numeric AS fraction, false AS interim, false AS walks, false AS plain, true AS is_first,
-               $body$ || billing.metered_columns() || $body$
+               $body$ || billing.unpriced_columns() || ', ' || billing.metered_columns() || $body$
           FROM billing.meter_definition AS m
          CROSS JOIN LATERAL (SELECT $body$ || billing.meter_traits() || $body$, extract(epoch FROM upper(span) - lower(span))::numeric AS period_seconds) AS x
          CROSS JOIN LATERAL (SELECT billing.service_days(CASE WHEN m.prorated = 'day_half_open' THEN m.prorated ELSE 'day_inclusive' END, span, 'UTC') AS days) AS d

@@ -233,6 +233,18 @@ $function$;
 COMMENT ON FUNCTION billing.metered_columns() IS
 'SQL text of the columns of rated_segment that come from the definition m of a meter, its meter_traits() and the length of the period (period_seconds), both as x. Immutable.';
 
+-- For those that meter and price nothing, so that they take the same steps as charges.
+CREATE FUNCTION billing.unpriced_columns() RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT $step$
+        NULL::billing.tariff AS tariff, '{}'::text[] AS rate_by, NULL::text AS rate_window, false AS by_tenant, false AS by_rows, NULL::numeric AS fraction, false AS interim,
+        false AS walks, false AS plain, true AS is_first
+    $step$
+$function$;
+COMMENT ON FUNCTION billing.unpriced_columns() IS
+'SQL text of the columns of rated_segment that come from a price and its span, where there is none. Immutable.';
+
 CREATE FUNCTION billing.threshold_reached(thresholds billing.monetary[], every billing.monetary, billed numeric, owed numeric) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC

@@ -25,8 +25,7 @@ BEGIN
         SELECT 1::bigint AS segment_no, 1::bigint AS spec_no, m.item_id, 'meter' AS item_kind, true AS enabled, lower(metered.service) AS from_at, upper(metered.service) AS to_at,
                metered.time_zone, d.nominal_days, (lower(metered.service) AT TIME ZONE metered.time_zone)::date AS first_day,
                (lower(metered.service) AT TIME ZONE metered.time_zone)::date + billing.service_days(d.rule, metered.service, metered.time_zone) AS end_day,
-               NULL::billing.tariff AS tariff, '{}'::text[] AS rate_by, NULL::text AS rate_window, false AS by_tenant, false AS by_rows, NULL::numeric AS fraction, false AS interim, false AS walks, false AS plain, true AS is_first,
-               $body$ || billing.metered_columns() || $body$
+               $body$ || billing.unpriced_columns() || ', ' || billing.metered_columns() || $body$
           FROM billing.meter_definition AS m
          CROSS JOIN LATERAL (SELECT $body$ || billing.meter_traits() || $body$,
                                     extract(epoch FROM upper(metered.span) - lower(metered.span))::numeric AS period_seconds) AS x
